@@ -1,0 +1,1 @@
+"""The wire: what crosses between institutions, and the rules every role applies alike."""

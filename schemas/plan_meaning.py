@@ -1,0 +1,109 @@
+"""What a plan means for those who have to agree to it: in days, bytes and shares instead of parameters.
+
+Knows:    arithmetic over a Plan and one assumption, the expected seconds from version to version.
+Never:    judges whether a plan is valid (Plan does) or knows a broker.
+Used by:  wardround (plan check).
+"""
+
+from dataclasses import dataclass
+
+from schemas.plan import Plan
+from schemas.records import CHUNK_BYTES
+
+DAY_S = 24 * 3600
+BODIES_KEPT_DAYS = 30  # schemas.topics: the sites' topics
+_RECORDS_BYTES = 2_500  # an offer with its keys and signatures, a receipt, an evaluation, presence
+_CHUNK_EXTRA_BYTES = 100  # tag, digest and Kafka's own header of each chunk
+_STATE_VECTORS = {"average": 0, "momentum": 1, "adagrad": 1, "yogi": 2, "adam": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class PlanMeaning:
+    """The consequences of one plan at one expected round time.
+
+    absence_s       a site may be away this long and its finished update still counts
+    duration_s      from version 0 to the last one
+    up_bytes, down_bytes    what one site sends and fetches in a day when it takes part in every version
+    disk_bytes      on the broker, when bodies of all sites and the versions kept have gathered
+    recompute_s     a version can be computed again from the log for this long: its base and its updates are still there
+    share_most      the largest part of one version that can be one site's
+    warnings        what deserves a second look
+    off             protections that this plan does without
+    """
+
+    absence_s: float
+    duration_s: float
+    up_bytes: int
+    down_bytes: int
+    disk_bytes: int
+    recompute_s: float
+    share_most: float
+    warnings: tuple[str, ...]
+    off: tuple[str, ...]
+
+
+def meaning(plan: Plan, round_s: float) -> PlanMeaning:
+    """What `plan` means if a version takes `round_s` seconds on average; `round_s` is above 0."""
+    duration_s = round_s * plan.stop.versions
+    if plan.stop.time_s:
+        duration_s = min(duration_s, float(plan.stop.time_s))
+    rounds_a_day = min(DAY_S, duration_s) / round_s
+    model_bytes = 4 * plan.parameters
+    return PlanMeaning(
+        absence_s=plan.aggregation.staleness_max * round_s,
+        duration_s=duration_s,
+        up_bytes=round(rounds_a_day * (_sealed(plan.body_bytes) + _RECORDS_BYTES)),
+        down_bytes=round(rounds_a_day * (_sealed(model_bytes) + _RECORDS_BYTES)),
+        disk_bytes=_disk_bytes(plan, round_s, duration_s),
+        recompute_s=min((plan.storage.versions_kept - 1) * round_s, BODIES_KEPT_DAYS * DAY_S),
+        share_most=plan.privacy.share_max,
+        warnings=tuple(_warnings(plan, round_s)),
+        off=tuple(_off(plan)),
+    )
+
+
+def _sealed(size_bytes: int) -> int:
+    return size_bytes + _CHUNK_EXTRA_BYTES * -(-size_bytes // CHUNK_BYTES)
+
+
+def _disk_bytes(plan: Plan, round_s: float, duration_s: float) -> int:
+    """Sites x body x versions within the retention, and the versions kept with the optimiser's state."""
+    kept_s = min(duration_s, BODIES_KEPT_DAYS * DAY_S)
+    updates = plan.sites_expected * -(-int(kept_s) // max(1, int(round_s)))
+    vectors = 1 + _STATE_VECTORS[plan.aggregation.server_optimiser]
+    versions = min(plan.storage.versions_kept, plan.stop.versions + 1) + 1
+    return updates * (_sealed(plan.body_bytes) + _RECORDS_BYTES) + versions * vectors * _sealed(4 * plan.parameters)
+
+
+def _warnings(plan: Plan, round_s: float) -> list[str]:
+    rule, sites, found = plan.aggregation, plan.sites_expected, []
+    if rule.goal > sites:
+        found.append(f"goal {rule.goal} is above the {sites} sites: every version waits for its deadline")
+    elif rule.minimum == sites and sites > 1:
+        found.append(f"every version waits for all {sites} sites: one that is away stops the study")
+    if rule.deadline_ms and rule.deadline_ms / 1000 < round_s / 4:
+        found.append(
+            f"the deadline of {rule.deadline_ms / 1000:g} s is short for versions of {round_s:g} s: most will "
+            "hold the minimum only"
+        )
+    if 1 < rule.cohort_min < 3:
+        found.append("cohorts of two: each of the two can work out what the other one sent from the sum")
+    if plan.storage.audit_days > BODIES_KEPT_DAYS:
+        found.append(
+            f"audit_days {plan.storage.audit_days}: the broker keeps updates for {BODIES_KEPT_DAYS} days, later "
+            "versions can be explained but not recomputed"
+        )
+    if plan.aggregation.staleness_max * round_s < DAY_S < plan.stop.versions * round_s:
+        found.append("a site that is away for a day loses the work it finished before: raise staleness_max")
+    return found
+
+
+def _off(plan: Plan) -> list[str]:
+    privacy, found = plan.privacy, []
+    if not privacy.trustees:
+        found.append("no masking: the coordinator can read each site's update (nobody else can)")
+    if privacy.noise_std == 0:
+        found.append("no noise: nothing is promised about what a model reveals of a single patient")
+    if not plan.storage.auditors:
+        found.append("no auditor: only the coordinator's key opens the updates for a recomputation")
+    return found

@@ -1,0 +1,72 @@
+"""Where each record lies: topic names and their settings, one writer each."""
+
+from collections.abc import Mapping
+
+MEMBERS = "wardround.members"
+PLANS = "wardround.plans"
+LEAD = "wardround.lead"
+REGISTRAR_BODIES = "wardround.bodies.registrar"
+ROSTER_KEY = b"roster"
+
+_DAY_MS = 24 * 3600 * 1000
+_COMPACT = {"cleanup.policy": "compact"}
+_KEEP = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
+_FLUSH = {"flush.messages": "1"}
+
+
+def offers(site: str) -> str:
+    return f"wardround.offers.{site}"
+
+
+def bodies(site: str) -> str:
+    return f"wardround.bodies.{site}"
+
+
+def rounds(study: str) -> str:
+    return f"wardround.study.{study}.rounds"
+
+
+def receipts(study: str) -> str:
+    return f"wardround.study.{study}.receipts"
+
+
+def models(study: str) -> str:
+    return f"wardround.study.{study}.models"
+
+
+def keys(study: str) -> str:
+    return f"wardround.study.{study}.keys"
+
+
+def commands(study: str) -> str:
+    return f"wardround.study.{study}.commands"
+
+
+def trustee(study: str, name: str) -> str:
+    return f"wardround.study.{study}.trustee.{name}"
+
+
+def trustee_bodies(study: str, name: str) -> str:
+    return f"wardround.study.{study}.trustee-bodies.{name}"
+
+
+def federation_topics() -> Mapping[str, Mapping[str, str]]:
+    """Topics of the whole federation with their configuration; each has one partition."""
+    return {MEMBERS: _COMPACT, PLANS: _COMPACT, REGISTRAR_BODIES: _KEEP, LEAD: {}}
+
+
+def site_topics(site: str, *, size_cap_bytes: int) -> Mapping[str, Mapping[str, str]]:
+    """A site's two topics: kept 30 days, the bodies under a size cap."""
+    month = {"cleanup.policy": "delete", "retention.ms": str(30 * _DAY_MS)}
+    return {offers(site): month, bodies(site): {**month, "retention.bytes": str(size_cap_bytes)}}
+
+
+def study_topics(study: str) -> Mapping[str, Mapping[str, str]]:
+    """A study's topics without trustees; `models` is trimmed by the coordinator alone."""
+    return {
+        rounds(study): {**_KEEP, **_FLUSH},
+        receipts(study): {**_COMPACT, **_FLUSH},
+        models(study): _KEEP,
+        keys(study): _COMPACT,
+        commands(study): _KEEP,
+    }
