@@ -1,0 +1,72 @@
+"""Private keys on disk: raw bytes, readable by their owner alone, never overwritten.
+
+Used by:  protocol.signing, protocol.sealing.
+"""
+
+import os
+import stat
+from pathlib import Path
+
+from schemas.errors import LocalError
+
+
+def read_key(path: Path, size_bytes: int, kind: str) -> bytes:
+    """Read a private key of exactly `size_bytes`.
+
+    Raises LocalError, saying what to do, when the file is missing, open to others, or another kind of key.
+    """
+    try:
+        with path.open("rb") as file:
+            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+            secret = file.read(size_bytes + 1)
+    except OSError as error:
+        hint = f"make one with `wardround keys new`, or point the configuration at the {kind} key"
+        raise LocalError(f"cannot read the {kind} key {path}: {error.strerror}", hint=hint) from None
+    if mode & 0o077:
+        raise LocalError(f"the {kind} key {path} is open to others (mode {mode:04o})", hint=f"run: chmod 600 {path}")
+    if len(secret) != size_bytes:
+        length = len(secret) if len(secret) < size_bytes else f"more than {size_bytes}"
+        hint = f"a {kind} key file holds {size_bytes} raw bytes; is this the path of another kind of key?"
+        raise LocalError(f"{path} is no {kind} key: it holds {length} bytes", hint=hint)
+    return secret
+
+
+def write_key(path: Path, secret: bytes, kind: str) -> None:
+    """Write a private key with mode 0600 and flush it to disk. Raises LocalError rather than overwrite a file."""
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        hint = "a key that was used must not be lost: move it away first, or choose another path"
+        raise LocalError(f"{path} exists already; a {kind} key is never overwritten", hint=hint) from None
+    except OSError as error:
+        hint = "is the folder there, and may this user write to it?"
+        raise LocalError(f"cannot write the {kind} key {path}: {error.strerror}", hint=hint) from None
+    try:
+        with os.fdopen(handle, "wb") as file:
+            os.fchmod(file.fileno(), 0o600)
+            file.write(secret)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        path.unlink(missing_ok=True)  # half a key would only be found out on the day it is needed
+        raise LocalError(f"cannot write the {kind} key {path}: {error.strerror}", hint="is the disk full?") from None
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def read_registrar_key(path: Path) -> bytes:
+    """The registrar's Ed25519 public key, 32 raw bytes, as pinned at enrolment.
+
+    Raises LocalError when the file is missing or holds anything else.
+    """
+    hint = "it is the file registrar.pub, 32 bytes, that the registrar hands to every member"
+    try:
+        public = path.read_bytes()
+    except OSError as error:
+        raise LocalError(f"cannot read the registrar's public key {path}: {error.strerror}", hint=hint) from None
+    if len(public) != 32:
+        raise LocalError(f"{path} is no registrar's public key: it holds {len(public)} bytes", hint=hint)
+    return public

@@ -1,0 +1,105 @@
+"""Ed25519 signatures: every record under a context of its own, so that no signature fits another kind.
+
+Knows:    signature = Ed25519(LABEL "/" context "\\0" || payload); verify comes before parsing.
+Never:    decides whose key it is (schemas.roster does).
+Source:   RFC 8032; secure aggregation specification, section 4.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Self, TypeVar
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from protocol.digests import LABEL
+from protocol.key_files import read_key, write_key
+from schemas.codec import Record
+from schemas.errors import PeerError
+from schemas.records import Header, Signed
+
+SIGNING_KEY_BYTES = 32
+PLAN_CONTEXT = "plan"
+R = TypeVar("R", bound=Record)
+
+
+def key_id(public: bytes) -> bytes:
+    """The 16 bytes by which a public key is named: the first half of its SHA-256."""
+    return hashlib.sha256(public).digest()[:16]
+
+
+class SigningKey:
+    """A private Ed25519 key; its file holds the 32 raw bytes."""
+
+    __slots__ = ("_private", "key_id", "public")
+
+    def __init__(self, secret: bytes) -> None:
+        self._private = Ed25519PrivateKey.from_private_bytes(secret)
+        self.public = self._private.public_key().public_bytes_raw()
+        self.key_id = key_id(self.public)
+
+    @classmethod
+    def generate(cls) -> Self:
+        return cls(Ed25519PrivateKey.generate().private_bytes_raw())
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Raises LocalError when the file is missing, open to others, or no signing key."""
+        return cls(read_key(path, SIGNING_KEY_BYTES, "signing"))
+
+    def save(self, path: Path) -> None:
+        """Write the key with mode 0600. Raises LocalError rather than overwrite a file."""
+        write_key(path, self._private.private_bytes_raw(), "signing")
+
+    def sign(self, record: Record) -> Signed:
+        """Sign a record under the context of its kind. A Header is signed with its boxes instead: `sign_update`."""
+        if isinstance(record, Header):
+            raise TypeError("a Header is signed by sign_update, together with its boxes")
+        payload = record.to_bytes()
+        return Signed(self.key_id, payload, self._private.sign(_message(record.context(), payload)))
+
+    def sign_update(self, header_payload: bytes, boxes: Sequence[bytes]) -> bytes:
+        """The update_signature, 64 bytes: covers the Header and the digest of each trustee's box, in plan order."""
+        return self._private.sign(_update_message(header_payload, boxes))
+
+    def sign_plan(self, plan: bytes) -> bytes:
+        """A signature over a plan's own bytes, 64 bytes."""
+        return self._private.sign(_message(PLAN_CONTEXT, plan))
+
+    def __repr__(self) -> str:
+        return f"SigningKey({self.key_id.hex()})"
+
+
+def verify(signed: Signed, record_type: type[R], public: bytes) -> R:
+    """Check the signature under `public`, then parse. Raises PeerError with code `malformed`."""
+    if signed.key_id != key_id(public):
+        raise PeerError(f"{record_type.__name__} names signing key {signed.key_id.hex()}, another one was expected")
+    _check(public, signed.signature, _message(record_type.context(), signed.payload), record_type.__name__)
+    return record_type.from_bytes(signed.payload)
+
+
+def verify_update(header_payload: bytes, boxes: Sequence[bytes], signature: bytes, public: bytes) -> None:
+    """Raises PeerError with code `malformed` unless `signature` covers this Header and these boxes."""
+    _check(public, signature, _update_message(header_payload, boxes), "update")
+
+
+def verify_plan(plan: bytes, signature: bytes, public: bytes) -> None:
+    """Raises PeerError with code `malformed` unless `signature` covers these plan bytes."""
+    _check(public, signature, _message(PLAN_CONTEXT, plan), "plan")
+
+
+def _message(context: str, payload: bytes) -> bytes:
+    return LABEL + b"/" + context.encode() + b"\0" + payload
+
+
+def _update_message(header_payload: bytes, boxes: Sequence[bytes]) -> bytes:
+    digests = b"".join(hashlib.sha256(box).digest() for box in boxes)
+    return _message(Header.context(), header_payload) + digests
+
+
+def _check(public: bytes, signature: bytes, message: bytes, what: str) -> None:
+    try:
+        Ed25519PublicKey.from_public_bytes(public).verify(signature, message)
+    except (InvalidSignature, ValueError):
+        raise PeerError(f"the signature of this {what} does not fit its bytes and key") from None

@@ -1,0 +1,1 @@
+"""Tests of what several roles compute alike."""
