@@ -1,0 +1,106 @@
+"""The files and the command line of a small one-node broker that starts fast and listens on the loopback alone.
+
+Knows:    Kafka's and the JVM's settings for a node of about 200 MB.
+Never:    starts anything.
+Used by:  ops.kafka.install (training run), ops.kafka.broker.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from ops.kafka.ports import HOST
+
+MAIN = "CLIENTS"  # the listener that every bootstrap address means
+CONTROLLER = "CONTROLLER"
+
+# The AOT cache holds classes as they were loaded in one training run; it is taken only when these flags are the same.
+_JVM = ("-Xmx256m", "-XX:+UseSerialGC", "-XX:-UsePerfData", "-XX:+ExitOnOutOfMemoryError", "-Djava.awt.headless=true")
+
+_SMALL_NODE = {
+    "process.roles": "broker,controller",
+    "node.id": "1",
+    "auto.create.topics.enable": "false",
+    "default.replication.factor": "1",
+    "min.insync.replicas": "1",
+    "offsets.topic.num.partitions": "4",
+    "offsets.topic.replication.factor": "1",
+    "transaction.state.log.num.partitions": "4",
+    "transaction.state.log.replication.factor": "1",
+    "transaction.state.log.min.isr": "1",
+    "share.coordinator.state.topic.num.partitions": "1",
+    "share.coordinator.state.topic.replication.factor": "1",
+    "share.coordinator.state.topic.min.isr": "1",
+    "num.network.threads": "2",
+    "num.io.threads": "2",
+    "background.threads": "2",
+    "log.cleaner.threads": "1",
+    "log.cleaner.dedupe.buffer.size": "4194304",  # the default takes 128 MiB of heap at the start
+    "log.index.size.max.bytes": "1048576",
+    "log.segment.bytes": "134217728",  # trimmed bodies free the disk by whole segments
+    "log.segment.delete.delay.ms": "1000",
+    "log.message.timestamp.type": "LogAppendTime",
+    "group.initial.rebalance.delay.ms": "0",
+    "group.min.session.timeout.ms": "1000",
+    "broker.session.timeout.ms": "2000",  # after SIGKILL the node waits this long for its own former self
+    "broker.heartbeat.interval.ms": "500",
+    "controlled.shutdown.enable": "false",  # there is nobody to hand leadership to
+}
+
+_LOGGING = """status = error
+rootLogger.level = warn
+rootLogger.appenderRef.file.ref = FILE
+logger.started.name = kafka.server.KafkaRaftServer
+logger.started.level = info
+appender.file.type = RollingFile
+appender.file.name = FILE
+appender.file.fileName = {file}
+appender.file.filePattern = {file}.%i
+appender.file.policies.type = Policies
+appender.file.policies.size.type = SizeBasedTriggeringPolicy
+appender.file.policies.size.size = 10MB
+appender.file.strategy.type = DefaultRolloverStrategy
+appender.file.strategy.max = 2
+appender.file.layout.type = PatternLayout
+appender.file.layout.pattern = %d %p %c{{1}} %m%n
+"""
+
+
+def server_properties(folder: Path, ports: Mapping[str, int], advertised: Mapping[str, int]) -> str:
+    """The text of server.properties.
+
+    ports        listener -> loopback port it listens on; MAIN and CONTROLLER among them
+    advertised   listener -> port that its clients are sent to, where a proxy stands before it
+    """
+    settings = dict(_SMALL_NODE)
+    settings["log.dirs"] = str(folder / "data")
+    settings["controller.listener.names"] = CONTROLLER
+    settings["inter.broker.listener.name"] = MAIN
+    settings["controller.quorum.voters"] = f"1@{HOST}:{ports[CONTROLLER]}"
+    settings["listener.security.protocol.map"] = ",".join(f"{name}:PLAINTEXT" for name in ports)
+    settings["listeners"] = ",".join(f"{name}://{HOST}:{port}" for name, port in ports.items())
+    settings["advertised.listeners"] = ",".join(
+        f"{name}://{HOST}:{advertised.get(name, port)}" for name, port in ports.items() if name != CONTROLLER
+    )
+    return "".join(f"{key}={value}\n" for key, value in settings.items())
+
+
+def logging_properties(folder: Path) -> str:
+    """The text of log4j2.properties: warnings and the line that tells of a finished start, at most 30 MB."""
+    return _LOGGING.format(file=folder / "broker.log")
+
+
+def command(java: Path, jars: Sequence[Path], folder: Path, *, extra: Sequence[str] = ()) -> list[str]:
+    """The line that starts the broker whose files lie in `folder`; it can be run again after any end."""
+    return [*_java(java, jars, folder, extra), "kafka.Kafka", str(folder / "server.properties")]
+
+
+def format_command(java: Path, jars: Sequence[Path], folder: Path, cluster_id: str) -> list[str]:
+    """The line that makes the empty data folder named in `folder`'s server.properties."""
+    tool = ["kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(folder / "server.properties")]
+    return [*_java(java, jars, folder, ()), *tool]
+
+
+def _java(java: Path, jars: Sequence[Path], folder: Path, extra: Sequence[str]) -> list[str]:
+    class_path = ":".join(str(jar) for jar in jars)
+    files = [f"-Dlog4j2.configurationFile={folder / 'log4j2.properties'}", f"-XX:ErrorFile={folder / 'crash.log'}"]
+    return [str(java), *_JVM, *extra, *files, "-cp", class_path]

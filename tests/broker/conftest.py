@@ -1,0 +1,80 @@
+"""Brokers for tests: one for the whole session, and one that a test may kill."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from ops.kafka import Broker
+from ops.kafka.ports import free_ports
+from ops.link_proxy import LinkProxy
+from transport.admin import Admin, TopicSpec, within
+from transport.link import Link
+from transport.settings import KafkaSettings
+
+
+@pytest.fixture(scope="session")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """The broker that all tests share: topics of your own, please, and never stop it. `.bootstrap` is its address."""
+    broker = Broker.start(tmp_path_factory.mktemp("kafka") / "broker")
+    yield broker
+    broker.stop()
+
+
+@pytest.fixture
+def mortal_kafka(tmp_path: Path) -> Iterator[Broker]:
+    """A broker of this test alone: `kill()`, then `launch()` and `wait_ready()` on the same ports."""
+    broker = Broker.start(tmp_path / "broker")
+    yield broker
+    broker.stop()
+
+
+@pytest_asyncio.fixture
+async def cut_link(kafka: Broker, tmp_path: Path) -> AsyncIterator[tuple[LinkProxy, str]]:
+    """A proxy before a broker of its own with the address behind it, for cuts that no other test may feel."""
+    proxy = LinkProxy(0)
+    broker = await asyncio.to_thread(Broker.start, tmp_path / "far", extra_listeners={"LINK": proxy.port})
+    proxy.target_port = broker.listener_port("LINK")
+    await proxy.start()
+    yield proxy, f"127.0.0.1:{proxy.port}"
+    await proxy.close()
+    await asyncio.to_thread(broker.stop)
+
+
+@pytest.fixture
+def settings(kafka: Broker) -> KafkaSettings:
+    """How to reach the shared broker."""
+    return KafkaSettings(kafka.bootstrap, "tests", fetch_wait_ms=50)
+
+
+@pytest.fixture
+def link(settings: KafkaSettings) -> Link:
+    return Link(settings)
+
+
+@pytest.fixture
+def name() -> Callable[[str], str]:
+    """name("rounds") -> a topic name that no other test uses."""
+    suffix = uuid.uuid4().hex[:12]
+    return lambda stem: f"test.{stem}.{suffix}"
+
+
+async def make_topics(settings: KafkaSettings, *names: str, **config: str) -> None:
+    """Create topics with one partition; settings in Kafka's words with `_` for `.`."""
+    admin = Admin(settings, Link(settings))
+    try:
+        specs = [
+            TopicSpec(topic, config={key.replace("_", "."): value for key, value in config.items()}) for topic in names
+        ]
+        await within(admin.create_topics(specs), 30, "the broker")
+    finally:
+        await admin.close()
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A loopback port on which nobody listens."""
+    return free_ports(1)[0]

@@ -1,0 +1,126 @@
+"""Bodies by reference without a broker: runs, the window, what a resend does."""
+
+import random
+from collections.abc import Iterator
+from itertools import pairwise
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from transport.bodies import BodyReader, BodyWriter, _values, runs_of
+from transport.errors import BodyGone
+from transport.link import Link
+from transport.settings import KafkaSettings
+
+SETTINGS = KafkaSettings("127.0.0.1:9092", "tests")
+
+
+def _expand(runs: tuple[tuple[int, int], ...]) -> list[int]:
+    return [first + step for first, count in runs for step in range(count)]
+
+
+@given(offsets=st.lists(st.integers(0, 50), max_size=60))
+def test_runs_give_back_the_same_offsets_in_the_same_order(offsets: list[int]) -> None:
+    runs = runs_of(offsets)
+    assert _expand(runs) == offsets
+    assert all(after[0] != first + count for (first, count), after in pairwise(runs))
+
+
+def test_consecutive_offsets_are_one_run() -> None:
+    assert runs_of([7, 8, 9, 3, 4, 4]) == ((7, 3), (3, 2), (4, 1))
+
+
+class FlakyWriter:
+    """A writer that loses some acknowledgements and remembers what lies where."""
+
+    def __init__(self, seed: int) -> None:
+        self.log: list[bytes] = []
+        self.flying = self.flying_max = 0
+        self._random = random.Random(seed)
+
+    async def post(self, topic: str, value: bytes) -> int:
+        self.flying += 1
+        self.flying_max = max(self.flying, self.flying_max)
+        self.log.append(value)
+        return len(self.log) - 1
+
+    async def settle(self, ticket: int) -> int | None:
+        self.flying -= 1
+        return None if self._random.random() < 0.3 else ticket
+
+
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    count=st.integers(0, 60),
+    window=st.integers(1, 9),
+    acked=st.sets(st.integers(0, 59)),
+)
+async def test_every_chunk_lies_where_the_runs_say_and_acknowledged_ones_are_not_sent_again(
+    seed: int, count: int, window: int, acked: set[int]
+) -> None:
+    writer, told = FlakyWriter(seed), dict.fromkeys(range(count), -1)
+    before = {index: 10_000 + index for index in acked if index < count}
+    uploader = BodyWriter(SETTINGS, Link(SETTINGS), writer, window)  # type: ignore[arg-type] # a fake
+    runs = await uploader.upload("t", count, lambda index: b"%d" % index, acked=before, on_acked=told.__setitem__)
+    offsets = _expand(runs)
+    assert len(offsets) == count
+    for index, offset in enumerate(offsets):
+        if index in before:
+            assert (offset, told[index]) == (before[index], -1)
+        else:
+            assert writer.log[offset] == b"%d" % index
+            assert told[index] == offset
+    assert not {b"%d" % index for index in before} & set(writer.log)
+    assert writer.flying_max <= window
+
+
+class Records:
+    """aiokafka's record set, as far as it is used: batches of (offset, value)."""
+
+    def __init__(self, *batches: list[tuple[int, bytes | None]] | None) -> None:
+        self._batches = list(batches)
+
+    def has_next(self) -> bool:
+        return bool(self._batches)
+
+    def next_batch(self) -> "Records.Batch":
+        return Records.Batch(self._batches.pop(0))
+
+    class Batch:
+        def __init__(self, records: list[tuple[int, bytes | None]] | None) -> None:
+            self.is_control_batch = records is None
+            self._records = records or []
+
+        def __iter__(self) -> Iterator[SimpleNamespace]:
+            return (SimpleNamespace(offset=offset, value=value) for offset, value in self._records)
+
+
+def test_only_chunks_without_a_gap_from_the_wanted_offset_are_taken() -> None:
+    assert _values("t", 5, Records([(3, b"a"), (4, b"b"), (5, b"c")], [(6, b"d")], None, [(8, b"e")])) == [b"c", b"d"]
+    assert _values("t", 5, Records([(5, b"c")], [(7, b"e")])) == [b"c"]
+    assert _values("t", 5, Records()) == []
+
+
+@pytest.mark.parametrize("batches", [[[(6, b"d")]], [[(5, None)]]])
+def test_a_hole_at_the_wanted_offset_means_the_body_is_gone(batches: list[list[tuple[int, bytes | None]]]) -> None:
+    with pytest.raises(BodyGone):
+        _values("t", 5, Records(*batches))
+
+
+class CannedReader(BodyReader):
+    """A reader whose fetches bring `size` chunks at most."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(SETTINGS, Link(SETTINGS))
+        self._size = size
+
+    async def _fetch(self, topic: str, offset: int, count: int) -> list[bytes]:
+        return [b"%d" % (offset + step) for step in range(min(count, self._size))]
+
+
+@given(runs=st.lists(st.tuples(st.integers(0, 100), st.integers(0, 20)), max_size=8), size=st.integers(1, 9))
+async def test_a_stream_follows_its_runs_whatever_a_fetch_brings(runs: list[tuple[int, int]], size: int) -> None:
+    read = [int(chunk) async for chunk in CannedReader(size).chunks("t", runs)]
+    assert read == [first + step for first, count in runs for step in range(count)]

@@ -1,0 +1,75 @@
+"""What a doubtful commit turns out to be, what a refusal means, and what a bounded wait says."""
+
+import asyncio
+import logging
+
+import pytest
+from aiokafka import errors
+
+from schemas.errors import LocalError, TransientError
+from transport.admin import within
+from transport.clients import refused
+from transport.errors import CommitUnknown, Fenced
+from transport.log import Entry
+from transport.quiet import OncePerPeriod
+from transport.transactions import Records, outcome
+
+SENT: Records = {"rounds": [(7, b"announcement")], "receipts": [(3, b"a"), (4, b"b")]}
+
+
+def _entries(*records: tuple[str, int, bytes]) -> list[Entry]:
+    return [Entry(topic, offset, 0, None, value) for topic, offset, value in records]
+
+
+def test_all_records_found_means_committed_and_none_means_not() -> None:
+    found = _entries(("receipts", 3, b"a"), ("rounds", 7, b"announcement"), ("receipts", 4, b"b"))
+    assert outcome(SENT, found, "id")
+    assert not outcome(SENT, [], "id")
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        [("rounds", 8, b"announcement")],
+        [("rounds", 7, b"another")],
+        [("receipts", 3, b"a"), ("rounds", 7, b"announcement"), ("receipts", 4, b"b"), ("rounds", 9, b"more")],
+    ],
+)
+def test_a_foreign_record_means_that_somebody_has_taken_over(found: list[tuple[str, int, bytes]]) -> None:
+    with pytest.raises(Fenced):
+        outcome(SENT, _entries(*found), "id")
+
+
+def test_a_part_of_a_transaction_is_never_taken_for_the_whole() -> None:
+    with pytest.raises(CommitUnknown):
+        outcome(SENT, _entries(("receipts", 3, b"a")), "id")
+
+
+def test_only_what_waiting_cannot_mend_is_told_to_the_operator() -> None:
+    assert isinstance(refused(errors.TopicAuthorizationFailedError("t")), LocalError)
+    assert isinstance(refused(errors.MessageSizeTooLargeError("3 MB")), LocalError)
+    for passing in (
+        errors.KafkaConnectionError("x"),
+        errors.NotLeaderForPartitionError(),
+        OSError(),
+        errors.ProducerFenced(),
+    ):
+        assert refused(passing) is None
+
+
+async def test_a_bounded_wait_says_what_was_not_reached() -> None:
+    with pytest.raises(TransientError, match=r"broker 127\.0\.0\.1:1 not reached in 0\.01 s"):
+        await within(asyncio.sleep(60), 0.01, "broker 127.0.0.1:1")
+    assert await within(asyncio.sleep(0, "done"), 1, "x") == "done"
+
+
+def _record(message: str, level: int = logging.WARNING) -> logging.LogRecord:
+    return logging.LogRecord("aiokafka.client", level, "", 0, message, ("a",), None)
+
+
+def test_aiokafka_says_nothing_about_an_absent_broker_and_everything_else_once() -> None:
+    quiet = OncePerPeriod()
+    assert not quiet.filter(_record('Unable connect to "%s:%s": %s', logging.ERROR))
+    assert not quiet.filter(_record("Request to %s", logging.DEBUG))
+    assert [quiet.filter(_record("Unexpected thing %s")) for _ in range(3)] == [True, False, False]
+    assert quiet.filter(_record("Another thing %s"))

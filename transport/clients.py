@@ -1,0 +1,184 @@
+"""Makes aiokafka's clients as they are needed here, starts them until the broker answers, ends them for certain.
+
+Knows:    which calls of aiokafka 0.14 hang: start() in a silent network, stop() while the broker is away.
+Never:    waits without a bound while ending something.
+Used by:  the other modules of transport, nobody else.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeAlias, TypeVar
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, errors
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.client import AIOKafkaClient
+
+from schemas.errors import LocalError
+from transport.link import Link
+from transport.quiet import quiet
+from transport.settings import KafkaSettings
+
+START_S = 15.0  # one try to connect; the next one begins with a fresh client
+STOP_S = 2.0
+RETRY_MS = 500  # aiokafka's constant pause between its own tries
+TRANSACTION_RETRY_MS = 50  # also its pause while the broker still completes the transaction before
+
+NO_TOPIC_HINT = "the registrar makes topics: `wardround registrar member` a site's, `wardround study create` a study's"
+
+# A transaction that its coordinator left open is ended by that coordinator's next start. Only topics that nobody else
+# writes are held back until then, so the limit may outlast a broker that is away for minutes in the middle of one.
+TRANSACTION_TIMEOUT_MS = 600_000
+
+
+Client: TypeAlias = AIOKafkaConsumer | AIOKafkaProducer | AIOKafkaClient | AIOKafkaAdminClient
+C = TypeVar("C", AIOKafkaConsumer, AIOKafkaProducer, AIOKafkaClient, AIOKafkaAdminClient)
+
+_ending: set[asyncio.Task[None]] = set()  # the event loop itself keeps no task alive
+
+
+def new_consumer(settings: KafkaSettings, *, committed: bool, fetch_wait_ms: int) -> AIOKafkaConsumer:
+    """A consumer without group and subscription for small signed records, that reports an offset which is gone."""
+    quiet()
+    return AIOKafkaConsumer(
+        bootstrap_servers=settings.servers,
+        client_id=settings.client_id,
+        group_id=None,
+        enable_auto_commit=False,
+        auto_offset_reset="none",
+        isolation_level="read_committed" if committed else "read_uncommitted",
+        fetch_max_wait_ms=fetch_wait_ms,
+        fetch_max_bytes=settings.fetch_bytes,
+        max_partition_fetch_bytes=min(settings.fetch_bytes, 1024 * 1024),
+        request_timeout_ms=settings.request_timeout_ms,
+        retry_backoff_ms=RETRY_MS,
+    )
+
+
+def new_producer(settings: KafkaSettings, *, transactional_id: str | None = None) -> AIOKafkaProducer:
+    """An idempotent producer whose batches take a whole chunk; transactional when it has an id."""
+    quiet()
+    return AIOKafkaProducer(
+        bootstrap_servers=settings.servers,
+        client_id=settings.client_id,
+        acks="all",
+        enable_idempotence=True,
+        linger_ms=0,
+        max_batch_size=settings.batch_bytes,
+        max_request_size=settings.batch_bytes + 64 * 1024,
+        request_timeout_ms=settings.request_timeout_ms,
+        retry_backoff_ms=RETRY_MS if transactional_id is None else TRANSACTION_RETRY_MS,
+        transactional_id=transactional_id,
+        transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
+    )
+
+
+def new_client(settings: KafkaSettings) -> AIOKafkaClient:
+    """A bare connection for requests of our own."""
+    quiet()
+    return AIOKafkaClient(
+        bootstrap_servers=settings.servers,
+        client_id=settings.client_id,
+        request_timeout_ms=settings.request_timeout_ms,
+        retry_backoff_ms=RETRY_MS,
+    )
+
+
+def new_admin(settings: KafkaSettings) -> AIOKafkaAdminClient:
+    """A client that creates and describes topics."""
+    quiet()
+    return AIOKafkaAdminClient(
+        bootstrap_servers=settings.servers,
+        client_id=settings.client_id,
+        request_timeout_ms=30_000,
+        retry_backoff_ms=RETRY_MS,
+    )
+
+
+def refused(error: BaseException) -> LocalError | None:
+    """What to tell the operator when the broker will never accept this client or record, else None."""
+    if isinstance(error, errors.TopicAuthorizationFailedError | errors.TransactionalIdAuthorizationFailed):
+        return LocalError(
+            f"the broker refuses access: {error}", hint="have the registrar grant this member's rights again"
+        )
+    if isinstance(error, errors.AuthenticationFailedError | errors.SaslAuthenticationFailed):
+        return LocalError(
+            f"the broker refuses this client: {error}", hint="check certificate, key and password of this client"
+        )
+    if isinstance(error, errors.MessageSizeTooLargeError | errors.RecordListTooLargeError):
+        return LocalError(
+            f"the broker takes no record of this size: {error}", hint="leave max.message.bytes at its default"
+        )
+    return None
+
+
+async def started(make: Callable[[], C], link: Link) -> C:
+    """Make and start a client, for ever until the broker answers; one that failed is ended and never tried again.
+
+    Raises LocalError when the broker refuses this client for good.
+    """
+    while True:
+        client = make()
+        try:
+            await asyncio.wait_for(_start(client), START_S)
+        except (errors.KafkaError, OSError, TimeoutError) as error:
+            await end(client)
+            final = refused(error)
+            if final is not None:
+                raise final from error
+            link.down(error)
+            await link.backoff()
+        except BaseException:
+            await end(client)
+            raise
+        else:
+            link.up()
+            return client
+
+
+async def end(client: Client) -> None:
+    """Stop a client, flushing what it still can; returns within about 2 * STOP_S, whatever the broker does.
+
+    When the caller is cancelled meanwhile, the ending goes on by itself and stays bounded.
+    """
+    task = asyncio.create_task(_end(client))
+    _ending.add(task)
+    task.add_done_callback(_ending.discard)
+    await asyncio.shield(task)
+
+
+async def _start(client: Client) -> None:
+    await (client.bootstrap() if isinstance(client, AIOKafkaClient) else client.start())
+
+
+async def _end(client: Client) -> None:
+    has_stop = isinstance(client, AIOKafkaConsumer | AIOKafkaProducer)
+    if await _finished(client.stop() if has_stop else client.close(), STOP_S):
+        return
+    if isinstance(client, AIOKafkaProducer):
+        await _kill_producer(client)
+    elif isinstance(client, AIOKafkaConsumer):
+        await _finished(client._client.close(), STOP_S / 2)
+
+
+async def _finished(work: Coroutine[Any, Any, None], seconds: float) -> bool:
+    """Whether `work` ended well in time; it is cancelled otherwise, and what it raised is of no interest any more."""
+    task = asyncio.create_task(work)
+    done, _ = await asyncio.wait({task}, timeout=seconds)
+    task.cancel()
+    return bool(done) and not task.cancelled() and task.exception() is None
+
+
+async def _kill_producer(producer: AIOKafkaProducer) -> None:
+    """Give up what a producer still holds, so that none of its tasks waits for a broker that is away."""
+    accumulator, sender = producer._message_accumulator, producer._sender
+    batches = [batch for queue in accumulator._batches.values() for batch in queue] + list(accumulator._pending_batches)
+    accumulator.fail_all(errors.ProducerClosed())
+    for batch in batches:
+        for future in (batch.future, batch._drain_waiter, *(future for future, _ in batch._msg_futures)):
+            if future.done() and not future.cancelled():
+                future.exception()  # nobody waits for it; asyncio would report it as never retrieved
+    if sender.sender_task is not None:
+        sender.sender_task.cancel()
+    await _finished(producer.client.close(), STOP_S / 2)
+    if sender.sender_task is not None:
+        await asyncio.wait({sender.sender_task}, timeout=STOP_S / 2)

@@ -1,0 +1,27 @@
+"""What can go wrong between a service and the broker, beyond the broker being away.
+
+Used by: coordinator.shell, participant.shell, wardround.
+"""
+
+from schemas.errors import FederationError, TransientError
+
+
+class Fenced(FederationError):  # noqa: N818 - named for what happened
+    """Another process took over the transactional id: this one may write nothing more and has to end."""
+
+
+class CommitUnknown(FederationError):  # noqa: N818 - named for what happened
+    """A transaction may or may not have been committed: the process ends and is rebuilt from the log."""
+
+
+class TransactionAborted(TransientError):  # noqa: N818 - named for what happened
+    """A transaction was certainly not committed and nobody will ever see its records; it may be tried again."""
+
+
+class BodyGone(FederationError):  # noqa: N818 - named for what happened
+    """Chunks of a body are no longer on their topic (aged out, trimmed, or never there): ask for the body anew."""
+
+    def __init__(self, topic: str, offset: int) -> None:
+        super().__init__(f"{topic}: offset {offset} holds no chunk any more")
+        self.topic = topic
+        self.offset = offset

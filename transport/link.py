@@ -1,0 +1,91 @@
+"""Whether the broker answers: one flag, one log line in 30 s while it does not, and the wait before the next try.
+
+Knows:    what its readers and writers saw last.
+Never:    opens a connection itself.
+Used by:  every client in transport; shells read `connected` for their metrics.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+
+import structlog
+
+from transport.settings import KafkaSettings
+
+LOG_PERIOD_S = 30.0
+
+_log = structlog.get_logger("transport")
+
+
+class Link:
+    """Shared by all clients of one process. Not connected until the first answer of the broker."""
+
+    def __init__(
+        self,
+        settings: KafkaSettings,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        random_unit: Callable[[], float] = random.random,
+    ) -> None:
+        self.connected = False
+        self._settings = settings
+        self._clock = clock
+        self._random_unit = random_unit
+        self._callbacks: list[Callable[[bool], None]] = []
+        self._attempts = 0
+        self._away_since: float | None = None
+        self._logged_at: float | None = None
+
+    def on_change(self, callback: Callable[[bool], None]) -> None:
+        """Call `callback(connected)` now and whenever the state changes; it must not raise or block."""
+        self._callbacks.append(callback)
+        callback(self.connected)
+
+    def up(self) -> None:
+        """The broker has just answered."""
+        self._attempts = 0
+        if self._away_since is not None:
+            away_s = round(self._clock() - self._away_since, 1)
+            if self._logged_at is not None and self._logged_at >= self._away_since:  # a flapping link fills no log
+                _log.info("broker reached again", broker=self._settings.bootstrap, away_s=away_s)
+            self._away_since = None
+        self._set(True)
+
+    def down(self, reason: BaseException | str) -> None:
+        """The broker did not answer, or a connection broke, for `reason`."""
+        now = self._clock()
+        if self._away_since is None:
+            self._away_since = now
+        if self._logged_at is None or now - self._logged_at >= LOG_PERIOD_S:
+            self._logged_at = now
+            _log.warning(
+                "broker away, trying again",
+                broker=self._settings.bootstrap,
+                away_s=round(now - self._away_since, 1),
+                reason=_describe(reason),
+            )
+        self._set(False)
+
+    def next_backoff_s(self) -> float:
+        """Seconds to wait before the next try: full jitter under a limit that doubles until `backoff_max_s`."""
+        limit = min(self._settings.backoff_max_s, self._settings.backoff_min_s * 2.0 ** min(self._attempts, 30))
+        self._attempts += 1
+        return limit * self._random_unit()
+
+    async def backoff(self) -> None:
+        """Sleep for `next_backoff_s`."""
+        await asyncio.sleep(self.next_backoff_s())
+
+    def _set(self, connected: bool) -> None:
+        if connected != self.connected:
+            self.connected = connected
+            for callback in self._callbacks:
+                callback(connected)
+
+
+def _describe(reason: BaseException | str) -> str:
+    if isinstance(reason, str):
+        return reason
+    return f"{type(reason).__name__}: {reason}" if str(reason) else type(reason).__name__

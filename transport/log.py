@@ -1,0 +1,324 @@
+"""Reads topics in order from remembered positions, for ever, over broken links and restarted brokers.
+
+Knows:    the next offset of every topic; nothing is skipped silently and nothing is delivered twice by one reader.
+Never:    uses groups or stored offsets; positions belong to the caller (receipts, site.db).
+Used by:  every shell, wardround.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import structlog
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+
+from schemas.errors import LocalError
+from transport.clients import NO_TOPIC_HINT, end, new_consumer, refused, started
+from transport.link import Link
+from transport.settings import KafkaSettings
+
+EARLIEST = -2
+LATEST = -1
+
+_HELD_MAX = 16  # entries of a paused topic kept here, so that resuming it costs no round trip
+_POLL_MS = 60_000
+_LOOK_S = 1.0  # how often a waiting reader looks whether the broker still answers
+_SILENT_S = 2.0  # beyond the broker's own wait
+_STALL_S = 30.0  # a consumer that heard nothing for so long is replaced; doubles while that does not help
+
+_log = structlog.get_logger("transport")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One record as it lies on a topic; `timestamp_ms` is for display alone."""
+
+    topic: str
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+
+
+class LogReader:
+    """One consumer for partition 0 of each assigned topic. `lost` counts records that were gone before they were read.
+
+    Used by one task; `pause` and `resume` may be called from any task of the same loop.
+    """
+
+    def __init__(
+        self, settings: KafkaSettings, link: Link, *, committed: bool = True, fetch_wait_ms: int | None = None
+    ) -> None:
+        self.lost: dict[str, int] = {}
+        self._settings = settings
+        self._link = link
+        self._committed = committed
+        self._fetch_wait_ms = fetch_wait_ms or settings.fetch_wait_ms
+        self._positions: dict[str, int] = {}  # next to be delivered
+        self._fetched: dict[str, deque[Entry]] = {}
+        self._paused: set[str] = set()
+        self._consumer: AIOKafkaConsumer | None = None
+        self._poll: asyncio.Task[Mapping[TopicPartition, Sequence[ConsumerRecord]]] | None = None
+        self._wake = asyncio.Event()
+        self._stamp: int | None = None
+        self._heard_s = 0.0
+        self._stall_s = _STALL_S
+
+    async def assign(self, positions: Mapping[str, int]) -> None:
+        """Read exactly these topics from now on, each from its offset, EARLIEST or LATEST. Waits for the broker.
+
+        Raises LocalError naming the topics that do not exist or may not be read.
+        """
+        await self._forget_poll()
+        self._positions = dict(positions)
+        self._fetched = {topic: deque() for topic in positions}
+        self._paused.intersection_update(positions)
+        self._wake.set()
+        while True:
+            try:
+                await self._assign()
+                return
+            except (KafkaError, OSError) as error:
+                await self._replace(error)
+            except LocalError:
+                self._positions = {}
+                raise
+
+    async def batch(self, *, records_max: int = 256, wait_ms: int = 500) -> list[Entry]:
+        """Up to `records_max` entries, in order within each topic; [] when nothing came within `wait_ms`."""
+        until_s = time.monotonic() + wait_ms / 1000
+        while True:
+            entries = self._take(records_max)
+            left_s = until_s - time.monotonic()
+            if entries or left_s < 0:
+                return entries
+            self._wake.clear()
+            await self._wait(records_max, min(left_s, _LOOK_S))
+
+    def pause(self, *topics: str) -> None:
+        """Deliver nothing of these topics until they are resumed; their positions stay."""
+        self._paused.update(topics)
+
+    def resume(self, *topics: str) -> None:
+        """Deliver these topics again, beginning with what was fetched meanwhile."""
+        self._paused.difference_update(topics)
+        if self._consumer is not None:
+            self._consumer.resume(*(self._consumer.assignment() & {TopicPartition(topic, 0) for topic in topics}))
+        self._wake.set()
+
+    def positions(self) -> dict[str, int]:
+        """The next offset of each topic: one after the last entry delivered, or where reading begins."""
+        return dict(self._positions)
+
+    async def close(self) -> None:
+        """End the consumer; bounded, and the reader is of no use afterwards."""
+        await self._forget_poll()
+        await self._drop_consumer()
+
+    async def ends(self) -> dict[str, int]:
+        """The offsets at which the assigned topics end now (of what is committed, for a committed reader)."""
+        while True:
+            try:
+                consumer = await self._live_consumer()
+                return {tp.topic: offset for tp, offset in (await consumer.end_offsets(consumer.assignment())).items()}
+            except (KafkaError, OSError) as error:
+                await self._replace(error)
+
+    async def reached(self, ends: Mapping[str, int]) -> bool:
+        """Whether everything before `ends` was delivered; control records take offsets but are never delivered."""
+        consumer = self._consumer
+        if consumer is None or any(self._fetched.values()):
+            return False
+        at = {tp.topic: await consumer.position(tp) for tp in consumer.assignment()}
+        return all(at.get(topic, -1) >= offset for topic, offset in ends.items())
+
+    def _take(self, records_max: int) -> list[Entry]:
+        taken: list[Entry] = []
+        for topic, entries in self._fetched.items():
+            while entries and topic not in self._paused and len(taken) < records_max:
+                taken.append(entries.popleft())
+                self._positions[topic] = taken[-1].offset + 1
+        return taken
+
+    async def _wait(self, records_max: int, seconds: float) -> None:
+        """Wait for records or a resumed topic. A poll under way is kept, so that no cancellation loses it."""
+        if self._poll is None and self._positions:
+            self._poll = asyncio.create_task(self._fetch(records_max))
+        poll, woken = self._poll, asyncio.ensure_future(self._wake.wait())
+        try:
+            await asyncio.wait({woken, *([poll] if poll else [])}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            woken.cancel()
+        if poll is not None and poll is self._poll and poll.done():
+            self._poll = None
+            self._keep(poll.result())
+        if self._stalled():
+            await self._forget_poll()
+            await self._replace(KafkaError("the consumer stalled"))
+
+    async def _fetch(self, records_max: int) -> Mapping[TopicPartition, Sequence[ConsumerRecord]]:
+        """The next records, over as many consumers as that takes."""
+        while True:
+            try:
+                consumer = await self._live_consumer()
+                fetched: Mapping[TopicPartition, Sequence[ConsumerRecord]]
+                fetched = await consumer.getmany(timeout_ms=_POLL_MS, max_records=records_max)
+                return fetched
+            except OffsetOutOfRangeError as error:
+                await self._skip_lost(error)
+            except (KafkaError, OSError) as error:
+                await self._replace(error)
+
+    def _keep(self, fetched: Mapping[TopicPartition, Sequence[ConsumerRecord]]) -> None:
+        for tp, records in fetched.items():
+            first = self._next(tp.topic)
+            entries = self._fetched[tp.topic]
+            entries.extend(Entry(r.topic, r.offset, r.timestamp, r.key, r.value) for r in records if r.offset >= first)
+            if tp.topic in self._paused and len(entries) >= _HELD_MAX and self._consumer is not None:
+                self._consumer.pause(tp)
+
+    def _stalled(self) -> bool:
+        """Tell the link whether the broker answers: even an empty fetch leaves a new time stamp on its topics."""
+        consumer, now_s = self._consumer, time.monotonic()
+        if consumer is None:
+            return False
+        active = consumer.assignment() - consumer.paused()
+        stamp = max((consumer.last_poll_timestamp(tp) or 0 for tp in active), default=None)
+        if stamp is None or stamp != self._stamp:
+            self._stamp, self._heard_s, self._stall_s = stamp, now_s, _STALL_S
+            if stamp:
+                self._link.up()
+        elif now_s - self._heard_s > self._stall_s:
+            self._stall_s = min(2 * self._stall_s, self._settings.request_timeout_ms / 1000)
+            return True
+        elif now_s - self._heard_s > _SILENT_S + self._fetch_wait_ms / 1000:
+            self._link.down("no answer to a fetch")
+        return False
+
+    async def _assign(self) -> None:
+        """Check the topics and seek, with the consumer that is there or a fresh one; it is dropped when that fails."""
+        consumer = self._consumer or await started(self._new_consumer, self._link)
+        try:
+            await self._check_topics(consumer)
+            await self._seek_all(consumer)
+        except BaseException:
+            self._consumer = None
+            await end(consumer)
+            raise
+        self._consumer = consumer
+
+    async def _live_consumer(self) -> AIOKafkaConsumer:
+        """The consumer; a fresh one, at the remembered positions, where there is none."""
+        if self._consumer is None:
+            consumer = await started(self._new_consumer, self._link)
+            try:
+                await self._seek_all(consumer)
+            except BaseException:
+                await end(consumer)
+                raise
+            self._consumer = consumer
+        return self._consumer
+
+    def _new_consumer(self) -> AIOKafkaConsumer:
+        return new_consumer(self._settings, committed=self._committed, fetch_wait_ms=self._fetch_wait_ms)
+
+    async def _seek_all(self, consumer: AIOKafkaConsumer) -> None:
+        """Assign and seek in one step, since assign() forgets positions; EARLIEST and LATEST become offsets at once."""
+        self._stamp, self._heard_s = None, time.monotonic()
+        tps = {topic: TopicPartition(topic, 0) for topic in self._positions}
+        if not tps:
+            return
+        consumer.assign(list(tps.values()))
+        for topic, tp in tps.items():
+            consumer.seek(tp, max(self._next(topic), 0))
+        for position, find in ((EARLIEST, consumer.beginning_offsets), (LATEST, consumer.end_offsets)):
+            open_tps = [tps[topic] for topic, wanted in self._positions.items() if wanted == position]
+            if open_tps:
+                consumer.pause(*open_tps)
+                for tp, offset in (await find(open_tps)).items():
+                    self._positions[tp.topic] = offset
+                    consumer.seek(tp, offset)
+                consumer.resume(*open_tps)
+
+    async def _check_topics(self, consumer: AIOKafkaConsumer) -> None:
+        """Without this a wrong name would simply never deliver anything: aiokafka reports neither error nor record."""
+        for wait_s in (0.1, 0.4, 1.0, 0.0):  # a topic made a moment ago may not be announced yet
+            missing = sorted(self._positions.keys() - await consumer.topics())
+            if not missing:
+                return
+            await asyncio.sleep(wait_s)
+        raise LocalError(
+            f"no topic {', '.join(missing)} on {self._settings.bootstrap}, or no right to read it",
+            hint=NO_TOPIC_HINT,
+        )
+
+    def _next(self, topic: str) -> int:
+        entries = self._fetched[topic]
+        return entries[-1].offset + 1 if entries else self._positions[topic]
+
+    async def _skip_lost(self, error: OffsetOutOfRangeError) -> None:
+        """Go on at the beginning of a topic whose wanted offset is gone, and say how much was missed."""
+        try:
+            consumer = await self._live_consumer()
+            for tp, offset in error.args[0].items():
+                first = (await consumer.beginning_offsets([tp]))[tp]
+                last = (await consumer.end_offsets([tp]))[tp]
+                if not first <= offset <= last:
+                    count = first - offset if offset < first else offset - last
+                    self.lost[tp.topic] = self.lost.get(tp.topic, 0) + count
+                    _log.error(
+                        "records gone before they were read", topic=tp.topic, wanted=offset, first=first, count=count
+                    )
+                    self._positions[tp.topic] = offset = first
+                consumer.seek(tp, offset)
+        except (KafkaError, OSError) as away:
+            await self._replace(away)
+
+    async def _replace(self, error: BaseException) -> None:
+        """Drop the consumer after `error`; the next use makes a fresh one. Raises LocalError where that cannot help."""
+        final = refused(error)
+        if final is not None:
+            raise final from error
+        self._link.down(error)
+        await self._drop_consumer()
+        await self._link.backoff()
+
+    async def _drop_consumer(self) -> None:
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            await end(consumer)
+
+    async def _forget_poll(self) -> None:
+        poll, self._poll = self._poll, None
+        if poll is not None:
+            poll.cancel()
+            await asyncio.wait({poll})
+            if not poll.cancelled():
+                poll.exception()
+
+
+async def read_to_end(
+    settings: KafkaSettings,
+    link: Link,
+    topics: Iterable[str],
+    *,
+    committed: bool = True,
+    start: Mapping[str, int] | None = None,
+) -> list[Entry]:
+    """Everything that is on the topics now, in order within each, from `start` or the beginning. Waits for the broker.
+
+    Raises LocalError naming topics that do not exist. Memory: all of it at once, so for small signed records alone.
+    """
+    reader = LogReader(settings, link, committed=committed, fetch_wait_ms=10)
+    try:
+        await reader.assign(dict.fromkeys(topics, EARLIEST) | dict(start or {}))
+        ends = await reader.ends()
+        entries: list[Entry] = []
+        while not await reader.reached(ends):
+            entries += await reader.batch(records_max=10_000, wait_ms=50)
+        return entries
+    finally:
+        await reader.close()

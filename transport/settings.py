@@ -1,0 +1,68 @@
+"""How a process reaches the broker: one frozen value, the same for every client that it opens.
+
+Used by: every shell, wardround, tests.
+"""
+
+from dataclasses import dataclass
+
+from schemas.errors import LocalError
+
+CHUNK_BYTES = 512 * 1024
+SEALED_CHUNK_BYTES = CHUNK_BYTES + 16  # with the tag of AES-256-GCM
+
+_FETCH_SLACK_BYTES = 8 * 1024  # eight whole chunks with their batch headers fit; one byte less and the last comes twice
+
+
+@dataclass(frozen=True, slots=True)
+class KafkaSettings:
+    """`bootstrap` is "host:port[,host:port]"; sizes are bytes, waits milliseconds or seconds as named."""
+
+    bootstrap: str
+    client_id: str
+    security: str = "plaintext"
+    request_timeout_ms: int = 120_000
+    fetch_bytes: int = 4 * 1024 * 1024 + _FETCH_SLACK_BYTES
+    batch_bytes: int = 1024 * 1024 - 16 * 1024
+    fetch_wait_ms: int = 500
+    backoff_min_s: float = 0.2
+    backoff_max_s: float = 5.0
+
+    def __post_init__(self) -> None:
+        for address in self.bootstrap.split(","):
+            _check_address(address)
+        if not self.client_id or len(self.client_id) > 200:
+            raise LocalError("client_id has to be 1 to 200 characters long", hint="give each process a name of its own")
+        if self.security != "plaintext":
+            raise LocalError(
+                f'security = "{self.security}" is not built yet; only "plaintext" is',
+                hint='set security = "plaintext" and keep the broker on the loopback or a private network',
+            )
+        if not 0 < self.backoff_min_s <= self.backoff_max_s:
+            raise LocalError(
+                "backoff_min_s has to be above 0 and at most backoff_max_s", hint="the defaults are 0.2 and 5.0"
+            )
+        for name, least in _LEAST.items():
+            if getattr(self, name) < least:
+                raise LocalError(f"{name} has to be at least {least}", hint=f"leave {name} out to take the default")
+
+    @property
+    def servers(self) -> list[str]:
+        """The addresses of `bootstrap`, one by one."""
+        return [address.strip() for address in self.bootstrap.split(",")]
+
+
+_LEAST = {
+    "request_timeout_ms": 1_000,
+    "fetch_bytes": SEALED_CHUNK_BYTES + 1024,
+    "batch_bytes": SEALED_CHUNK_BYTES + 1024,
+    "fetch_wait_ms": 1,
+}
+
+
+def _check_address(address: str) -> None:
+    host, colon, port = address.strip().rpartition(":")
+    if not (colon and host and port.isdecimal() and 0 < int(port) < 65536):
+        raise LocalError(
+            f'"{address.strip()}" is no broker address',
+            hint="write host:port, for example 127.0.0.1:9092; several are separated by commas",
+        )

@@ -1,0 +1,195 @@
+"""The coordinator's transactions: all records or none, whoever is killed; a successor fences its predecessor.
+
+Knows:    when a commit is certain, when it certainly did not happen, and how to find out when aiokafka cannot tell.
+Never:    lets a doubtful transaction pass as done, or uses a producer of aiokafka again after an error.
+Used by:  coordinator.shell alone; nobody else may hold back readers.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import structlog
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import IllegalOperation, InvalidProducerEpoch, KafkaError, ProducerFenced
+from aiokafka.structs import RecordMetadata
+
+from transport.clients import STOP_S, end, new_producer, refused, started
+from transport.errors import CommitUnknown, Fenced, TransactionAborted
+from transport.link import Link
+from transport.log import Entry, read_to_end
+from transport.settings import KafkaSettings
+from transport.writer import check_topic
+
+_log = structlog.get_logger("transport")
+
+Records = dict[str, list[tuple[int, bytes | None]]]  # topic -> (offset, value)
+
+_FENCED = ProducerFenced | InvalidProducerEpoch
+# aiokafka's state machine asserts where a producer died under it
+_BROKEN = (KafkaError, IllegalOperation, AssertionError, OSError)
+
+
+@dataclass(slots=True, eq=False)
+class Transaction:
+    """An open transaction; its records become visible together when the context ends without an error."""
+
+    _writer: "TransactionalWriter"
+    _producer: AIOKafkaProducer
+    sent: "list[tuple[str, bytes | None, asyncio.Future[RecordMetadata]]]" = field(default_factory=list)
+
+    async def send(self, topic: str, value: bytes | None, key: bytes | None = None) -> None:
+        """Add one record; None as value deletes the key of a compacted topic.
+
+        Raises what `TransactionalWriter.transaction` does, and LocalError when the topic is missing, access refused or
+        the record too large. After any error the transaction is taken back.
+        """
+        try:
+            await self._writer.check(self._producer, topic)
+            self.sent.append((topic, value, await self._producer.send(topic, value, key, partition=0)))
+        except _BROKEN as error:
+            raise self._writer.failure(error) from error
+
+    async def acknowledged(self) -> list[int]:
+        """The offsets of all records: with all of them known, only the commit itself can stay in doubt."""
+        try:
+            return [int((await future).offset) for _, _, future in self.sent]
+        except _BROKEN as error:
+            raise self._writer.failure(error) from error
+
+
+class TransactionalWriter:
+    """One producer with a fixed transactional id; one transaction at a time."""
+
+    def __init__(self, settings: KafkaSettings, link: Link, transactional_id: str) -> None:
+        self._settings = settings
+        self._link = link
+        self._id = transactional_id
+        self._producer: AIOKafkaProducer | None = None
+        self._topics: set[str] = set()
+        self._one_at_a_time = asyncio.Lock()
+
+    async def start(self) -> None:
+        """Fence whoever used this id before and end what it left open; waits for the broker for ever."""
+        await self._live_producer()
+
+    async def write(self, records: Iterable[tuple[str, bytes | None, bytes | None]]) -> None:
+        """Commit (topic, value, key) records in one transaction, tried again until it is certain.
+
+        Raises Fenced and CommitUnknown, after which the process has to end, and LocalError as `Transaction.send` does.
+        """
+        records = list(records)
+        while True:
+            try:
+                async with self.transaction() as transaction:
+                    for topic, value, key in records:
+                        await transaction.send(topic, value, key)
+            except TransactionAborted as error:
+                self._link.down(error)
+                await self._link.backoff()
+            else:
+                return
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Transaction]:
+        """One transaction, committed when the block ends well; any error in the block takes every record back.
+
+        Raises TransactionAborted when it certainly was not committed and may be tried again, Fenced when another
+        process has taken over, CommitUnknown when nobody can tell; after these two the process has to end.
+        """
+        async with self._one_at_a_time:
+            producer = await self._live_producer()
+            try:
+                await producer.begin_transaction()
+            except _BROKEN as error:
+                await self._drop()
+                raise self.failure(error) from error
+            transaction = Transaction(self, producer)
+            try:
+                yield transaction
+                offsets = await transaction.acknowledged()
+            except BaseException:
+                await self._abort(producer)
+                raise
+            await self._commit(producer, transaction, offsets)
+            self._link.up()
+
+    async def close(self) -> None:
+        """End the producer; bounded. A transaction still open is ended by the next start of this id."""
+        await self._drop()
+
+    async def check(self, producer: AIOKafkaProducer, topic: str) -> None:
+        """Raise LocalError when a topic, seen for the first time, does not exist."""
+        if topic not in self._topics:
+            await check_topic(producer.client, topic, self._settings.bootstrap)
+            self._topics.add(topic)
+
+    def failure(self, error: BaseException) -> Exception:
+        """What an error before the commit means: nothing was committed, whatever else."""
+        if isinstance(error, _FENCED):
+            return Fenced(f"another process has taken over {self._id}")
+        return refused(error) or TransactionAborted(f"transaction of {self._id} was not committed: {error!r}")
+
+    async def _live_producer(self) -> AIOKafkaProducer:
+        if self._producer is None:
+            self._producer = await started(lambda: new_producer(self._settings, transactional_id=self._id), self._link)
+        return self._producer
+
+    async def _commit(self, producer: AIOKafkaProducer, transaction: Transaction, offsets: list[int]) -> None:
+        try:
+            await producer.commit_transaction()
+        except _BROKEN as error:
+            await self._drop()
+            if isinstance(error, _FENCED):
+                raise self.failure(error) from error
+            _log.warning("outcome of a commit unknown, asking the log", transactional_id=self._id, reason=repr(error))
+            if not await self._was_committed(transaction, offsets):
+                raise self.failure(error) from error
+        except BaseException:
+            await self._drop()  # cancelled in the middle: whoever starts next finds out from the log
+            raise
+
+    async def _was_committed(self, transaction: Transaction, offsets: list[int]) -> bool:
+        """Ask the log. Our next start ends whatever is open under this id, so what is visible afterwards is final."""
+        if min(offsets, default=0) < 0:
+            raise CommitUnknown(f"a record of {self._id} was stored, but the broker forgot where")
+        await self.start()
+        expected: Records = {}
+        for (topic, value, _), offset in zip(transaction.sent, offsets, strict=True):
+            expected.setdefault(topic, []).append((offset, value))
+        start = {topic: sent[0][0] for topic, sent in expected.items()}
+        return outcome(expected, await read_to_end(self._settings, self._link, list(start), start=start), self._id)
+
+    async def _abort(self, producer: AIOKafkaProducer) -> None:
+        """Take an open transaction back; where that fails in time, the next start of this id does it."""
+        task = asyncio.ensure_future(producer.abort_transaction())
+        try:
+            await asyncio.wait({task}, timeout=STOP_S)
+        finally:
+            task.cancel()
+            if not task.done() or task.cancelled() or task.exception() is not None:
+                await self._drop()
+
+    async def _drop(self) -> None:
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            await end(producer)
+
+
+def outcome(expected: Records, entries: Iterable[Entry], transactional_id: str) -> bool:
+    """Whether `expected` (per topic: offsets and values) is what now lies on the topics, all of it or nothing.
+
+    Raises Fenced when somebody else has written there, CommitUnknown when only a part is found.
+    """
+    found: Records = {}
+    for entry in entries:
+        found.setdefault(entry.topic, []).append((entry.offset, entry.value))
+    if not found:
+        return False
+    if found == expected:
+        return True
+    known = {record for sent in expected.values() for record in sent}
+    if any(record not in known for records in found.values() for record in records):
+        raise Fenced(f"another process has written under {transactional_id}")
+    raise CommitUnknown(f"a part of a transaction of {transactional_id} is missing on its topics")

@@ -1,0 +1,109 @@
+"""Sends records and waits until the broker has them, for ever, over broken links and restarted brokers.
+
+Knows:    one policy for producer errors: refused for good -> LocalError; else a fresh producer, sent again.
+Never:    gives up by itself; a duplicate after an ambiguous failure is possible, and readers recognise it.
+Used by:  participant.shell (offers), coordinator.shell and registrar (bodies, plans), transport.bodies.
+"""
+
+import asyncio
+from dataclasses import dataclass
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import KafkaError
+from aiokafka.structs import RecordMetadata
+
+from schemas.errors import LocalError
+from transport.clients import NO_TOPIC_HINT, end, new_producer, refused, started
+from transport.link import Link
+from transport.settings import KafkaSettings
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ticket:
+    """One record handed to one producer; `Writer.settle` tells what became of it."""
+
+    producer: AIOKafkaProducer
+    acknowledged: "asyncio.Future[RecordMetadata]"
+
+
+class Writer:
+    """One idempotent producer for partition 0 of any topic; safe to share between tasks."""
+
+    def __init__(self, settings: KafkaSettings, link: Link) -> None:
+        self._settings = settings
+        self._link = link
+        self._producer: AIOKafkaProducer | None = None
+        self._starting = asyncio.Lock()
+        self._topics: set[str] = set()
+
+    async def start(self) -> None:
+        """Connect; waits for the broker for ever."""
+        await self._live_producer()
+
+    async def send(self, topic: str, value: bytes | memoryview, key: bytes | None = None) -> int:
+        """Return the record's offset once it is acknowledged.
+
+        Raises LocalError when the topic is missing, access refused or the record too large.
+        """
+        while True:
+            offset = await self.settle(await self.post(topic, value, key))
+            if offset is not None:
+                return offset
+
+    async def post(self, topic: str, value: bytes | memoryview, key: bytes | None = None) -> Ticket:
+        """Hand a record over without waiting for its acknowledgement; waits only for room in the batch before it."""
+        while True:
+            producer = await self._live_producer()
+            try:
+                if topic not in self._topics:
+                    await check_topic(producer.client, topic, self._settings.bootstrap)
+                    self._topics.add(topic)
+                return Ticket(producer, await producer.send(topic, value, key, partition=0))
+            except (KafkaError, OSError) as error:
+                await self._failed(producer, error)
+
+    async def settle(self, ticket: Ticket) -> int | None:
+        """The offset of a posted record, or None when it has to be posted again."""
+        try:
+            metadata = await ticket.acknowledged
+        except (KafkaError, OSError) as error:
+            await self._failed(ticket.producer, error)
+            return None
+        self._link.up()
+        return int(metadata.offset) if metadata.offset >= 0 else None  # stored before, but the broker forgot where
+
+    async def close(self) -> None:
+        """Flush what the broker still takes; bounded."""
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            await end(producer)
+
+    async def _live_producer(self) -> AIOKafkaProducer:
+        async with self._starting:
+            if self._producer is None:
+                self._producer = await started(lambda: new_producer(self._settings), self._link)
+            return self._producer
+
+    async def _failed(self, producer: AIOKafkaProducer, error: BaseException) -> None:
+        """Drop a producer after its first failure; those who waited on it come here too and find it gone already."""
+        final = refused(error)
+        if final is not None:
+            raise final from error
+        if producer is self._producer:
+            self._producer = None
+            self._link.down(error)
+            await end(producer)
+            await self._link.backoff()
+
+
+async def check_topic(client: AIOKafkaClient, topic: str, bootstrap: str) -> None:
+    """Raise LocalError when the topic does not exist; aiokafka would wait two minutes for it."""
+    for wait_s in (0.1, 0.4, 1.0, 0.0):  # a topic made a moment ago may not be announced yet
+        if topic in (await client.fetch_all_metadata()).topics():
+            return
+        await asyncio.sleep(wait_s)
+    raise LocalError(
+        f"no topic {topic} on {bootstrap}, or no right to write it",
+        hint=NO_TOPIC_HINT,
+    )
