@@ -1,0 +1,68 @@
+"""Logs: structlog, readable on a terminal, JSON elsewhere; never a secret, a vector or a patient value."""
+
+import logging
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+_TEXT_MAX = 400
+_ITEMS_MAX = 16
+
+
+def _shown(value: Any) -> Any:
+    """A value as a log may show it: bytes by length, what is neither plain nor a short list by its type alone."""
+    if isinstance(value, bytes | bytearray | memoryview):
+        return f"<{len(value)} bytes>"
+    if isinstance(value, str):
+        return value if len(value) <= _TEXT_MAX else value[:_TEXT_MAX] + "…"
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, list | tuple | set | frozenset | Mapping) and len(value) > _ITEMS_MAX:
+        return f"<{len(value)} values>"
+    if isinstance(value, Mapping):
+        return {str(key): _shown(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_shown(inner) for inner in value]
+    return str(value)[:_TEXT_MAX] if isinstance(value, Path | BaseException) else f"<{type(value).__name__}>"
+
+
+def _bounded(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """No vector or record slips into a log; structlog's own entries (exc_info, names with _) pass as they are."""
+    for key, value in event.items():
+        if key not in ("exc_info", "stack_info") and not key.startswith("_"):
+            event[key] = _shown(value)
+    return event
+
+
+def configure(level: str = "info") -> None:
+    """Send structlog and the standard loggers of our libraries to stderr in one format."""
+    terminal = sys.stderr.isatty()
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _bounded,
+    ]
+    renderer: structlog.typing.Processor = (
+        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)  # rich would show local values
+        if terminal
+        else structlog.processors.JSONRenderer()
+    )
+    number = logging.getLevelNamesMapping()[level.upper()]
+    structlog.configure(
+        processors=[*shared, structlog.processors.format_exc_info, renderer] if not terminal else [*shared, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
+    )
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)

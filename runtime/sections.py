@@ -1,0 +1,44 @@
+"""Sections that every service's settings share: where Kafka is, which keys, which metrics port, how much is logged."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+LEVELS = ("debug", "info", "warning", "error")
+
+
+@dataclass(frozen=True, slots=True)
+class Kafka:
+    """`bootstrap` is "host:port[,host:port]"."""
+
+    bootstrap: str
+    fetch_wait_ms: int = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Paths of this member's private keys, and of the registrar's public key pinned at enrolment."""
+
+    signing: Path
+    opening: Path
+    registrar: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """Where `/metrics` is served; port 0 takes a free one."""
+
+    host: str = "127.0.0.1"
+    port: int = 9464
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.port < 65536:
+            raise ValueError(f"port {self.port} lies outside 0..65535")
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    level: str = "info"
+
+    def __post_init__(self) -> None:
+        if self.level not in LEVELS:
+            raise ValueError(f"level `{self.level}` is none of {', '.join(LEVELS)}")

@@ -1,0 +1,75 @@
+"""Runs one service: signals end it cleanly within a bound, errors become exit codes and one clear line."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import threading
+from collections.abc import Coroutine
+from typing import Any
+
+from schemas.errors import EXIT_AWAY, EXIT_LOCAL, FederationError, LocalError, TransientError
+
+STOP_S = 10.0
+
+
+def run_service(main: Coroutine[Any, Any, None]) -> int:
+    """Run `main` until it ends or SIGTERM or SIGINT comes; returns the exit code (0, 1 failed, 2 setup, 3 away)."""
+    bound = threading.Timer(STOP_S, _give_up)
+    bound.daemon = True
+    try:
+        return asyncio.run(_until_signal(main, bound))
+    except FederationError as error:
+        return report(error)
+    except BaseExceptionGroup as group:
+        first = first_error(group)
+        if isinstance(first, FederationError):
+            return report(first)
+        raise
+    finally:
+        bound.cancel()
+
+
+def first_error(group: BaseExceptionGroup) -> BaseException:
+    """The first error inside a group of tasks' errors: what ended them all."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def report(error: FederationError) -> int:
+    """Print what is wrong and what to do; returns the exit code that goes with it."""
+    print(f"error: {error}", file=sys.stderr)  # noqa: T201  # a service's last word, before or without logging
+    hint = error.hint if isinstance(error, LocalError) else ""
+    if hint:
+        print(f"hint:  {hint}", file=sys.stderr)  # noqa: T201  # as above
+    if isinstance(error, LocalError):
+        return EXIT_LOCAL
+    return EXIT_AWAY if isinstance(error, TransientError) else 1
+
+
+def _give_up() -> None:
+    """Ends a process that did not heed its signal; a log rebuilds what it was doing, as after a SIGKILL."""
+    print(f"error: not stopped within {STOP_S:g} s, ended", file=sys.stderr, flush=True)  # noqa: T201  # a last word
+    os._exit(1)
+
+
+async def _until_signal(main: Coroutine[Any, Any, None], bound: threading.Timer) -> int:
+    loop = asyncio.get_running_loop()
+    task = loop.create_task(main, name="service")
+    asked = False
+
+    def stop() -> None:
+        nonlocal asked
+        if not asked:
+            asked = True
+            bound.start()
+        task.cancel()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+    return 0

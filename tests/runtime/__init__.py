@@ -1,0 +1,1 @@
+"""Settings, locks, exit codes and logs of every service."""
