@@ -1,0 +1,1 @@
+"""What is learned: tasks (model, loss, metric, data contract) and their parameters as one flat vector."""

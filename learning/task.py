@@ -1,0 +1,291 @@
+"""What a study learns: model, loss, metrics and data of one study behind one small interface, without torch.
+
+Knows:    how a site's patients are loaded and split, what an update is, how a version is judged.
+Never:    sends anything, reads the network, or puts a patient's value into a message.
+Imports:  numpy, schemas.errors, learning.contract.   Used by: participant.training, wardround, studies.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from learning.contract import DataContract
+from schemas.errors import FederationError as FederationError  # studies import both from here
+from schemas.errors import LocalError as LocalError
+
+Vector = NDArray[np.float32]  # (p,): every parameter of the model, flat
+Progress = Callable[[float], None]  # told the share of the work done, 0..1
+Cancelled = Callable[[], bool]  # asked before each step
+
+EPOCHS_ALONE_MAX = 100
+PATIENCE_ALONE = 10
+VALIDATION_SHARE = 0.2
+
+
+class TrainingError(FederationError):
+    """Training gave no usable update, e.g. its loss became NaN. The service reports it and goes on."""
+
+
+class TrainingCancelledError(FederationError):
+    """Training was told to stop; what it had so far is dropped."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSettings:
+    """How a site trains in one round; the plan's [training] section. Optimiser state is fresh each round.
+
+    epochs, steps  exactly one is positive: passes over the training patients, or batches
+    batch          patients in a batch; 0: all of them
+    proximal       mu of FedProx (arXiv 1812.06127, eq. 2): mu/2 * |w - base|^2 is added to the loss
+    time_limit_s   training ends after the first step past it, and what was reached is the update; 0: no limit
+    """
+
+    optimiser: Literal["sgd", "adam"] = "sgd"
+    learning_rate: float = 0.01
+    momentum: float = 0.0
+    weight_decay: float = 0.0
+    epochs: int = 1
+    steps: int = 0
+    batch: int = 32
+    proximal: float = 0.0
+    time_limit_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.optimiser not in ("sgd", "adam"):
+            raise LocalError(f"training.optimiser is {self.optimiser!r}", hint="sgd or adam")
+        if (self.epochs > 0) == (self.steps > 0) or min(self.epochs, self.steps) < 0:
+            raise LocalError("training needs either epochs or steps", hint="set one of them, leave the other at 0")
+        if not 0 < self.learning_rate < float("inf"):
+            raise LocalError("training.learning_rate must be positive")
+        for name in ("weight_decay", "batch", "proximal", "time_limit_s"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise LocalError(f"training.{name} must not be negative")
+        if not 0 <= self.momentum < 1 or (self.momentum and self.optimiser == "adam"):
+            raise LocalError("training.momentum must lie in 0..1 and belongs to sgd")
+
+
+@dataclass(frozen=True, slots=True)
+class DataSource:
+    """Where a site's patients are. `folder` is the site's own data folder (None: the task ships its data).
+
+    options  the plan's [task] options, strings; `split` (default "0") salts the split of every task that uses it
+    """
+
+    site: str
+    folder: Path | None = None
+    options: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+    @property
+    def split(self) -> str:
+        return self.options.get("split", "0")
+
+
+@dataclass(frozen=True, slots=True)
+class Patients:
+    """Some patients: row i of `inputs` and of `targets` is the same one. Arrays stay out of `repr`.
+
+    inputs (n, ...), targets (n, ...)   of the dtype the task wants
+    """
+
+    inputs: NDArray[Any] = field(repr=False)
+    targets: NDArray[Any] = field(repr=False)
+
+    def __post_init__(self) -> None:
+        if len(self.inputs) != len(self.targets):
+            raise ValueError(f"{len(self.inputs)} inputs, {len(self.targets)} targets")
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def take(self, rows: NDArray[Any]) -> Patients:
+        """The rows named by indices (repeats allowed) or by a mask."""
+        return Patients(self.inputs[rows], self.targets[rows])
+
+    @staticmethod
+    def together(parts: Sequence[Patients]) -> Patients:
+        """All patients of `parts`, in order."""
+        return Patients(
+            np.concatenate([part.inputs for part in parts]), np.concatenate([part.targets for part in parts])
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SiteData:
+    """A site's patients as the task sees them. `bytes_data` is the size of the raw data: what central learning moves.
+
+    extra   what the task needs besides, by name (heart: the scaling of its training patients)
+    """
+
+    site: str
+    train: Patients
+    test: Patients
+    bytes_data: int
+    extra: Mapping[str, NDArray[Any]] = field(default_factory=lambda: MappingProxyType({}), repr=False)
+
+
+class Task(ABC):
+    """One study's learning; one instance per process. Numpy alone is enough to write one, see also TorchTask."""
+
+    metric: ClassVar[str]  # id of the primary metric, [a-z0-9-]{1,40}, a key of what `measure` returns
+    higher_is_better: ClassVar[bool]
+    weight: ClassVar[str] = "n-test"  # id of the metric that weighs sites in an overall figure
+    contract: ClassVar[DataContract]
+
+    @abstractmethod
+    def parameters(self) -> int:
+        """p, the number of parameters."""
+
+    @abstractmethod
+    def initial(self, seed: int) -> Vector:
+        """Version 0, float32 (p,), the same for the same seed."""
+
+    @abstractmethod
+    def load(self, source: DataSource) -> SiteData:
+        """Read, check against the contract and split a site's patients. Raises LocalError, never with a value."""
+
+    @abstractmethod
+    def train(
+        self,
+        base: Vector,
+        data: SiteData,
+        training: TrainingSettings,
+        *,
+        seed: int,
+        progress: Progress,
+        cancelled: Cancelled,
+    ) -> Vector:
+        """Train from `base` on data.train; return new minus base, float32 (p,), subtracted in float64, rounded once.
+
+        Raises TrainingError naming epoch and step when loss or parameters stop being finite; TrainingCancelledError.
+        """
+
+    @abstractmethod
+    def predict(self, vector: Vector, patients: Patients) -> NDArray[Any]:
+        """The model's output for each patient, (n, ...)."""
+
+    @abstractmethod
+    def measure(self, outputs: NDArray[Any], targets: NDArray[Any]) -> dict[str, float]:
+        """Metrics by id. One that is undefined for these patients (AUC of one class) is left out, never NaN."""
+
+    @abstractmethod
+    def loss_on(self, vector: Vector, patients: Patients) -> float:
+        """The training loss of a vector on patients, without its proximal term: what `alone` watches."""
+
+    def alone(
+        self,
+        data: SiteData,
+        training: TrainingSettings,
+        *,
+        seed: int,
+        progress: Progress,
+        cancelled: Cancelled = lambda: False,
+    ) -> Vector:
+        """The model, float32 (p,), that these patients give without a federation: see `train_until_no_better`."""
+        settings = replace(training, epochs=1 if training.epochs else 0, proximal=0.0, time_limit_s=0.0)
+
+        def epoch(vector: Vector, patients: Patients) -> Vector:
+            part = replace(data, train=patients)
+            step = self.train(vector, part, settings, seed=seed, progress=lambda _: None, cancelled=cancelled)
+            return np.asarray(vector + step, np.float32)
+
+        return train_until_no_better(self.initial(seed), epoch, self.loss_on, data.train, seed=seed, progress=progress)
+
+    def examples(self, data: SiteData) -> int:
+        """n_k, the number of training patients: what plans weighted by examples use."""
+        return len(data.train)
+
+    def evaluate(self, vector: Vector, data: SiteData) -> dict[str, float]:
+        """Metrics of a version on the site's own test patients, and their number as `n-test` (0: nothing else)."""
+        if not len(data.test):
+            return {"n-test": 0.0}
+        values = self.measure(self.predict(vector, data.test), data.test.targets)
+        return values | {"n-test": float(len(data.test))}
+
+    def interval(
+        self, vector: Vector, data: SiteData, *, seed: int = 0, resamples: int = 1000, level: float = 0.95
+    ) -> tuple[float, float] | None:
+        """Percentile bootstrap of the primary metric over test patients; None where mostly undefined."""
+        n = len(data.test)
+        if not n:
+            return None
+        outputs, rng, values = self.predict(vector, data.test), np.random.default_rng(seed), []
+        for _ in range(resamples):
+            rows = rng.integers(0, n, n)
+            value = self.measure(outputs[rows], data.test.targets[rows]).get(self.metric)
+            if value is not None:
+                values.append(value)
+        if 2 * len(values) < resamples:
+            return None
+        low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+        return float(low), float(high)
+
+    def pool(self, sites: Sequence[SiteData]) -> SiteData:
+        """All sites as if they were one: what central learning would have had. Only a demo or a script can ask this."""
+        return SiteData(
+            site="pooled",
+            train=Patients.together([data.train for data in sites]),
+            test=Patients.together([data.test for data in sites]),
+            bytes_data=sum(data.bytes_data for data in sites),
+        )
+
+    def as_pooled(self, data: SiteData, pooled: SiteData) -> SiteData:
+        """A site's patients as a model trained on `pooled` wants them: the same, unless a task scales by site."""
+        return data
+
+
+def hashed_share(*words: str) -> float:
+    """A number in [0, 1) fixed for ever by a hash of `words`: who falls where, without counting or drawing."""
+    return int.from_bytes(sha256("\0".join(words).encode()).digest()[:6], "big") / 2**48
+
+
+def is_test(study: str, split: str, patient: str, *, share: float) -> bool:
+    """Whether a patient is for testing, by a hash of (study, split, patient); `split` salts another random split."""
+    return hashed_share("test", study, split, patient) < share
+
+
+def split_patients(patients: Patients, test: NDArray[np.bool_]) -> tuple[Patients, Patients]:
+    """(train, test) by a mask."""
+    return patients.take(~test), patients.take(test)
+
+
+def train_until_no_better(
+    start: Vector,
+    epoch: Callable[[Vector, Patients], Vector],
+    loss: Callable[[Vector, Patients], float],
+    train: Patients,
+    *,
+    seed: int,
+    progress: Progress,
+) -> Vector:
+    """Train epoch by epoch until a validation part carved from `train` has not improved for ten, at most a hundred.
+
+    epoch   one pass over the patients given: vector in, vector out (it may keep optimiser state between calls)
+    loss    of a vector on the validation part
+    Returns the vector with the least validation loss. With fewer than five patients there is no validation part and
+    the training loss decides.
+    """
+    if not len(train):
+        raise TrainingError("there are no training patients")
+    order = np.random.default_rng(seed).permutation(len(train))
+    held = max(1, round(VALIDATION_SHARE * len(train))) if len(train) >= 5 else 0
+    validation, rest = (train.take(order[:held]), train.take(order[held:])) if held else (train, train)
+    best, best_loss, best_epoch, current = start, loss(start, validation), 0, start
+    for number in range(1, EPOCHS_ALONE_MAX + 1):
+        current = epoch(current, rest)
+        now = loss(current, validation)
+        if now < best_loss:
+            best, best_loss, best_epoch = current, now, number
+        elif number - best_epoch >= PATIENCE_ALONE:
+            break
+        progress(number / EPOCHS_ALONE_MAX)
+    progress(1.0)
+    return best

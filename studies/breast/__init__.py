@@ -1,0 +1,1 @@
+"""Benign or malignant breast mass: Wisconsin diagnostic data on ten invented sites."""

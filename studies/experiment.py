@@ -1,0 +1,144 @@
+"""Measure what to expect of a study: alone, federated and pooled, over several splits or seeds, in one process.
+
+  python -m studies.experiment lung --splits 20          a new split for each, the paired gain over alone
+  python -m studies.experiment breast --seeds 5          one split, new start values for each
+  python -m studies.experiment heart --seeds 5 --first 42 --data <folder>
+
+Settings come from the study's plan.toml. The federation is `studies.federate`: staleness and partial cohorts, no wire.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from learning.entry import load_task
+from learning.task import DataSource, FederationError, LocalError, SiteData, Task, TrainingSettings, Vector
+from studies.federate import Aggregation, federate
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """A study's plan, as far as an experiment needs it."""
+
+    task: Task
+    sites: tuple[str, ...]
+    options: Mapping[str, str]
+    training: TrainingSettings
+    aggregation: Aggregation
+
+    def load(self, folder: Path | None, **options: str) -> list[SiteData]:
+        merged = {**self.options, **options}
+        return [self.task.load(DataSource(site, folder, merged)) for site in self.sites]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The primary metric over all sites of one run, sites weighed by the task's `weight`; `largest`: longest update."""
+
+    alone: float
+    federated: float
+    pooled: float
+    largest: float
+
+
+def read_study(plan: Path) -> Study:
+    """The study of a plan.toml. Raises LocalError when it cannot be read."""
+    try:
+        sections = tomllib.loads(plan.read_text("utf-8"))
+        names, written = {field.name for field in fields(Aggregation)}, sections["aggregation"]
+        rule: dict[str, Any] = {"staleness": "constant"} if written.get("preset") == "fedavg" else {}
+        rule |= {name: value for name, value in written.items() if name in names}
+        if rule.get("staleness", "polynomial") not in ("polynomial", "constant") or "exponent" in written:
+            raise LocalError("an experiment knows staleness polynomial (exponent 0.5) and constant only")
+        training: dict[str, Any] = {"epochs": 0 if sections["training"].get("steps") else 1, **sections["training"]}
+        return Study(
+            load_task(sections["task"]["entry"]),
+            tuple(sections["members"]["sites"]),
+            sections["task"].get("options", {}),
+            TrainingSettings(**training),
+            Aggregation(
+                **rule,
+                versions=sections["stop"]["versions"],
+                examples=sections.get("privacy", {}).get("examples", False),
+            ),
+        )
+    except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError) as error:
+        raise LocalError(f"{plan} is no plan an experiment can run: {error}") from error
+
+
+def overall(task: Task, vectors: Sequence[Vector], sites: Sequence[SiteData], metric: str | None = None) -> float:
+    """A metric of one vector per site on that site's test patients, weighed by the task's `weight`."""
+    values = [task.evaluate(vector, data) for vector, data in zip(vectors, sites, strict=True)]
+    known = [(value[metric or task.metric], value[task.weight]) for value in values if (metric or task.metric) in value]
+    return float(np.average([value for value, _ in known], weights=[weight for _, weight in known]))
+
+
+def run_once(study: Study, sites: Sequence[SiteData], *, seed: int) -> Outcome:
+    """One federation and its two comparisons on the same patients."""
+    task, quiet, largest = study.task, lambda share: None, list[float]()
+    federated = federate(task, sites, study.training, study.aggregation, seed=seed, largest=largest)
+    alone = [task.alone(data, study.training, seed=seed, progress=quiet) for data in sites]
+    everybody = task.pool(sites)
+    pooled = task.alone(everybody, study.training, seed=seed, progress=quiet)
+    seen = [task.as_pooled(data, everybody) for data in sites]
+    return Outcome(
+        overall(task, alone, sites),
+        overall(task, [federated] * len(sites), sites),
+        overall(task, [pooled] * len(sites), seen),
+        max(largest),
+    )
+
+
+def summary(name: str, outcomes: Sequence[Outcome]) -> str:
+    """Means, and the paired differences with their 95 % intervals (normal, over runs)."""
+    table = np.array([(run.alone, run.federated, run.pooled) for run in outcomes])
+    alone, federated, pooled = table.mean(axis=0)
+    return "\n".join(
+        (
+            f"{name}, {len(outcomes)} runs: alone {alone:.4f}, federated {federated:.4f}, pooled {pooled:.4f}",
+            f"  federated - alone   {_interval(table[:, 1] - table[:, 0])}",
+            f"  federated - pooled  {_interval(table[:, 1] - table[:, 2])}",
+            f"  longest update {max(run.largest for run in outcomes):.3f}",
+        )
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m studies.experiment", description=__doc__.splitlines()[0])
+    parser.add_argument("study", help="a folder under studies/, or the path of a plan.toml")
+    parser.add_argument("--splits", type=int, default=0, help="so many runs, each on a split of its own")
+    parser.add_argument("--seeds", type=int, default=5, help="so many runs on the plan's split (without --splits)")
+    parser.add_argument("--first", type=int, default=0, help="number of the first split or seed")
+    parser.add_argument("--data", type=Path, help="the folder with the data, for studies that do not ship them")
+    parser.add_argument("--option", action="append", default=[], metavar="KEY=TEXT", help="a task option; repeatable")
+    given = parser.parse_args(arguments)
+    options = dict(pair.partition("=")[::2] for pair in given.option)
+    try:
+        path = Path(given.study) if given.study.endswith(".toml") else Path(__file__).parent / given.study / "plan.toml"
+        study, outcomes = read_study(path), []
+        for number in range(given.first, given.first + (given.splits or given.seeds)):
+            split = {"split": str(number)} if given.splits else {}
+            outcomes.append(run_once(study, study.load(given.data, **options, **split), seed=number))
+            print(f"{number}: {outcomes[-1]}", flush=True)
+    except FederationError as error:
+        print(f"{error}\n{getattr(error, 'hint', '')}", file=sys.stderr)
+        return 2
+    print(summary(given.study, outcomes))
+    return 0
+
+
+def _interval(values: np.ndarray[Any, np.dtype[np.float64]]) -> str:
+    half = 1.96 * values.std(ddof=1) / len(values) ** 0.5 if len(values) > 1 else float("nan")
+    return f"{values.mean():+.4f} ({values.mean() - half:+.4f} to {values.mean() + half:+.4f})"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Heart disease at four hospitals: the UCI data, by the protocol of FLamby."""

@@ -1,0 +1,1 @@
+"""Survival with advanced lung cancer: the institutions of the NCCTG trial."""

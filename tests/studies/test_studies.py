@@ -1,0 +1,128 @@
+"""The ready studies: their data, sites and splits, their plans, and that they learn what their READMEs promise."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from learning.entry import folder_digest, load_task, task_folder
+from learning.task import DataSource, SiteData, Task
+from schemas.errors import LocalError
+from schemas.plan_toml import read_draft
+from studies import experiment
+from studies.breast.task import task as breast
+from studies.experiment import overall, read_study
+from studies.federate import federate
+from studies.lung.task import SITES as LUNG_SITES
+from studies.lung.task import task as lung
+
+STUDIES = Path(experiment.__file__).parent
+PLANS = sorted(STUDIES.glob("*/plan*.toml"))
+
+
+def sites_of(plan: str) -> tuple[Task, list[SiteData]]:
+    study = read_study(STUDIES / plan)
+    return study.task, study.load(None)
+
+
+def test_all_five_plans_are_here() -> None:
+    ids = {tomllib.loads(plan.read_text())["study"]["id"] for plan in PLANS}
+    assert ids == {"lung", "breast", "heart", "linear-regression-plain", "linear-regression-weighted"}
+
+
+@pytest.mark.parametrize("plan", PLANS, ids=lambda plan: f"{plan.parent.name}-{plan.stem}")
+def test_a_plan_reads_and_names_a_task_that_loads(plan: Path) -> None:
+    draft = read_draft(plan.read_text(), where=plan.name)
+    task = load_task(draft.entry)
+    assert folder_digest(task_folder(draft.entry)) == folder_digest(plan.parent)
+    assert task.initial(draft.seed).shape == (task.parameters(),)
+    study = read_study(plan)
+    assert study.aggregation.goal <= len(study.sites)
+
+
+def test_lung_has_227_patients_of_18_institutions_in_six_sites_alike() -> None:
+    task, sites = sites_of("lung/plan.toml")
+    assert [len(data.train) + len(data.test) for data in sites] == [40, 37, 38, 38, 37, 37]
+    assert sum(len(institutions) for institutions in LUNG_SITES.values()) == 18
+    assert task.parameters() == 7
+    assert all(np.isfinite(data.train.inputs).all() for data in sites)
+
+
+def test_breast_is_skewed_in_label_and_size_and_has_6274_parameters() -> None:
+    task, sites = sites_of("breast/plan.toml")
+    sizes = [len(data.train) + len(data.test) for data in sites]
+    assert sum(sizes) == 569
+    assert max(sizes) > 2 * min(sizes)
+    benign = [float(data.train.targets.mean()) for data in sites]
+    assert benign[0] > 0.9
+    assert benign[-1] < 0.1
+    assert task.parameters() == 6274
+
+
+def test_breast_is_under_sixty_lines() -> None:
+    assert len((STUDIES / "breast" / "task.py").read_text().splitlines()) < 60
+
+
+@pytest.mark.parametrize("task", [lung, breast])
+def test_another_split_moves_patients_between_training_and_test_and_loses_none(task: Task) -> None:
+    site = next(iter(LUNG_SITES)) if task is lung else "clinic-01"
+    one, two = (task.load(DataSource(site, options={"split": split})) for split in ("0", "1"))
+    again = task.load(DataSource(site, options={"split": "0"}))
+    np.testing.assert_array_equal(one.test.inputs, again.test.inputs)
+    assert one.test.inputs.shape != two.test.inputs.shape or (one.test.inputs != two.test.inputs).any()
+
+    def everyone(data: SiteData) -> list[list[float]]:
+        return sorted(np.concatenate([data.train.inputs, data.test.inputs]).tolist())
+
+    assert everyone(one) == everyone(two)
+
+
+@pytest.mark.parametrize("entry", ["lung", "breast", "heart", "linear_regression"])
+def test_a_site_that_a_study_does_not_have_is_told_which_it_has(entry: str) -> None:
+    with pytest.raises(LocalError, match="no site nowhere") as caught:
+        load_task(f"studies.{entry}.task:task").load(DataSource("nowhere"))
+    assert "sites" in caught.value.hint
+
+
+def test_the_c_index_is_left_out_where_no_pair_is_comparable() -> None:
+    assert lung.measure(np.zeros((2, 1)), np.array([[5.0, 0.0], [9.0, 0.0]])) == {"pairs": 0.0}
+
+
+def test_lung_gains_over_alone_and_comes_near_pooled() -> None:
+    """Three splits of the twenty of its README: enough to notice that something broke."""
+    study = read_study(STUDIES / "lung" / "plan.toml")
+    runs = [experiment.run_once(study, study.load(None, split=str(split)), seed=split) for split in range(3)]
+    alone, federated, pooled = (
+        float(np.mean([getattr(run, kind) for run in runs])) for kind in ("alone", "federated", "pooled")
+    )
+    assert federated > alone + 0.02
+    assert federated > pooled - 0.05
+    assert max(run.largest for run in runs) < 1.0  # the plan's clip
+
+
+def test_breast_comes_near_pooled_in_a_hundred_versions() -> None:
+    study = read_study(STUDIES / "breast" / "plan.toml")
+    sites, largest = study.load(None), list[float]()
+    federated = federate(study.task, sites, study.training, study.aggregation, seed=0, largest=largest)
+    everybody = study.task.pool(sites)
+    pooled = study.task.alone(everybody, study.training, seed=0, progress=lambda _: None)
+    assert study.aggregation.versions == 100
+    wanted = overall(study.task, [pooled], [everybody])
+    assert overall(study.task, [federated] * 10, sites) > max(0.95, wanted - 0.02)
+    assert max(largest) < 1.0  # the plan's clip
+
+
+def test_an_experiment_prints_its_summary_and_refuses_what_is_no_plan(capsys: pytest.CaptureFixture[str]) -> None:
+    assert experiment.main([str(STUDIES / "linear_regression" / "plan_plain.toml"), "--seeds", "1"]) == 0
+    assert "federated - pooled" in capsys.readouterr().out
+    assert experiment.main(["no_such_study"]) == 2
+    assert "no plan" in capsys.readouterr().err
+
+
+def test_bytes_of_raw_data_are_those_of_the_site() -> None:
+    shares: dict[str, Any] = {data.site: data.bytes_data for data in sites_of("breast/plan.toml")[1]}
+    assert sum(shares.values()) == pytest.approx(119_913, abs=5)
