@@ -1,0 +1,1 @@
+"""What decides: plain synchronous Python, events in, effects out, time passed in."""

@@ -1,0 +1,167 @@
+"""What a study's core hears and what it asks for: facts that the shell has verified, and effects in order."""
+
+from dataclasses import dataclass
+
+from schemas.records import Receipt, RequestEntry, Stop
+
+
+@dataclass(frozen=True, slots=True)
+class OfferFact:
+    """An offer whose signatures verify. `code` names why the shell found it unusable, if it did."""
+
+    site: str
+    offset: int  # on the site's offers topic
+    sequence: int
+    header: bytes  # SHA-256 of the header
+    base_version: int
+    base_digest: bytes
+    plan: bytes
+    d: int
+    size_bytes: int
+    cohort_min: int
+    trustees: int
+    code: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BodyReady:
+    """The body of the site's undecided offer is fetched, verified and within bounds."""
+
+    site: str
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class BodyUnusable:
+    """The body cannot be used. Code None: gone or damaged, ask again; otherwise it is refused with the code."""
+
+    site: str
+    sequence: int
+    code: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """A site measured one version: its primary metric in 1e-6, and the weight of that value."""
+
+    site: str
+    version: int
+    model: bytes
+    digest: bytes  # of the Evaluation record
+    value: int
+    weight: int
+
+
+@dataclass(frozen=True, slots=True)
+class SitesChanged:
+    """The roster names these sites of the study now; `revoked` are those whose last key was revoked."""
+
+    sites: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time passes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """The version asked for by the last Close is on the log."""
+
+    version: int
+    model: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Undone:
+    """The Request asked for by the last Close ended as Failed on the log."""
+
+
+Event = OfferFact | BodyReady | BodyUnusable | Evaluated | SitesChanged | Tick | Committed | Undone
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """Fetch and verify the body of this offer, then report BodyReady or BodyUnusable."""
+
+    offer: OfferFact
+
+
+@dataclass(frozen=True, slots=True)
+class Add:
+    """Add the fetched body to the running sum, `weight` times; then its memory is free."""
+
+    offer: OfferFact
+    weight: int
+
+
+@dataclass(frozen=True, slots=True)
+class Remove:
+    """Take an added body out of the sum again (fetched anew, added -weight times)."""
+
+    offer: OfferFact
+    weight: int
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """The offer is decided without entering the sum: forget its fetched body, if any."""
+
+    offer: OfferFact
+
+
+@dataclass(frozen=True, slots=True)
+class Decide:
+    """Write this receipt, outside a round (at most one transaction a second)."""
+
+    receipt: Receipt
+    refused: OfferFact | None
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """Make the next version of the sum: step, bodies, then Request, Announcement and receipts in one transaction."""
+
+    version: int  # the new one
+    entries: tuple[RequestEntry, ...]
+    offers: tuple[OfferFact, ...]
+    receipts: tuple[Receipt, ...]
+    voids: tuple[Receipt, ...]  # written instead, when the sum fails
+    evaluations: tuple[tuple[str, bytes], ...]
+    patience: int
+    stop: Stop
+
+    @property
+    def sum_w(self) -> int:
+        return sum(entry.weight for entry in self.entries)
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """Announce the newest version once more, as the last one."""
+
+    stop: Stop
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Stop reading this site's offers: too many wait undecided."""
+
+    site: str
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Read this site's offers again."""
+
+    site: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ignored:
+    """A redelivered offer that is decided already; counted, nothing else."""
+
+    offer: OfferFact
+
+
+Effect = Fetch | Add | Remove | Drop | Decide | Close | End | Hold | Release | Ignored

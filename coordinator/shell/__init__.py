@@ -1,0 +1,1 @@
+"""What does: Kafka, files, threads and clocks around the core."""

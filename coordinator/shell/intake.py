@@ -1,0 +1,87 @@
+"""From what lies on a site's offers topic to facts: verified, parsed; topic, signer and payload name the same site."""
+
+from dataclasses import dataclass
+
+from coordinator.core.events import Evaluated, OfferFact
+from protocol.digests import record_digest
+from protocol.signing import verify, verify_update
+from schemas.errors import PeerError
+from schemas.plan import Plan
+from schemas.records import Evaluation, Header, Offer, Presence, Signed, kind_of
+from schemas.roster import Membership
+from transport.log import Entry
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedOffer:
+    """An offer as it lies on the log, with what is needed to fetch its body and to put it into a cohort body."""
+
+    fact: OfferFact
+    offer: Offer
+    signed: bytes
+
+
+def read_offer_topic(
+    entry: Entry, site: str, plan: Plan, membership: Membership
+) -> VerifiedOffer | Evaluated | Presence | None:
+    """One record of `wardround.offers.<site>`; None when it belongs to another study.
+
+    Raises PeerError with a receipt code: bad signature, unknown or revoked key, a payload that names another site.
+    """
+    if entry.value is None:
+        raise PeerError("an empty record")
+    signed = Signed.from_bytes(entry.value)
+    public = membership.signing_key(site, signed.key_id)
+    kind = kind_of(signed.payload)
+    if kind == Offer.KIND:
+        return _offer(verify(signed, Offer, public), entry, site, plan, membership)
+    if kind == Evaluation.KIND:
+        return _evaluation(verify(signed, Evaluation, public), signed.payload, site, plan)
+    presence = verify(signed, Presence, public)
+    _same_site(presence.site, site)
+    return presence
+
+
+def _offer(offer: Offer, entry: Entry, site: str, plan: Plan, membership: Membership) -> VerifiedOffer | None:
+    header = Header.from_bytes(offer.header)
+    _same_site(header.site, site)
+    if header.study != plan.study:
+        return None
+    public = membership.signing_key(site, header.signing_key)
+    verify_update(offer.header, offer.boxes, offer.update_signature, public)
+    fact = OfferFact(
+        site=site,
+        offset=entry.offset,
+        sequence=header.sequence,
+        header=record_digest(offer.header),
+        base_version=header.base_version,
+        base_digest=header.base_digest,
+        plan=header.plan,
+        d=header.d,
+        size_bytes=offer.body.size_bytes,
+        cohort_min=header.cohort_min,
+        trustees=len(header.trustees),
+        code=None if record_digest(offer.body.chunk_digests) == header.payload_digest else "malformed",
+    )
+    assert entry.value is not None
+    return VerifiedOffer(fact, offer, entry.value)
+
+
+def _evaluation(evaluation: Evaluation, payload: bytes, site: str, plan: Plan) -> Evaluated | None:
+    _same_site(evaluation.site, site)
+    values = dict(evaluation.values)
+    if evaluation.study != plan.study or plan.evaluation.metric not in values:
+        return None
+    return Evaluated(
+        site=site,
+        version=evaluation.version,
+        model=evaluation.model,
+        digest=record_digest(payload),
+        value=values[plan.evaluation.metric],
+        weight=max(0, values.get(plan.evaluation.weight, 0)),
+    )
+
+
+def _same_site(named: str, site: str) -> None:
+    if named != site:
+        raise PeerError(f"a record on the topic of {site} names {named}", code="stranger")

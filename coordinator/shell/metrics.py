@@ -1,0 +1,39 @@
+"""What `/metrics` of the coordinator tells, by study; labels are bounded: sites of the roster, outcomes, codes."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_STALENESS = (0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+
+
+class CoordinatorMetrics:
+    """One registry; every metric begins with `wardround_coordinator_`."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.connected = self._gauge("connected", "1 while the broker answers")
+        self.version = self._gauge("version", "Newest announced version", "study")
+        self.round_age_s = self._gauge("round_age_seconds", "Age of the running round", "study")
+        self.buffer = self._gauge("buffer_updates", "Undecided updates, by phase", "study", "phase")
+        self.goal = self._gauge("goal_updates", "Updates that close a cohort at once", "study")
+        self.final = self._gauge("final", "1 once the study has ended", "study")
+        self.site_seen = self._gauge("site_last_seen_timestamp_seconds", "Newest record of a site", "study", "site")
+        self.offers = self._counter(
+            "offers", "Offers decided or set aside, by outcome and reason", "study", "outcome", "reason"
+        )
+        self.records_refused = self._counter("records_refused", "Records that could not be believed", "study", "reason")
+        self.body_bytes = self._counter("body_bytes", "Bytes of update bodies fetched", "study")
+        self.model_bytes = self._counter("model_bytes", "Bytes of models and states written", "study")
+        self.staleness = self._histogram("staleness_versions", "Staleness of counted updates", _STALENESS, "study")
+        self.fetch_s = self._histogram("body_fetch_seconds", "Fetching and verifying one body", _SECONDS, "study")
+        self.aggregation_s = self._histogram("aggregation_seconds", "Server step and digests", _SECONDS, "study")
+        self.transaction_s = self._histogram("transaction_seconds", "One transaction", _SECONDS, "study")
+
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(f"wardround_coordinator_{name}", text, labels, registry=self.registry)
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(f"wardround_coordinator_{name}", text, labels, registry=self.registry)
+
+    def _histogram(self, name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+        return Histogram(f"wardround_coordinator_{name}", text, labels, buckets=buckets, registry=self.registry)

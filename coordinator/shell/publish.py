@@ -1,0 +1,190 @@
+"""Writes a round: bodies first, then Request, Announcement and receipts in one transaction."""
+
+import os
+from pathlib import Path
+from typing import cast
+
+import msgpack
+
+from coordinator.core.events import Close
+from coordinator.shell.epochs import Epochs
+from coordinator.shell.intake import VerifiedOffer
+from coordinator.shell.services import Services
+from coordinator.shell.vectors import Stepped, Stored
+from protocol.digests import BodyHasher, model_subject, record_digest, state_subject
+from protocol.rounds import RoundsRecord, RoundsView
+from protocol.sealing import (
+    ChunkSealer,
+    body_box,
+    epoch_box,
+    new_body_key,
+    open_epoch_box,
+)
+from schemas import topics
+from schemas.codec import Record
+from schemas.plan import Plan
+from schemas.records import (
+    CHUNK_BYTES,
+    Announcement,
+    BodyAt,
+    BodyRef,
+    Failed,
+    KeyBox,
+    Receipt,
+    Request,
+    Stop,
+)
+
+Write = tuple[str, bytes | None, bytes | None]
+
+
+class Publisher:
+    """Everything that one study writes."""
+
+    def __init__(self, services: Services, plan: Plan, epochs: Epochs) -> None:
+        self._services = services
+        self._plan = plan
+        self._epochs = epochs
+        self._models = topics.models(plan.study)
+        self._rounds = topics.rounds(plan.study)
+
+    async def model(self, version: int, stored: Stored) -> BodyAt:
+        """Upload a model, its key boxed under the current epoch's key."""
+        key, subject = new_body_key(), model_subject(self._plan.study, version)
+        return await self._sealed(stored, key, subject, epoch_box(self._epochs.key(self._epochs.current), key))
+
+    async def state(self, version: int, stored: Stored) -> BodyAt:
+        """Upload an optimiser state, sealed to the coordinator itself."""
+        key, subject = new_body_key(), state_subject(self._plan.study, version)
+        opening = self._services.opening
+        return await self._sealed(
+            stored, key, subject, body_box(opening.public, self._services.name, opening.key_id, subject, key)
+        )
+
+    async def cohort(self, offers: list[VerifiedOffer]) -> BodyAt:
+        """Upload what explains a Request without the sites' topics: roster, members, offers as they were signed."""
+        services = self._services
+        membership = services.membership
+        names = sorted({services.name, *self._plan.privacy.trustees, *(one.fact.site for one in offers)})
+        digests = [record_digest(membership.members[name].to_bytes()) for name in names]
+        body = cast(
+            bytes,
+            msgpack.packb(
+                [
+                    services.directory.signed(membership.digest),
+                    [services.directory.signed(digest) for digest in digests],
+                    [one.signed for one in offers],
+                ]
+            ),
+        )
+        hasher = BodyHasher()
+        hasher.update(body)
+        digest, chunk_digests = hasher.finish()
+        count = len(chunk_digests) // 32
+        runs = await services.bodies.upload(
+            self._models, count, lambda i: body[i * CHUNK_BYTES : (i + 1) * CHUNK_BYTES]
+        )
+        return BodyAt(digest, BodyRef(0, len(body), runs, chunk_digests, ()))
+
+    async def _sealed(self, stored: Stored, key: bytes, subject: bytes, box: KeyBox) -> BodyAt:
+        count = len(stored.chunk_digests) // 32
+        sealer = ChunkSealer(key, subject, count)
+        with stored.path.open("rb") as file:
+
+            def chunk(index: int) -> bytes:
+                return sealer.seal(index, os.pread(file.fileno(), CHUNK_BYTES, index * CHUNK_BYTES))
+
+            runs = await self._services.bodies.upload(self._models, count, chunk)
+        self._services.metrics.model_bytes.labels(self._plan.study).inc(stored.size_bytes)
+        return BodyAt(stored.digest, BodyRef(0, stored.size_bytes, runs, stored.chunk_digests, (box,)))
+
+    def first(self, view: RoundsView, model: BodyAt) -> Announcement:
+        """The Announcement of version 0."""
+        return self._announcement(view, index=0, previous=view.previous, version=0, model=model)
+
+    def again(self, view: RoundsView, stop: Stop) -> Announcement:
+        """The newest version once more: under a new epoch, or as the last one."""
+        newest = view.newest
+        assert newest is not None
+        model = newest.model
+        if newest.key_epoch != self._epochs.current:
+            key = open_epoch_box(self._epochs.key(newest.key_epoch), model.body.boxes)
+            box = epoch_box(self._epochs.key(self._epochs.current), key)
+            ref = model.body
+            model = BodyAt(model.digest, BodyRef(ref.partition, ref.size_bytes, ref.runs, ref.chunk_digests, (box,)))
+        return self._announcement(
+            view, index=view.next_index, previous=view.previous, version=newest.version, model=model,
+            state=newest.state, patience=newest.patience, stop=stop,
+        )  # fmt: skip
+
+    def request(self, view: RoundsView, close: Close, cohort: BodyAt) -> Request:
+        membership = self._services.membership
+        return Request(
+            study=self._plan.study,
+            index=view.next_index,
+            previous=view.previous,
+            version=view.version,
+            plan=view.plan,
+            roster_serial=membership.serial,
+            roster=membership.digest,
+            entries=close.entries,
+            cohort=cohort,
+            after_refusal=None,
+        )
+
+    def announce(
+        self, view: RoundsView, close: Close, request: Request, stepped: Stepped, model: BodyAt, state: BodyAt | None
+    ) -> Announcement:
+        digest = record_digest(request.to_bytes())
+        return self._announcement(
+            view, index=request.index + 1, previous=digest, version=close.version, model=model, state=state,
+            request=digest, total=stepped.sum, n=len(close.entries), sum_w=close.sum_w,
+            evaluations=close.evaluations, patience=close.patience, stop=close.stop,
+        )  # fmt: skip
+
+    def failed(self, close: Close, request: Request, code: str) -> Failed:
+        digest = record_digest(request.to_bytes())
+        names = tuple(entry.site for entry in close.entries)
+        return Failed(self._plan.study, request.index + 1, digest, digest, code, names)
+
+    async def commit(self, records: list[RoundsRecord], receipts: list[Receipt]) -> None:
+        """One transaction. Records of `rounds` keep their order; receipts are keyed by site."""
+        writes: list[Write] = [(self._rounds, self._sign(record), None) for record in records]
+        topic = topics.receipts(self._plan.study)
+        writes += [(topic, self._sign(receipt), receipt.site.encode()) for receipt in receipts]
+        with self._services.metrics.transaction_s.labels(self._plan.study).time():
+            await self._services.transactions.write(writes)
+
+    def _sign(self, record: Record) -> bytes:
+        return self._services.signing.sign(record).to_bytes()
+
+    def _announcement(
+        self,
+        view: RoundsView,
+        *,
+        index: int,
+        previous: bytes,
+        version: int,
+        model: BodyAt,
+        state: BodyAt | None = None,
+        request: bytes | None = None,
+        total: bytes | None = None,
+        n: int = 0,
+        sum_w: int = 0,
+        evaluations: tuple[tuple[str, bytes], ...] = (),
+        patience: int = 0,
+        stop: Stop = Stop.NONE,
+    ) -> Announcement:
+        membership = self._services.membership
+        return Announcement(
+            study=view.study, index=index, previous=previous, version=version, plan=view.plan,
+            roster_serial=membership.serial, roster=membership.digest, key_epoch=self._epochs.current,
+            request=request, partial_sums=(), sum=total, n=n, sum_w=sum_w, model=model, state=state,
+            evaluations=evaluations, patience=patience, stop=int(stop), final=stop is not Stop.NONE,
+        )  # fmt: skip
+
+
+def remove_quietly(path: Path | None) -> None:
+    """Forget a vector that is on the log or of no use any more."""
+    if path is not None:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,136 @@
+"""Rebuilds a study from the log alone: rounds, receipts, the newest model and state, progress towards the stop rule."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from coordinator.core.events import Evaluated
+from coordinator.shell.epochs import Epochs
+from coordinator.shell.intake import read_offer_topic
+from coordinator.shell.services import Services
+from coordinator.shell.vectors import Stored
+from coordinator.strategies.stopping import Progress, overall
+from protocol.digests import BodyHasher, initial_subject, model_subject, state_subject
+from protocol.rounds import RoundsRecord, RoundsView
+from protocol.sealing import ChunkOpener, open_body_box, open_epoch_box
+from protocol.signing import verify
+from schemas import topics
+from schemas.errors import LocalError, PeerError
+from schemas.plan import Plan
+from schemas.records import Announcement, AskAgain, BodyRef, Failed, PlanRecord, Receipt, Request, Signed, kind_of
+from transport.log import Entry, read_to_end
+
+log = structlog.get_logger()
+_ROUNDS: dict[int, type[RoundsRecord]] = {kind.KIND: kind for kind in (Announcement, Request, AskAgain, Failed)}
+
+
+@dataclass(slots=True)
+class Restored:
+    """What the log says of a study."""
+
+    view: RoundsView
+    receipts: dict[str, Receipt]
+    announcements: list[Announcement]
+
+
+async def read_study(services: Services, plan: Plan) -> Restored:
+    """Read `rounds` and `receipts` to their ends. Raises PeerError when the log breaks its own rules."""
+    study = plan.study
+    view = RoundsView(study, plan.digest, trustees=len(plan.privacy.trustees))
+    restored = Restored(view, {}, [])
+    for entry in await read_to_end(services.kafka, services.link, [topics.rounds(study), topics.receipts(study)]):
+        if entry.value is None:
+            continue
+        signed = Signed.from_bytes(entry.value)
+        public = services.membership.signing_key(services.name, signed.key_id)
+        if entry.topic == topics.receipts(study):
+            receipt = verify(signed, Receipt, public)
+            restored.receipts[receipt.site] = receipt
+            continue
+        kind = _ROUNDS.get(kind_of(signed.payload))
+        if kind is None:
+            raise PeerError(f"offset {entry.offset} of {entry.topic} holds no record of rounds")
+        record = verify(signed, kind, public)
+        view.add(record)
+        if isinstance(record, Announcement):
+            restored.announcements.append(record)
+    if view.open_request is not None:
+        raise PeerError(f"{study}: a Request without trustees is open; Request and Announcement belong together")
+    return restored
+
+
+async def read_progress(services: Services, plan: Plan, restored: Restored) -> Progress:
+    """Best value and patience, recomputed from the evaluations that the Announcements list."""
+    if not plan.stop.patience:
+        return Progress()
+    known: dict[bytes, Evaluated] = {}
+    sites = services.membership.sites(plan.study)
+    names = await services.admin.existing(topics.offers(site) for site in sites)
+    for entry in await read_to_end(services.kafka, services.link, sorted(names), committed=False):
+        evaluated = _evaluation(entry, services, plan)
+        if evaluated is not None:
+            known[evaluated.digest] = evaluated
+    progress = Progress()
+    for announcement in restored.announcements:
+        used = [known[digest] for _, digest in announcement.evaluations if digest in known]
+        value = overall((one.value, one.weight) for one in used)
+        progress = progress.after(value, higher_is_better=plan.evaluation.higher_is_better)
+    newest = restored.view.newest
+    return Progress(progress.best, newest.patience if newest else 0)
+
+
+def _evaluation(entry: Entry, services: Services, plan: Plan) -> Evaluated | None:
+    site = entry.topic.removeprefix(topics.offers(""))
+    try:
+        found = read_offer_topic(entry, site, plan, services.membership)
+    except PeerError:
+        return None
+    return found if isinstance(found, Evaluated) else None
+
+
+async def fetch_initial(services: Services, plan: Plan, record: PlanRecord, path: Path) -> Stored:
+    """Version 0 as the registrar uploaded it, into `path`. Raises PeerError when it is not the plan's."""
+    if record.initial is None:
+        raise PeerError(f"the plan of {plan.study} names no body of version 0: run `wardround study create` again")
+    subject = initial_subject(plan.study)
+    key = open_body_box(services.opening, record.initial.boxes, subject)
+    return await _download(services, topics.REGISTRAR_BODIES, record.initial, key, subject, plan.initial, path)
+
+
+async def fetch_model(services: Services, plan: Plan, epochs: Epochs, announced: Announcement, path: Path) -> Stored:
+    """The announced model, into `path`."""
+    subject = model_subject(plan.study, announced.version)
+    key = open_epoch_box(epochs.key(announced.key_epoch), announced.model.body.boxes)
+    topic = topics.models(plan.study)
+    return await _download(services, topic, announced.model.body, key, subject, announced.model.digest, path)
+
+
+async def fetch_state(services: Services, plan: Plan, announced: Announcement, path: Path) -> Stored | None:
+    """The announced optimiser state, into `path`; None when there is none."""
+    if announced.state is None:
+        return None
+    subject = state_subject(plan.study, announced.version)
+    key = open_body_box(services.opening, announced.state.body.boxes, subject)
+    topic = topics.models(plan.study)
+    return await _download(services, topic, announced.state.body, key, subject, announced.state.digest, path)
+
+
+async def _download(
+    services: Services, topic: str, ref: BodyRef, key: bytes, subject: bytes, digest: bytes, path: Path
+) -> Stored:
+    opener, hasher = ChunkOpener(key, subject, ref.count), BodyHasher()
+    index = 0
+    try:
+        with path.open("wb") as file:
+            async for sealed in services.reader.chunks(topic, ref.runs):
+                chunk = opener.open(index, sealed)
+                hasher.update(chunk)
+                file.write(chunk)
+                index += 1
+    except OSError as error:
+        raise LocalError(f"{path} cannot be written ({error.strerror})", hint="free disk space") from None
+    found, chunk_digests = hasher.finish()
+    if found != digest or path.stat().st_size != ref.size_bytes:
+        raise PeerError(f"{topic}: a body is not the one that the log names")
+    return Stored(path, digest, chunk_digests, ref.size_bytes)

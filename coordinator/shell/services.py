@@ -1,0 +1,89 @@
+"""What the coordinator's studies share: connections, keys, the registrar's directory, a folder, metrics."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from coordinator.shell.metrics import CoordinatorMetrics
+from protocol.directory import Directory
+from protocol.sealing import OpenKey
+from protocol.signing import SigningKey
+from schemas.roster import Membership
+from transport.admin import Admin
+from transport.bodies import BodyReader, BodyWriter
+from transport.link import Link
+from transport.settings import KafkaSettings
+from transport.transactions import TransactionalWriter
+from transport.writer import Writer
+
+SPOOL_BYTES_LEAST = 24 * 1024 * 1024
+
+
+class ByteBudget:
+    """Bounds the bytes of bodies in memory: one body of any size, or several small ones."""
+
+    def __init__(self, bytes_max: int) -> None:
+        self._max = bytes_max
+        self._used = 0
+        self._freed = asyncio.Condition()
+
+    async def take(self, size_bytes: int) -> None:
+        """Wait until `size_bytes` fit, or nothing else is held."""
+        async with self._freed:
+            await self._freed.wait_for(lambda: self._used == 0 or self._used + size_bytes <= self._max)
+            self._used += size_bytes
+
+    async def give_back(self, size_bytes: int) -> None:
+        async with self._freed:
+            self._used -= size_bytes
+            self._freed.notify_all()
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """One set for the process; each study has a runner of its own over it."""
+
+    name: str
+    folder: Path
+    kafka: KafkaSettings
+    link: Link
+    signing: SigningKey
+    opening: OpenKey
+    directory: Directory
+    writer: Writer
+    bodies: BodyWriter
+    reader: BodyReader
+    transactions: TransactionalWriter
+    admin: Admin
+    metrics: CoordinatorMetrics
+    budget: ByteBudget = field(default_factory=lambda: ByteBudget(SPOOL_BYTES_LEAST))
+
+    @property
+    def membership(self) -> Membership:
+        """The newest membership; there is one before any study runs."""
+        assert self.directory.membership is not None
+        return self.directory.membership
+
+
+def now_ms() -> int:
+    """The leader's monotonic clock: deadlines run on it and may only delay."""
+    return time.monotonic_ns() // 1_000_000
+
+
+@asynccontextmanager
+async def closing(services: Services) -> AsyncIterator[Services]:
+    """The services, closed at the end, each within its own bound."""
+    try:
+        yield services
+    finally:
+        await asyncio.gather(
+            services.reader.close(),
+            services.bodies.close(),
+            services.writer.close(),
+            services.transactions.close(),
+            services.admin.close(),
+            return_exceptions=True,
+        )

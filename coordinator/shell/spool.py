@@ -1,0 +1,62 @@
+"""Fetches one update's body: every chunk opened, checked against the signed digests and the plan's bounds.
+
+Knows:    memory is one body (the budget bounds how many); large chunks are worked on in a thread, small ones here.
+"""
+
+import asyncio
+import hashlib
+
+import numpy as np
+
+from coordinator.shell.intake import VerifiedOffer
+from coordinator.shell.services import Services
+from protocol.digests import update_subject
+from protocol.fixed_point import Encoding, Words, check_range, words
+from protocol.sealing import ChunkOpener, open_body_box
+from schemas import topics
+from schemas.errors import PeerError
+
+INLINE_BYTES_MAX = 65536  # below this a thread costs more than the work
+
+
+async def fetch_body(services: Services, offer: VerifiedOffer, encoding: Encoding) -> Words:
+    """The body as (d,) words, verified as a whole.
+
+    Raises PeerError (`box`: the key box does not open; `range`; `malformed`: bytes that are not the signed ones) and
+    BodyGone when a chunk is not on the log any more.
+    """
+    ref = offer.offer.body
+    subject = update_subject(offer.offer.header)
+    key = open_body_box(services.opening, ref.boxes, subject)
+    body = _Body(encoding, ChunkOpener(key, subject, ref.count), ref.chunk_digests)
+    chunks = services.reader.chunks(topics.bodies(offer.fact.site), ref.runs)
+    index = 0
+    try:
+        async for sealed in chunks:
+            if len(sealed) <= INLINE_BYTES_MAX:
+                body.take(index, sealed)
+            else:
+                await asyncio.to_thread(body.take, index, sealed)
+            index += 1
+    finally:
+        await chunks.aclose()
+    return body.words
+
+
+class _Body:
+    """A body that fills up chunk by chunk."""
+
+    def __init__(self, encoding: Encoding, opener: ChunkOpener, digests: bytes) -> None:
+        self.words: Words = np.empty(encoding.d, encoding.word_type)
+        self._encoding = encoding
+        self._opener = opener
+        self._digests = digests
+
+    def take(self, index: int, sealed: bytes) -> None:
+        chunk = self._opener.open(index, sealed)
+        if hashlib.sha256(chunk).digest() != self._digests[32 * index : 32 * index + 32]:
+            raise PeerError(f"chunk {index} is not the one that was signed")
+        block = words(chunk, self._encoding)
+        start = index * self._encoding.block_words
+        check_range(block, self._encoding, start)
+        self.words[start : start + len(block)] = block

@@ -1,0 +1,399 @@
+"""Runs one study: feeds its core verified facts in one queue, and does what the core asks, one effect after another.
+
+Knows:    the order of writing: bodies, then the transaction, then the core hears that it is committed.
+Never:    decides; patches the core's state. An error in here ends the process, and the log rebuilds it.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from coordinator.core.events import (
+    Add,
+    BodyReady,
+    BodyUnusable,
+    Close,
+    Committed,
+    Decide,
+    Drop,
+    Effect,
+    End,
+    Event,
+    Fetch,
+    Hold,
+    Ignored,
+    OfferFact,
+    Release,
+    Remove,
+    SitesChanged,
+    Tick,
+    Undone,
+)
+from coordinator.core.site import Phase
+from coordinator.core.study import StudyCore
+from coordinator.shell.epochs import Epochs
+from coordinator.shell.intake import VerifiedOffer
+from coordinator.shell.offers import OffersReader, Seen
+from coordinator.shell.publish import Publisher, remove_quietly
+from coordinator.shell.restore import fetch_initial, fetch_model, fetch_state, read_progress, read_study
+from coordinator.shell.services import Services, now_ms
+from coordinator.shell.spool import INLINE_BYTES_MAX, fetch_body
+from coordinator.shell.trim import Trimmer
+from coordinator.shell.vectors import RunningSum, Stepped, Stored, take_step
+from protocol.fixed_point import Encoding, Words
+from protocol.rounds import RoundsView
+from protocol.server_step import step_of
+from runtime.service import first_error
+from schemas.errors import PeerError
+from schemas.plan import Plan
+from schemas.records import Announcement, BodyAt, Outcome, PlanRecord, Receipt, Stop
+from transport.errors import BodyGone
+
+QUEUE_MAX = 1024
+TICK_S = 0.1
+RECEIPTS_MAX = 256
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class MembershipChanged:
+    """The directory holds a newer roster."""
+
+
+@dataclass(slots=True)
+class _Spooled:
+    """An offer the core works on, its fetch, and its body once it is there."""
+
+    offer: VerifiedOffer
+    size_bytes: int
+    fetch: "asyncio.Task[None] | None" = None
+    body: Words | None = None
+
+
+class StudyRunner:
+    """One study of one coordinator."""
+
+    def __init__(self, services: Services, plan: Plan, record: PlanRecord) -> None:
+        self.plan = plan
+        self._record = record
+        self._services = services
+        self._log = log.bind(study=plan.study)
+        self._folder = services.folder / plan.study
+        self._encoding = Encoding.from_plan(plan)
+        self._step = step_of(plan)
+        self._epochs = Epochs(services, plan)
+        self._publisher = Publisher(services, plan, self._epochs)
+        self._queue: asyncio.Queue[Event | VerifiedOffer | MembershipChanged] = asyncio.Queue(QUEUE_MAX)
+        self._spooled: dict[tuple[str, int], _Spooled] = {}
+        self._pending: dict[str, Receipt] = {}
+        self._flushed_ms = now_ms()
+        self._view: RoundsView
+        self._core: StudyCore
+        self._model: Stored
+        self._state: Stored | None = None
+        self._offers: OffersReader
+        self._sum: RunningSum
+        self._tasks: asyncio.TaskGroup
+
+    async def run(self) -> None:
+        """Run until cancelled. Raises PeerError when the study's log cannot be trusted; nothing is written then."""
+        await self._restore()
+        self._sum = RunningSum(self._encoding)
+        self._offers = OffersReader(self._services, self.plan, self._hear)
+        self._trimmer = Trimmer(self._services, self.plan)
+        self._services.metrics.goal.labels(self.plan.study).set(self.plan.aggregation.goal)
+        await self._do(self._core.on(SitesChanged(self._sites()), now_ms()))
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                self._tasks = tasks
+                tasks.create_task(self._offers.run(self._core.next_offset), name=f"offers {self.plan.study}")
+                tasks.create_task(self._tick(), name=f"tick {self.plan.study}")
+                tasks.create_task(self._trimmer.run(), name=f"trim {self.plan.study}")
+                tasks.create_task(self._act(), name=f"act {self.plan.study}")
+        except BaseExceptionGroup as group:
+            raise first_error(group) from group
+        finally:
+            await self._offers.close()
+
+    async def membership_changed(self) -> None:
+        """Tell the study that the directory holds a newer roster."""
+        await self._queue.put(MembershipChanged())
+
+    def _sites(self) -> frozenset[str]:
+        return frozenset(self._services.membership.sites(self.plan.study))
+
+    async def _hear(self, seen: Seen) -> None:
+        await self._queue.put(seen)
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_S)
+            await self._queue.put(Tick())
+
+    async def _act(self) -> None:
+        while True:
+            event = await self._queue.get()
+            if isinstance(event, MembershipChanged):
+                await self._members_changed()
+                continue
+            if isinstance(event, VerifiedOffer):
+                self._spooled.setdefault(_name(event.fact), _Spooled(event, event.offer.body.size_bytes))
+                event = event.fact
+            await self._do(self._core.on(event, now_ms()))
+            if isinstance(event, Tick):
+                self._observe()
+                await self._flush()
+
+    # -- beginning
+
+    async def _restore(self) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        for old in self._folder.iterdir():
+            old.unlink()
+        restored = await read_study(self._services, self.plan)
+        self._view = restored.view
+        await self._epochs.restore()
+        fresh = await self._epochs.ensure(self._services.membership)
+        if self._view.newest is None:
+            await self._begin()
+        else:
+            await self._resume(self._view.newest, announce=fresh)
+        newest = self._view.newest
+        assert newest is not None
+        reach = range(max(0, newest.version - self.plan.aggregation.staleness_max), newest.version + 1)
+        models = {version: digest for version in reach if (digest := self._view.model_digest(version)) is not None}
+        self._core = StudyCore(
+            self.plan,
+            version=newest.version,
+            models=models,
+            receipts=restored.receipts.values(),
+            progress=await read_progress(self._services, self.plan, restored),
+            final=newest.final,
+            now_ms=now_ms(),
+        )
+        self._log.info("study runs", version=newest.version, final=newest.final, goal=self.plan.aggregation.goal)
+
+    async def _begin(self) -> None:
+        self._model = await fetch_initial(self._services, self.plan, self._record, self._path("model", 0))
+        body = await self._publisher.model(0, self._model)
+        await self._commit_announcement(self._publisher.first(self._view, body))
+
+    async def _resume(self, newest: Announcement, *, announce: bool) -> None:
+        version = newest.version
+        services, plan = self._services, self.plan
+        self._model = await fetch_model(services, plan, self._epochs, newest, self._path("model", version))
+        self._state = await fetch_state(services, plan, newest, self._path("state", version))
+        if announce:
+            await self._commit_announcement(self._publisher.again(self._view, _stop(newest)))
+
+    async def _members_changed(self) -> None:
+        fresh = await self._epochs.ensure(self._services.membership)
+        newest = self._view.newest
+        assert newest is not None
+        if fresh:
+            self._log.info("new epoch", epoch=self._epochs.current)
+            await self._commit_announcement(self._publisher.again(self._view, _stop(newest)))
+        await self._offers.sites_changed()
+        await self._do(self._core.on(SitesChanged(self._sites()), now_ms()))
+
+    # -- effects
+
+    async def _do(self, effects: list[Effect]) -> None:
+        """Effects in order; what a Close leads to follows at once."""
+        for effect in effects:
+            match effect:
+                case Fetch():
+                    self._fetch(effect.offer)
+                case Add():
+                    await self._add(effect.offer, effect.weight)
+                case Remove():
+                    await self._remove(effect.offer, effect.weight)
+                case Drop():
+                    await self._drop(effect.offer)
+                case Decide():
+                    self._decide(effect)
+                case Close():
+                    await self._do(self._core.on(await self._close(effect), now_ms()))
+                case End():
+                    await self._commit_announcement(self._publisher.again(self._view, effect.stop))
+                    self._log.info("study ends", reason=effect.stop.name.lower())
+                case Hold():
+                    self._offers.hold(effect.site)
+                case Release():
+                    self._offers.release(effect.site)
+                case Ignored():
+                    self._ignore(effect.offer)
+
+    def _fetch(self, offer: OfferFact) -> None:
+        self._spooled[_name(offer)].fetch = self._tasks.create_task(self._fetch_and_tell(offer))
+
+    async def _fetch_and_tell(self, offer: OfferFact) -> None:
+        spooled, budget = self._spooled[_name(offer)], self._services.budget
+        await budget.take(spooled.size_bytes)
+        try:
+            with self._services.metrics.fetch_s.labels(self.plan.study).time():
+                spooled.body = await fetch_body(self._services, spooled.offer, self._encoding)
+            self._services.metrics.body_bytes.labels(self.plan.study).inc(spooled.size_bytes)
+            event: Event = BodyReady(offer.site, offer.sequence)
+        except (PeerError, BodyGone) as error:
+            damaged = isinstance(error, BodyGone) or error.code == "malformed"
+            self._log.warning("body not usable", update=self._update(offer), reason=str(error), ask_again=damaged)
+            event = BodyUnusable(
+                offer.site, offer.sequence, None if isinstance(error, BodyGone) or damaged else error.code
+            )
+        finally:
+            if spooled.body is None:
+                await budget.give_back(spooled.size_bytes)
+        await self._queue.put(event)
+
+    async def _add(self, offer: OfferFact, weight: int) -> None:
+        spooled = self._spooled[_name(offer)]
+        assert spooled.body is not None
+        if spooled.size_bytes <= INLINE_BYTES_MAX:
+            self._sum.add(spooled.body, weight)
+        else:
+            await asyncio.to_thread(self._sum.add, spooled.body, weight)
+        spooled.body = None
+        await self._services.budget.give_back(spooled.size_bytes)
+
+    async def _remove(self, offer: OfferFact, weight: int) -> None:
+        """Fetch the body once more and take it out. One that has gone meanwhile ends the study: the log rebuilds it."""
+        body = await fetch_body(self._services, self._spooled[_name(offer)].offer, self._encoding)
+        await asyncio.to_thread(self._sum.add, body, -weight)
+
+    async def _drop(self, offer: OfferFact) -> None:
+        spooled = self._spooled.pop(_name(offer), None)
+        if spooled is None:
+            return
+        if spooled.fetch is not None:
+            spooled.fetch.cancel()
+        if spooled.body is not None:
+            spooled.body = None
+            await self._services.budget.give_back(spooled.size_bytes)
+
+    def _ignore(self, offer: OfferFact) -> None:
+        spooled = self._spooled.get(_name(offer))
+        if spooled is not None and spooled.offer.fact.offset == offer.offset:
+            del self._spooled[_name(offer)]
+        self._count(offer, "ignored", "duplicate")
+
+    def _decide(self, effect: Decide) -> None:
+        receipt = effect.receipt
+        self._pending[receipt.site] = receipt
+        outcome = Outcome(receipt.outcome).name.lower()
+        self._services.metrics.offers.labels(self.plan.study, outcome, receipt.code or "none").inc()
+        update = f"{self.plan.study}/{receipt.site}/{receipt.sequence}"
+        self._log.info("offer decided", update=update, outcome=outcome, code=receipt.code)
+
+    async def _flush(self) -> None:
+        """Refusals leave in a transaction of their own, at most one a second."""
+        if not self._pending or now_ms() - self._flushed_ms < 1000:
+            return
+        receipts = [self._pending.pop(site) for site in sorted(self._pending)[:RECEIPTS_MAX]]
+        await self._publisher.commit([], receipts)
+        self._flushed_ms = now_ms()
+
+    # -- a round
+
+    async def _close(self, close: Close) -> Event:
+        """Step, upload, commit. Returns what the core hears of it."""
+        offers = [self._spooled[_name(offer)].offer for offer in close.offers]
+        try:
+            with self._services.metrics.aggregation_s.labels(self.plan.study).time():
+                stepped = await self._take_step(close)
+        except PeerError as error:
+            return await self._fail(close, offers, error)
+        (model, state), cohort = await asyncio.gather(
+            self._upload(close.version, stepped), self._publisher.cohort(offers)
+        )
+        request = self._publisher.request(self._view, close, cohort)
+        announcement = self._publisher.announce(self._view, close, request, stepped, model, state)
+        await self._publisher.commit([request, announcement], self._with_pending(close.receipts))
+        self._view.add(request)
+        self._view.add(announcement)
+        self._after(close, stepped)
+        self._trimmer.announced(announcement, request)
+        return Committed(close.version, stepped.model.digest)
+
+    async def _take_step(self, close: Close) -> Stepped:
+        def work() -> Stepped:
+            return take_step(
+                self._sum, self._step, n=len(close.entries), sum_w=close.sum_w, model=self._model.path,
+                state=self._state.path if self._state else None,
+                out=self._path("model", close.version), out_state=self._path("state", close.version),
+            )  # fmt: skip
+
+        return work() if self._encoding.body_bytes <= INLINE_BYTES_MAX else await asyncio.to_thread(work)
+
+    async def _upload(self, version: int, stepped: Stepped) -> tuple[BodyAt, BodyAt | None]:
+        model = await self._publisher.model(version, stepped.model)
+        return model, await self._publisher.state(version, stepped.state) if stepped.state else None
+
+    async def _fail(self, close: Close, offers: list[VerifiedOffer], error: PeerError) -> Event:
+        self._log.error("round failed", version=close.version, reason=str(error), sites=[o.fact.site for o in offers])
+        request = self._publisher.request(self._view, close, await self._publisher.cohort(offers))
+        failed = self._publisher.failed(close, request, error.code)
+        await self._publisher.commit([request, failed], self._with_pending(close.voids))
+        self._view.add(request)
+        self._view.add(failed)
+        self._forget(close, "void", error.code)
+        return Undone()
+
+    def _with_pending(self, receipts: tuple[Receipt, ...]) -> list[Receipt]:
+        """The cohort's receipts hold everything an earlier refusal of the same site says; the others go along."""
+        for receipt in receipts:
+            self._pending.pop(receipt.site, None)
+        others = [self._pending.pop(site) for site in sorted(self._pending)[:RECEIPTS_MAX]]
+        return [*receipts, *others]
+
+    def _after(self, close: Close, stepped: Stepped) -> None:
+        remove_quietly(self._model.path)
+        remove_quietly(self._state.path if self._state else None)
+        self._model, self._state = stepped.model, stepped.state
+        for offer in close.offers:
+            self._services.metrics.staleness.labels(self.plan.study).observe(close.version - 1 - offer.base_version)
+        self._forget(close, "counted", "none")
+        self._log.info("version announced", version=close.version, n=len(close.entries), sum_w=close.sum_w)
+
+    def _forget(self, close: Close, outcome: str, reason: str) -> None:
+        self._sum.clear()
+        for offer in close.offers:
+            self._spooled.pop(_name(offer), None)
+            self._count(offer, outcome, reason)
+
+    async def _commit_announcement(self, announcement: Announcement) -> None:
+        await self._publisher.commit([announcement], [])
+        self._view.add(announcement)
+
+    # -- telling
+
+    def _observe(self) -> None:
+        metrics, study = self._services.metrics, self.plan.study
+        metrics.version.labels(study).set(self._core.version)
+        metrics.round_age_s.labels(study).set(self._core.round_age_ms(now_ms()) / 1000)
+        metrics.final.labels(study).set(self._core.final)
+        phases = list(self._core.waiting().values())
+        for phase in Phase:
+            metrics.buffer.labels(study, phase.name.lower()).set(sum(one is phase for one in phases))
+
+    def _count(self, offer: OfferFact, outcome: str, reason: str) -> None:
+        self._services.metrics.offers.labels(self.plan.study, outcome, reason).inc()
+        if outcome == "counted":
+            self._log.info("offer decided", update=self._update(offer), outcome=outcome)
+
+    def _update(self, offer: OfferFact) -> str:
+        return f"{self.plan.study}/{offer.site}/{offer.sequence}"
+
+    def _path(self, what: str, version: int) -> Path:
+        return self._folder / f"{what}-{version}.f32"
+
+
+def _name(offer: OfferFact) -> tuple[str, int]:
+    return offer.site, offer.sequence
+
+
+def _stop(announcement: Announcement) -> Stop:
+    return Stop(announcement.stop)

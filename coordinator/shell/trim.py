@@ -1,0 +1,37 @@
+"""Keeps `models` short: the newest `versions_kept` versions stay, with the bodies that explain them; older ones go."""
+
+import asyncio
+from collections import deque
+
+from coordinator.shell.services import Services
+from schemas import topics
+from schemas.plan import Plan
+from schemas.records import Announcement, BodyAt, Request
+
+PERIOD_S = 2.0
+
+
+class Trimmer:
+    """Trims at most once in `PERIOD_S`, off the path of a round. What a crash leaves behind goes with the next trim."""
+
+    def __init__(self, services: Services, plan: Plan) -> None:
+        self._services = services
+        self._topic = topics.models(plan.study)
+        self._firsts: deque[int] = deque(maxlen=plan.storage.versions_kept)
+        self._kept = plan.storage.versions_kept
+        self._wanted = asyncio.Event()
+
+    def announced(self, announcement: Announcement, request: Request) -> None:
+        """A version is on the log; the body that the version before it needs stays as long as that version does."""
+        bodies: list[BodyAt | None] = [announcement.model, announcement.state, request.cohort]
+        offsets = [run[0] for body in bodies if body is not None for run in body.body.runs]
+        self._firsts.append(min(offsets))
+        if len(self._firsts) == self._kept:
+            self._wanted.set()
+
+    async def run(self) -> None:
+        while True:
+            await self._wanted.wait()
+            self._wanted.clear()
+            await self._services.admin.trim(self._topic, self._firsts[0])
+            await asyncio.sleep(PERIOD_S)
