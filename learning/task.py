@@ -7,6 +7,7 @@ Imports:  numpy, schemas.errors, learning.contract.   Used by: participant.train
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -270,15 +271,15 @@ def train_until_no_better(
 
     epoch   one pass over the patients given: vector in, vector out (it may keep optimiser state between calls)
     loss    of a vector on the validation part
-    Returns the vector with the least validation loss. With fewer than five patients there is no validation part and
-    the training loss decides.
+    Returns the vector with the least validation loss after one epoch or more: an untrained model is no baseline. With
+    fewer than five patients there is no validation part and the training loss decides.
     """
     if not len(train):
         raise TrainingError("there are no training patients")
     order = np.random.default_rng(seed).permutation(len(train))
     held = max(1, round(VALIDATION_SHARE * len(train))) if len(train) >= 5 else 0
     validation, rest = (train.take(order[:held]), train.take(order[held:])) if held else (train, train)
-    best, best_loss, best_epoch, current = start, loss(start, validation), 0, start
+    best, best_loss, best_epoch, current = start, math.inf, 0, start
     for number in range(1, EPOCHS_ALONE_MAX + 1):
         current = epoch(current, rest)
         now = loss(current, validation)

@@ -35,7 +35,7 @@ from coordinator.core.site import Phase, Site, Undecided
 from coordinator.strategies.gathering import Gathering, oldest_first, within_floors
 from coordinator.strategies.stopping import Progress, overall, stop_after
 from schemas.plan import Plan
-from schemas.records import Outcome, Receipt, RequestEntry, Stop
+from schemas.records import SITES_MAX, Outcome, Receipt, RequestEntry, Stop
 
 BEHIND_MAX = 8
 ASK_AGAIN_MAX = 2
@@ -306,7 +306,7 @@ class StudyCore:
                 for site, one in cohort
             ),
             voids=tuple(site.receipt(study, one.offer, Outcome.VOID) for site, one in cohort),
-            evaluations=tuple((name, self._evaluations[name].digest) for name in sorted(self._evaluations)),
+            evaluations=tuple((name, self._evaluations[name].digest) for name in sorted(self._evaluations)[:SITES_MAX]),
             patience=progress.patience,
             stop=stop_after(self.plan, version=version, progress=progress, value=value),
         )

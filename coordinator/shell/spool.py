@@ -11,7 +11,7 @@ import numpy as np
 from coordinator.shell.intake import VerifiedOffer
 from coordinator.shell.services import Services
 from protocol.digests import update_subject
-from protocol.fixed_point import Encoding, Words, check_range, words
+from protocol.fixed_point import Encoding, Words, centred, check_range, examples_index, words
 from protocol.sealing import ChunkOpener, open_body_box
 from schemas import topics
 from schemas.errors import PeerError
@@ -40,6 +40,9 @@ async def fetch_body(services: Services, offer: VerifiedOffer, encoding: Encodin
             index += 1
     finally:
         await chunks.aclose()
+    examples = examples_index(encoding)
+    if examples is not None and int(centred(body.words[examples : examples + 1])[0]) <= 0:
+        raise PeerError("its example weight is not above zero", code="range")
     return body.words
 
 

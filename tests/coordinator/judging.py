@@ -1,0 +1,58 @@
+"""What a Close and a refusal may say, computed again from what was offered: the driver's second opinion."""
+
+from typing import TYPE_CHECKING
+
+from coordinator.core.events import Close, OfferFact
+from schemas.records import Stop
+from tests.coordinator.log import Body, model_digest, name_of
+
+if TYPE_CHECKING:
+    from tests.coordinator.driver import Driver
+
+
+def check_cohort(driver: "Driver", close: Close) -> None:
+    """The plan allows this cohort; its updates are in the sum, with their weights, and were in none before."""
+    rule, size = driver.plan.aggregation, len(close.entries)
+    late = rule.deadline_ms > 0 and driver.now_ms - driver.round_ms >= rule.deadline_ms
+    assert driver.log.stop is Stop.NONE, "the study has ended"
+    assert close.version == driver.log.version + 1
+    assert size == rule.goal or (late and rule.minimum <= size < rule.goal)
+    sites = [entry.site for entry in close.entries]
+    assert sites == sorted(set(sites)) == [offer.site for offer in close.offers]
+    assert close.evaluations == tuple((site, driver.evaluations[site].digest) for site in sorted(driver.evaluations))
+    assert [receipt.site for receipt in close.receipts] == sites == [receipt.site for receipt in close.voids]
+    assert driver.sum == {(entry.site, entry.sequence): entry.weight for entry in close.entries}
+    for entry, offer in zip(close.entries, close.offers, strict=True):
+        assert (entry.site, entry.sequence, entry.header) == (offer.site, offer.sequence, offer.header)
+        assert entry.weight == rule.weight_table[driver.log.version - offer.base_version]
+        assert offer.base_digest == model_digest(offer.base_version)
+        assert offer.plan == driver.plan.digest
+        assert rule.cohort_min <= offer.cohort_min <= size
+        assert offer.site in driver.members
+        assert driver.highest[entry.site] < entry.sequence, "the log would name an update twice"
+
+
+def check_reason(driver: "Driver", offer: OfferFact, code: str | None) -> None:
+    """The code fits the facts."""
+    rule, version = driver.plan.aggregation, driver.log.version
+    sent = driver.log.offers[offer.site][offer.offset]
+    assert sent is not None
+    malformed = (
+        (offer.d, offer.size_bytes) != (driver.plan.d, driver.plan.body_bytes)
+        or offer.base_version > version
+        or offer.base_digest != model_digest(offer.base_version)
+        or (sent[1] is Body.GONE and driver.asked[name_of(offer)] == 2)
+    )
+    holds = {
+        "plan": offer.plan != driver.plan.digest,
+        "malformed": malformed,
+        "trustees": offer.trustees != 0,
+        "stale": version - offer.base_version > rule.staleness_max,
+        "floor": not rule.cohort_min <= offer.cohort_min <= rule.goal,
+        "stranger": offer.site not in driver.members,
+        "revoked": offer.site not in driver.members,
+        "range": sent[1] is Body.OUTSIDE,
+        "final": driver.log.stop is not Stop.NONE,
+    }
+    assert code is not None
+    assert code == offer.code or holds[code], f"{offer} is no case of `{code}`"

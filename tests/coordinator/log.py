@@ -1,0 +1,54 @@
+"""What a coordinator's crash leaves: the sites' offers, committed rounds and receipts."""
+
+import hashlib
+from dataclasses import dataclass, field
+from enum import Enum
+
+from coordinator.core.events import Close, OfferFact
+from coordinator.strategies.stopping import Progress
+from schemas.records import Outcome, Receipt, Stop
+
+Name = tuple[str, int]  # (site, sequence)
+
+
+class Body(Enum):
+    """How the body of an offer turns out once it is fetched."""
+
+    GOOD = "verified"
+    GONE = "not on the broker any more, or damaged"
+    OUTSIDE = "out of range"
+
+
+class Ending(Enum):
+    """What becomes of the next Close."""
+
+    COMMIT = "Request and Announcement"
+    FAIL = "Request and Failed"
+    LATER = "it takes a while: `end_round` says when"
+    DIE = "the coordinator dies before anything is written"
+
+
+def model_digest(version: int) -> bytes:
+    return hashlib.sha256(b"model %d" % version).digest()
+
+
+def is_final(outcome: int) -> bool:
+    return outcome != Outcome.AGAIN
+
+
+@dataclass(slots=True)
+class Log:
+    """What a crash leaves: topics of offers, committed rounds and receipts."""
+
+    offers: dict[str, list[tuple[OfferFact, Body] | None]]  # None: a record of another kind
+    version: int = 0
+    closes: list[Close] = field(default_factory=list)
+    failed: list[Close] = field(default_factory=list)
+    receipts: dict[str, Receipt] = field(default_factory=dict)
+    decided: dict[Name, tuple[int, str | None]] = field(default_factory=dict)  # outcome and code
+    progress: Progress = field(default_factory=Progress)
+    stop: Stop = Stop.NONE
+
+
+def name_of(offer: OfferFact) -> Name:
+    return offer.site, offer.sequence

@@ -1,0 +1,238 @@
+"""The house holds: imports run one way between rooms, guests stay in theirs, and what decides does nothing else.
+
+Every import counts, also one inside a function, under TYPE_CHECKING or by importlib. Failures name path and line.
+"""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+MAY_IMPORT: dict[str, set[str]] = {  # room -> other rooms it may enter; nobody imports tests
+    "schemas": set(),
+    "runtime": {"schemas"},
+    "protocol": {"schemas"},
+    "transport": {"schemas", "protocol"},
+    "learning": {"schemas", "protocol"},
+    "coordinator": {"schemas", "protocol", "transport", "runtime"},
+    "trustee": {"schemas", "protocol", "transport", "runtime"},
+    "participant": {"schemas", "protocol", "transport", "learning", "runtime"},
+    "studies": {"learning"},
+    "ops": {"schemas"},
+    "simulation": {"schemas", "protocol", "coordinator", "participant", "trustee"},  # their cores only
+}
+ROOMS = {*MAY_IMPORT, "wardround"}
+MAY_IMPORT["wardround"] = ROOMS - {"wardround"}
+
+GUESTS: dict[str, tuple[str, ...]] = {  # library -> the folders it may be met in
+    "aiokafka": ("transport",),
+    "cryptography": ("protocol", "ops"),
+    "torch": ("learning", "studies", "participant/training"),
+    "numpy": (
+        "learning", "studies", "participant/training", "participant/shell", "protocol", "coordinator/shell",
+        "trustee/shell", "wardround",
+    ),
+}  # fmt: skip
+DECIDING = ("core", "strategies")
+DOING = {  # what a core never touches: clocks, files, randomness, processes, the network
+    "asyncio", "concurrent", "ctypes", "datetime", "glob", "io", "multiprocessing", "os", "pathlib", "random",
+    "secrets", "select", "selectors", "shutil", "signal", "socket", "sqlite3", "subprocess", "tempfile", "threading",
+    "time", "urllib", "uuid",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """`path`:`line` imports `module`, a dotted name."""
+
+    path: str
+    line: int
+    module: str
+
+    @property
+    def top(self) -> str:
+        return self.module.partition(".")[0]
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line} imports {self.module}"
+
+
+def imports_of(path: str, source: str) -> Iterator[Import]:
+    """Every import in a file, wherever it stands; `from a import b` counts as `a.b`."""
+    package = path.removesuffix(".py").split("/")[:-1]
+    for node in ast.walk(ast.parse(source, path)):
+        if isinstance(node, ast.Import):
+            for name in node.names:
+                yield Import(path, node.lineno, name.name)
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            for name in node.names:
+                yield Import(path, node.lineno, f"{base}.{name.name}")
+        elif isinstance(node, ast.Call) and (named := _imported_by_name(node)):
+            yield Import(path, node.lineno, named)
+
+
+def _imported_by_name(call: ast.Call) -> str | None:
+    """`a.b` of `importlib.import_module("a.b")` and its kin, where the name is written out."""
+    name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+    if name not in ("import_module", "__import__", "find_spec", "run_module") or not call.args:
+        return None
+    first = call.args[0]
+    return first.value if isinstance(first, ast.Constant) and isinstance(first.value, str) else None
+
+
+def wrong_room(found: Import) -> bool:
+    """Whether a room is entered that the table does not open."""
+    room = found.path.partition("/")[0]
+    if room not in ROOMS:
+        return False
+    if found.top == "tests":
+        return True
+    return found.top in {*ROOMS, "bench"} - {room} and found.top not in MAY_IMPORT[room]
+
+
+def wrong_guest(found: Import) -> bool:
+    """Whether a library is met outside its rooms."""
+    if found.path.partition("/")[0] not in ROOMS or found.top not in GUESTS:
+        return False
+    return not found.path.startswith(tuple(folder + "/" for folder in GUESTS[found.top]))
+
+
+def wrong_in_core(found: Import) -> bool:
+    """Whether a core or a strategy takes more than quiet parts of the standard library, schemas and its strategies."""
+    room, folder = [*found.path.split("/"), ""][:2]
+    if room not in ROOMS or folder not in DECIDING:
+        return False
+    own = (f"{room}.core", f"{room}.strategies") if folder == "core" else (f"{room}.strategies",)
+    if found.module.startswith(own) or found.top == "schemas":
+        return False
+    return found.top not in sys.stdlib_module_names or found.top in DOING
+
+
+def wrong_in_simulation(found: Import) -> bool:
+    """Whether the simulator takes more of a service than what decides."""
+    if not found.path.startswith("simulation/") or found.top not in ("coordinator", "participant", "trustee"):
+        return False
+    return found.module.split(".")[1:2] not in [[part] for part in DECIDING]
+
+
+def sources() -> dict[str, str]:
+    """Path below the root -> text of every Python file in a room."""
+    files = [path for room in sorted(ROOMS) for path in sorted((ROOT / room).rglob("*.py"))]
+    return {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in files}
+
+
+SOURCES = sources()
+IMPORTS = [found for path, text in SOURCES.items() for found in imports_of(path, text)]
+
+
+def test_rooms_enter_only_the_rooms_the_table_opens() -> None:
+    assert [str(found) for found in IMPORTS if wrong_room(found)] == []
+
+
+def test_guests_stay_in_their_rooms() -> None:
+    assert [str(found) for found in IMPORTS if wrong_guest(found)] == []
+
+
+def test_cores_and_strategies_take_only_quiet_standard_library_schemas_and_their_strategies() -> None:
+    assert [str(found) for found in IMPORTS if wrong_in_core(found)] == []
+
+
+def test_the_simulator_takes_only_what_decides() -> None:
+    assert [str(found) for found in IMPORTS if wrong_in_simulation(found)] == []
+
+
+def test_what_decides_neither_awaits_nor_opens_files() -> None:
+    found = [
+        f"{path}:{node.lineno}"
+        for path, text in SOURCES.items()
+        if path.split("/")[1] in DECIDING
+        for node in ast.walk(ast.parse(text, path))
+        if isinstance(node, ast.AsyncFunctionDef | ast.Await | ast.AsyncFor | ast.AsyncWith)
+        or (isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("open", "print", "input"))
+    ]
+    assert found == []
+
+
+def test_every_python_folder_at_the_top_is_a_room_that_the_table_knows() -> None:
+    folders = {path.parent.name for path in ROOT.glob("*/__init__.py")}
+    assert folders <= {*ROOMS, "bench", "tests"}
+
+
+def test_every_file_begins_with_what_it_is_for() -> None:
+    silent = [path for path, text in SOURCES.items() if text.strip() and ast.get_docstring(ast.parse(text)) is None]
+    assert silent == []
+
+
+def _modules_after(statement: str) -> set[str]:
+    code = f"import sys; {statement}; print(*{{name.partition('.')[0] for name in sys.modules}})"
+    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 0, ended.stderr
+    return set(ended.stdout.split())
+
+
+@pytest.mark.parametrize("module", ["coordinator.app", "participant.app", "wardround.cli"])
+def test_a_service_starts_without_torch(module: str) -> None:
+    loaded = _modules_after(f"import {module}")
+    assert loaded & {"torch", "sklearn", "pandas", "matplotlib"} == set()
+
+
+@pytest.mark.parametrize(
+    ("path", "line", "check"),
+    [
+        ("schemas/x.py", "import protocol.signing", wrong_room),
+        ("protocol/x.py", "from runtime import lock", wrong_room),
+        ("transport/x.py", "def f():\n    import coordinator.app", wrong_room),
+        ("coordinator/x.py", "from participant.core import state", wrong_room),
+        ("coordinator/x.py", "import learning", wrong_room),
+        ("participant/x.py", "import importlib\nimportlib.import_module('coordinator.app')", wrong_room),
+        ("studies/lung/x.py", "if __name__ == '__main__':\n    import wardround.cli", wrong_room),
+        ("wardround/x.py", "from tests.schemas import plans", wrong_room),
+        ("wardround/x.py", "import bench.run", wrong_room),
+        ("ops/kafka/x.py", "from transport.admin import Admin", wrong_room),
+        ("runtime/x.py", "import transport", wrong_room),
+        ("coordinator/shell/x.py", "import aiokafka", wrong_guest),
+        ("transport/x.py", "from cryptography import x509", wrong_guest),
+        ("participant/shell/x.py", "try:\n    import torch.nn\nexcept ImportError:\n    pass", wrong_guest),
+        ("schemas/x.py", "from numpy import ndarray", wrong_guest),
+        ("coordinator/core/x.py", "import numpy", wrong_guest),
+        ("coordinator/core/x.py", "import numpy", wrong_in_core),
+        ("coordinator/core/x.py", "from time import monotonic", wrong_in_core),
+        ("coordinator/core/x.py", "from protocol import digests", wrong_in_core),
+        ("coordinator/core/x.py", "from coordinator.shell import log", wrong_in_core),
+        ("coordinator/core/x.py", "from ..shell import log", wrong_in_core),
+        ("coordinator/strategies/x.py", "from coordinator.core import buffer", wrong_in_core),
+        ("participant/core/x.py", "import random", wrong_in_core),
+        ("participant/core/x.py", "import structlog", wrong_in_core),
+        ("simulation/x.py", "from coordinator.shell import log", wrong_in_simulation),
+        ("simulation/x.py", "import coordinator", wrong_in_simulation),
+    ],
+)
+def test_the_check_itself_finds_what_is_forbidden(path: str, line: str, check: object) -> None:
+    assert callable(check)
+    assert [found for found in imports_of(path, line) if check(found)] != []
+
+
+@pytest.mark.parametrize(
+    ("path", "line"),
+    [
+        ("coordinator/core/x.py", "from coordinator.strategies import gathering"),
+        ("coordinator/core/x.py", "from coordinator.core.buffer import Buffer"),
+        ("coordinator/core/x.py", "import dataclasses, collections.abc\nfrom schemas.records import Offer"),
+        ("coordinator/shell/x.py", "import numpy\nfrom transport.log import LogReader\nfrom ..core import buffer"),
+        ("participant/training/x.py", "import torch"),
+        ("wardround/x.py", "import coordinator.app, participant.app, ops.kafka, runtime.lock"),
+        ("simulation/x.py", "from coordinator.core import machine\nimport participant.core.study"),
+        ("bench/x.py", "import aiokafka, torch, tests.schemas"),
+    ],
+)
+def test_the_check_itself_lets_pass_what_is_allowed(path: str, line: str) -> None:
+    checks = (wrong_room, wrong_guest, wrong_in_core, wrong_in_simulation)
+    assert [str(found) for found in imports_of(path, line) if any(check(found) for check in checks)] == []
