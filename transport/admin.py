@@ -20,6 +20,7 @@ from transport.settings import KafkaSettings
 
 T = TypeVar("T")
 
+_ANNOUNCED_S, _ANNOUNCED_TRIES = 0.05, 100
 COMMAND_S = 10.0  # how long a command waits for the broker before it gives up
 
 
@@ -75,7 +76,15 @@ class Admin:
             for name, code, *detail in response.topic_errors:
                 if code and for_code(code) is not TopicAlreadyExistsError:
                     raise _refusal(f"topic {name} cannot be created", code, detail)
+            await self._announced({spec.name for spec in missing})
         return await self._differences([spec for spec in wanted if spec.name in existing])
+
+    async def _announced(self, names: set[str]) -> None:
+        """Wait until the broker tells of new topics: the controller that made them answers a moment earlier."""
+        for _ in range(_ANNOUNCED_TRIES):
+            if await self.existing(names) == names:
+                return
+            await asyncio.sleep(_ANNOUNCED_S)
 
     async def existing(self, names: Iterable[str]) -> set[str]:
         """Those of the names that are topics now."""

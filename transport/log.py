@@ -245,7 +245,7 @@ class LogReader:
 
     async def _check_topics(self, consumer: AIOKafkaConsumer) -> None:
         """Without this a wrong name would simply never deliver anything: aiokafka reports neither error nor record."""
-        for wait_s in (0.1, 0.4, 1.0, 0.0):  # a topic made a moment ago may not be announced yet
+        for wait_s in (0.1, 0.4, 1.0, 2.0, 3.0, 0.0):  # a topic just made may not be announced yet
             missing = sorted(self._positions.keys() - await consumer.topics())
             if not missing:
                 return

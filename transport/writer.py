@@ -99,7 +99,7 @@ class Writer:
 
 async def check_topic(client: AIOKafkaClient, topic: str, bootstrap: str) -> None:
     """Raise LocalError when the topic does not exist; aiokafka would wait two minutes for it."""
-    for wait_s in (0.1, 0.4, 1.0, 0.0):  # a topic made a moment ago may not be announced yet
+    for wait_s in (0.1, 0.4, 1.0, 2.0, 3.0, 0.0):  # a topic just made may not be announced yet
         if topic in (await client.fetch_all_metadata()).topics():
             return
         await asyncio.sleep(wait_s)

@@ -1,0 +1,160 @@
+"""The participant as one process: opens keys, site.db, connections and trainer, then follows the log.
+
+Used by: wardround (`wardround participant`), tests.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from participant.core.policy import Policy
+from participant.settings import Settings
+from participant.shell.gate import Gate
+from participant.shell.metrics import ParticipantMetrics
+from participant.shell.presence import PresenceTeller
+from participant.shell.services import Services
+from participant.shell.site import Site
+from participant.shell.store import Store
+from participant.training.client import Trainer
+from participant.training.launch import Launcher
+from protocol.directory import Directory
+from protocol.key_files import read_registrar_key
+from protocol.sealing import OpenKey
+from protocol.signing import SigningKey
+from runtime import metrics_port
+from runtime.lock import FolderLock
+from schemas.errors import FederationError, LocalError
+from transport.bodies import BodyReader, BodyWriter
+from transport.link import Link
+from transport.log import LogReader
+from transport.settings import KafkaSettings
+from transport.writer import Writer
+
+SOFTWARE = "wardround 0.1.0"  # what Presence tells; a test compares it with pyproject.toml
+THREADS_MAX = 2
+FLUSH_S = 5.0
+
+log = structlog.get_logger()
+
+
+async def serve(settings: Settings) -> None:
+    """Run until cancelled. Raises LocalError when settings, keys, data folder, task or data are unusable."""
+    threads = ThreadPoolExecutor(THREADS_MAX, "participant")
+    asyncio.get_running_loop().set_default_executor(threads)
+    lock = FolderLock(settings.data_dir)
+    _make_folders(settings.data_dir)
+    kafka = KafkaSettings(settings.kafka.bootstrap, settings.name, fetch_wait_ms=settings.kafka.fetch_wait_ms)
+    link = Link(kafka)
+    store = Store(settings.data_dir, settings.name)
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            services = _services(settings, kafka, link, store, tasks)
+            metrics_port.serve(services.metrics.registry, settings.metrics.host, settings.metrics.port)
+            log.info("participant starts", name=settings.name, broker=settings.kafka.bootstrap)
+            await _run(settings, services, LogReader(kafka, link))
+    except BaseExceptionGroup as group:
+        raise _cause(group) from group
+    finally:
+        store.close()
+        threads.shutdown(wait=False, cancel_futures=True)
+        del lock
+
+
+async def _run(settings: Settings, services: Services, reader: LogReader) -> None:
+    presence = PresenceTeller(
+        settings.name,
+        SOFTWARE,
+        signing=services.signing,
+        writer=services.writer,
+        gate=services.gate,
+        store=services.store,
+        period_s=settings.presence_period_s,
+        interval_min_s=settings.presence_interval_min_s,
+    )
+    policy = Policy(frozenset(study.digest for study in settings.studies), settings.policy.cohort_min)
+    site = Site(services, reader, presence, policy, settings.studies)
+    services.spawn(_flush(services.store))
+    services.spawn(_prepare(services))
+    try:
+        await site.run()
+    finally:
+        presence.list_now()
+        await services.trainer.close()
+        await asyncio.gather(reader.close(), services.writer.close(), services.reader.close())
+
+
+def _services(settings: Settings, kafka: KafkaSettings, link: Link, store: Store, tasks: asyncio.TaskGroup) -> Services:
+    metrics, writer = ParticipantMetrics(), Writer(kafka, link)
+    link.on_change(lambda connected: metrics.connected.set(connected))
+    path = settings.trainer.fork_server
+    modules = [study.task.partition(":")[0] for study in settings.studies if study.task]
+    launcher = Launcher(Path(path).absolute() if path else None, list(dict.fromkeys(modules)))
+
+    def spawn(work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+        return tasks.create_task(work)
+
+    return Services(
+        name=settings.name,
+        folder=settings.data_dir,
+        link=link,
+        signing=SigningKey.load(settings.keys.signing),
+        opening=OpenKey.load(settings.keys.opening),
+        directory=Directory(read_registrar_key(settings.keys.registrar)),
+        writer=writer,
+        bodies=BodyWriter(kafka, link, writer),
+        reader=BodyReader(kafka, link),
+        store=store,
+        gate=Gate(settings.policy),
+        trainer=Trainer(launcher, on_progress=lambda study, share: metrics.progress.labels(study).set(share)),
+        metrics=metrics,
+        spawn=spawn,
+    )
+
+
+def _make_folders(data_dir: Path) -> None:
+    """Only this user may look inside; what a killed process left half done goes."""
+    try:
+        data_dir.chmod(0o700)
+        for name in ("models", "outbox", "scratch"):
+            (data_dir / name).mkdir(exist_ok=True)
+        for path in [*(data_dir / "scratch").iterdir(), *data_dir.glob("*/*.half")]:
+            path.unlink()
+    except OSError as error:
+        raise LocalError(f"{data_dir}: {error.strerror}", hint="check owner and free space") from None
+
+
+async def _prepare(services: Services) -> None:
+    """Start the trainer while the broker is being reached."""
+    try:
+        await services.trainer.prepare()
+    except FederationError as error:
+        log.warning("trainer not ready, trying again when it is needed", reason=str(error))
+
+
+async def _flush(store: Store) -> None:
+    """Write what waits for a transaction, now and then."""
+    while True:
+        await asyncio.sleep(FLUSH_S)
+        if store.waiting:
+            try:
+                await asyncio.to_thread(store.flush)
+            except sqlite3.Error as error:
+                log.error("site.db cannot be written, trying again", reason=str(error), hint="free some space")
+
+
+def _cause(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The error that ended the service: one with a name before any other."""
+    flat: list[BaseException] = []
+    todo: list[BaseException] = [group]
+    while todo:
+        error = todo.pop(0)
+        if isinstance(error, BaseExceptionGroup):
+            todo.extend(error.exceptions)
+        else:
+            flat.append(error)
+    return next((error for error in flat if isinstance(error, FederationError)), flat[0])

@@ -1,0 +1,1 @@
+"""What a site does next, decided from facts: no clock, no file, no randomness, no vector."""

@@ -1,0 +1,152 @@
+"""Facts that come to a study's core; the shell has verified them before.
+
+Used by: participant.core.study, participant.shell, tests.
+"""
+
+from dataclasses import dataclass
+
+from schemas.records import Receipt
+
+
+@dataclass(frozen=True, slots=True)
+class Linked:
+    """The broker answers, or does not any more."""
+
+    connected: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """The newest announcement; the same version may be announced again, e.g. as the final one."""
+
+    version: int
+    final: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """The body of a version lies verified in a file."""
+
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class FetchFailed:
+    """A version could not be fetched: gone, damaged, or no space for it."""
+
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """A version was measured on the site's test patients."""
+
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationFailed:
+    """The trainer was lost, or the task failed, while it measured a version."""
+
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """An update from `base_version` lies in a file."""
+
+    base_version: int
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingFailed:
+    """No update came of it. `again`: the same version may be tried again (the trainer died), else the next one."""
+
+    base_version: int
+    again: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AloneEnded:
+    """The local baseline is measured, or (`done` false) could not be."""
+
+    done: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """The update from `base_version` stands in the outbox under `sequence`, for good."""
+
+    base_version: int
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class SealFailed:
+    """The outbox could not take the update (no space); the update's file is still there."""
+
+    base_version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """The offer of `sequence` is acknowledged at `offset` of the site's offers topic."""
+
+    sequence: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class SendFailed:
+    """Body or offer of `sequence` could not be sent for another reason than an absent broker."""
+
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptRead:
+    """This site's newest receipt."""
+
+    receipt: Receipt
+
+
+@dataclass(frozen=True, slots=True)
+class Requested:
+    """A Request of `version` names this site's update `sequence` with `weight` in 16ths."""
+
+    version: int
+    sequence: int
+    weight: int
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Whether something outside (roster, data, operator) keeps the site from working; `reason` is empty when not."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time has passed: `wake_ms` of the core is due."""
+
+
+Event = (
+    Linked
+    | Announced
+    | Fetched
+    | FetchFailed
+    | Evaluated
+    | EvaluationFailed
+    | Trained
+    | TrainingFailed
+    | AloneEnded
+    | Sealed
+    | SealFailed
+    | Sent
+    | SendFailed
+    | ReceiptRead
+    | Requested
+    | Held
+    | Tick
+)

@@ -1,0 +1,142 @@
+"""Finished updates that are not decided yet, and what a receipt says about them.
+
+Knows:    sequences, base versions, and whether each was offered.
+Never:    holds a body.
+Source:   secure aggregation specification, section 4 (Receipt) and section 9 (restored copies).
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from participant.core.events import SendFailed, Sent
+from participant.core.pauses import Pauses
+from schemas.records import Decided, Outcome, Receipt
+
+
+@dataclass(slots=True)
+class Entry:
+    """One update in the outbox. `offer_offset` is where its newest Offer lies, -1 while it was not offered."""
+
+    sequence: int
+    base_version: int
+    offer_offset: int = -1
+    anew: bool = False  # its body has to be sent again, whatever was acknowledged before
+    sending: bool = False
+    attempts: int = 0
+    retry_ms: int = 0
+
+    @property
+    def offered(self) -> bool:
+        return self.offer_offset >= 0
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a receipt says about one entry; `again` asks for its body anew."""
+
+    entry: Entry
+    outcome: str
+    code: str | None
+    version: int | None
+    weight: int
+
+    @property
+    def again(self) -> bool:
+        return self.outcome == "again"
+
+
+class Outbox:
+    """The undecided updates of one study, in sequence order; at most one of them was never offered."""
+
+    def __init__(self, rows: Iterable[tuple[int, int, int]], pauses: Pauses) -> None:
+        """`rows` are (sequence, base version, offset of its newest Offer or -1)."""
+        self.entries = [Entry(sequence, base, offset) for sequence, base, offset in sorted(rows)]
+        self._pauses = pauses
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def unsent(self) -> list[Entry]:
+        return [entry for entry in self.entries if not entry.offered]
+
+    def add(self, sequence: int, base_version: int) -> None:
+        self.entries.append(Entry(sequence, base_version))
+
+    def to_send(self, now_ms: int) -> Entry | None:
+        """What has to be sent now: the lowest first, since sequences are decided in order, and one at a time."""
+        entry = next(iter(self.unsent()), None)
+        return entry if entry is not None and not entry.sending and now_ms >= entry.retry_ms else None
+
+    def next_ms(self, now_ms: int) -> int | None:
+        """When something that waits may be sent."""
+        return min((entry.retry_ms for entry in self.unsent() if entry.retry_ms > now_ms), default=None)
+
+    def on_send(self, event: Sent | SendFailed, now_ms: int) -> None:
+        """Note how sending ended; nothing for what is not being sent any more."""
+        for entry in self.entries:
+            if entry.sequence == event.sequence and entry.sending:
+                entry.sending = False
+                if isinstance(event, Sent):
+                    entry.offer_offset = event.offset
+                else:
+                    self._retry(entry, now_ms)
+
+    def ask_again(self, entry: Entry, now_ms: int) -> None:
+        """The body of an offered update has to be sent anew: at once for the first time, then after a pause."""
+        entry.offer_offset, entry.anew = -1, True
+        if entry.attempts:
+            self._retry(entry, now_ms)
+        else:
+            entry.attempts = 1
+
+    def _retry(self, entry: Entry, now_ms: int) -> None:
+        entry.attempts += 1
+        entry.retry_ms = now_ms + self._pauses.length_ms(entry.attempts)
+
+
+_NAMES = {Outcome.COUNTED: "counted", Outcome.REFUSED: "refused", Outcome.VOID: "void", Outcome.AGAIN: "again"}
+
+
+def highest(receipt: Receipt) -> int:
+    """The highest sequence a receipt knows of."""
+    return max(receipt.sequence, *(decided.sequence for decided in receipt.recent), 0)
+
+
+def verdicts(receipt: Receipt, entries: Iterable[Entry]) -> list[Verdict]:
+    """What `receipt` says about `entries`, in their order; nothing about those it leaves open.
+
+    A final receipt decides every lower sequence too: one that is not among the recent outcomes was overtaken.
+    """
+    known = _outcomes(receipt)
+    final = max((one.sequence for one in known.values() if one.outcome != Outcome.AGAIN), default=-1)
+    found: list[Verdict] = []
+    for entry in entries:
+        one = known.get(entry.sequence)
+        if one is not None and one.outcome != Outcome.AGAIN:
+            found.append(Verdict(entry, _NAMES[Outcome(one.outcome)], one.code, one.version, one.weight))
+        elif entry.sequence < final:
+            found.append(Verdict(entry, "overtaken", None, None, 0))
+        elif one is not None and _asked_again(receipt, entry):
+            found.append(Verdict(entry, "again", one.code, None, 0))
+    return found
+
+
+def _outcomes(receipt: Receipt) -> dict[int, Decided]:
+    """The outcome per sequence; of several for one, a final one wins over `again`."""
+    head = Decided(receipt.sequence, receipt.outcome, receipt.code, receipt.version, receipt.weight)
+    known: dict[int, Decided] = {}
+    for one in (*receipt.recent, head):
+        before = known.get(one.sequence)
+        if before is None or before.outcome == Outcome.AGAIN:
+            known[one.sequence] = one
+    return known
+
+
+def _asked_again(receipt: Receipt, entry: Entry) -> bool:
+    """Whether an `again` is about the Offer that was sent last, not about one that was answered since.
+
+    The receipt's own outcome always is; one that it only remembers is, when the coordinator has read that Offer.
+    """
+    if not entry.offered:
+        return False
+    return receipt.sequence == entry.sequence or entry.offer_offset < receipt.next_offset

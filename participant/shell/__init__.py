@@ -1,0 +1,1 @@
+"""What the participant does: log, files, site.db, sending. Decides nothing."""

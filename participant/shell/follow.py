@@ -1,0 +1,159 @@
+"""One study's side of the log: announcements, requests, this site's receipts and epoch keys, verified in order.
+
+Knows:    the chain of `rounds`, the newest Announcement, the keys of epochs sealed to this site.
+Never:    believes a record that its writer did not sign; works on after the chain broke.
+Used by:  participant.app (feeds entries), participant.shell.study (reads what is known).
+"""
+
+import asyncio
+from typing import TypeVar
+
+import structlog
+
+from participant.core.events import Announced, Event, Held, ReceiptRead, Requested
+from participant.shell.services import Services
+from protocol.rounds import RoundsRecord, RoundsView
+from protocol.sealing import open_epoch_key
+from protocol.signing import verify
+from schemas import topics
+from schemas.codec import Record
+from schemas.errors import PeerError
+from schemas.plan import Plan
+from schemas.records import Announcement, AskAgain, EpochKey, Failed, Receipt, Request, Role, Signed, kind_of
+from transport.log import Entry
+
+EPOCH_KEY_S = 10.0
+_ROUNDS: dict[int, type[Record]] = {kind.KIND: kind for kind in (Announcement, Request, AskAgain, Failed)}
+
+R = TypeVar("R", bound=Record)
+log = structlog.get_logger()
+
+
+class StudyLog:
+    """Feed it every entry of the study's topics; `drain` returns what is new for the core, in order."""
+
+    def __init__(self, services: Services, plan: Plan) -> None:
+        self._services, self._plan = services, plan
+        self._topics = {topics.rounds(plan.study), topics.receipts(plan.study), topics.keys(plan.study)}
+        self.view = RoundsView(plan.study, plan.digest)
+        self._broken = ""
+        self._held: str | None = None
+        self._new_rounds = False
+        self._receipt: Receipt | None = None
+        self._requested: list[Requested] = []
+        self._boxes: dict[int, EpochKey] = {}
+        self._keys: dict[int, bytes] = {}
+        self._key_came = asyncio.Event()
+
+    @property
+    def topics(self) -> frozenset[str]:
+        return frozenset(self._topics)
+
+    def feed(self, entry: Entry) -> None:
+        """Take one entry of the study's topics; one that cannot be believed is counted and left out."""
+        if entry.value is None:
+            return
+        try:
+            if entry.topic == topics.rounds(self._plan.study):
+                self._rounds(entry.value)
+            elif entry.topic == topics.receipts(self._plan.study):
+                self._receipts(entry.key, entry.value)
+            else:
+                self._epoch_keys(entry.key, entry.value)
+        except PeerError as error:
+            self._services.metrics.refused.labels(error.code).inc()
+            log.warning("record refused", topic=entry.topic, offset=entry.offset, code=error.code, reason=str(error))
+
+    def drain(self) -> list[Event]:
+        """What the core has not been told yet. Older announcements and receipts are skipped: the newest say it all."""
+        events: list[Event] = []
+        held = self._why_held()
+        if held != self._held:
+            self._held = held
+            events.append(Held(held))
+        requested, self._requested = self._requested, []
+        events += requested
+        receipt, self._receipt = self._receipt, None
+        if receipt is not None:
+            events.append(ReceiptRead(receipt))
+        if self._new_rounds and self.view.newest is not None:
+            self._new_rounds = False
+            events.append(Announced(self.view.newest.version, self.view.newest.final))
+        return events
+
+    async def epoch_key(self, epoch: int) -> bytes:
+        """The study key of an epoch. Raises PeerError when none was sealed to this site, or it does not open."""
+        try:
+            async with asyncio.timeout(EPOCH_KEY_S):  # another topic than the announcement: it may come a moment later
+                while epoch not in self._boxes:
+                    self._key_came.clear()
+                    await self._key_came.wait()
+        except TimeoutError:
+            raise PeerError(f"no key of epoch {epoch} was sealed to {self._services.name}", code="box") from None
+        if epoch not in self._keys:
+            record = self._boxes[epoch]
+            self._keys[epoch] = open_epoch_key(
+                self._services.opening, self._plan.study, epoch, self._services.name, record.box
+            )
+        return self._keys[epoch]
+
+    def _rounds(self, value: bytes) -> None:
+        if self._broken:
+            return
+        signed = Signed.from_bytes(value)
+        kind = _ROUNDS.get(kind_of(signed.payload))
+        if kind is None:
+            raise PeerError("no record of `rounds`")
+        record = self._of_coordinator(signed, kind)
+        assert isinstance(record, RoundsRecord)
+        try:
+            if not self.view.add(record):
+                return
+        except PeerError as error:
+            self._broken = str(error)
+            raise
+        if isinstance(record, Announcement):
+            self._new_rounds = True
+        elif isinstance(record, Request):
+            mine = (entry for entry in record.entries if entry.site == self._services.name)
+            self._requested = [Requested(record.version, entry.sequence, entry.weight) for entry in mine]
+
+    def _receipts(self, key: bytes | None, value: bytes) -> None:
+        if key != self._services.name.encode():
+            return
+        receipt = self._of_coordinator(Signed.from_bytes(value), Receipt)
+        if receipt.study != self._plan.study or receipt.site != self._services.name:
+            raise PeerError(f"a receipt of {receipt.study}/{receipt.site} stands under another study or key")
+        self._receipt = receipt
+
+    def _epoch_keys(self, key: bytes | None, value: bytes) -> None:
+        epoch, _, member = (key or b"").decode(errors="replace").partition("/")
+        if member != self._services.name:
+            return
+        record = self._of_coordinator(Signed.from_bytes(value), EpochKey)
+        if (record.study, str(record.epoch), record.member) != (self._plan.study, epoch, member):
+            raise PeerError("an epoch key stands under another study, epoch or member")
+        self._boxes[record.epoch] = record
+        self._keys.pop(record.epoch, None)
+        self._key_came.set()
+
+    def _of_coordinator(self, signed: Signed, kind: type[R]) -> R:
+        membership = self._services.directory.membership
+        if membership is None:
+            raise PeerError("the roster is not complete on the log", code="stranger")
+        return verify(signed, kind, membership.signing_key(membership.coordinator, signed.key_id))
+
+    def _why_held(self) -> str:
+        """Why this site must not work on the study right now; empty when it may."""
+        name, membership = self._services.name, self._services.directory.membership
+        if self._broken:
+            return self._broken
+        if membership is None:
+            return "the roster is not complete on the log"
+        if name not in membership.with_role(Role.SITE, self._plan.study):
+            return f"the roster (serial {membership.serial}) does not list {name} as a site of {self._plan.study}"
+        try:
+            membership.signing_key(name, self._services.signing.key_id)
+        except PeerError as error:
+            return f"this site's signing key: {error}"
+        return ""

@@ -1,0 +1,191 @@
+"""What leaves this site in one study: updates and evaluations, through the gate and into the ledger first.
+
+Knows:    how a finished vector becomes a sealed body with a signed Header, and both an Offer.
+Never:    sends a thing that site.db has not got.
+Used by:  participant.shell.study.
+"""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from participant.shell.body import SealedChunks, write_body
+from participant.shell.gate import Gate, What, millionths
+from participant.shell.services import Services
+from participant.shell.store import Left, Row
+from participant.training.client import Loaded
+from protocol.digests import update_subject
+from protocol.fixed_point import Encoding
+from protocol.sealing import TAG_BYTES, body_box, new_body_key
+from schemas import topics
+from schemas.errors import PeerError
+from schemas.plan import Plan
+from schemas.records import BodyRef, Evaluation, Header, KeyBox, Offer
+from schemas.roster import Membership
+
+ALONE = "alone-"
+ACKED_AFTER_S = 1.0  # an upload that takes longer is worth resuming
+
+
+class Outgoing:
+    """One study's outbox, evaluations and offers."""
+
+    def __init__(self, services: Services, plan: Plan, loaded: Loaded, *, floor: int) -> None:
+        """`floor` is the least cohort that this site signs into its headers."""
+        self._services, self._plan, self._loaded, self._floor = services, plan, loaded, floor
+        self._gate: Gate = services.gate
+        self._encoding = Encoding.from_plan(plan)
+        self._alone_sent = False
+        self._evaluations: dict[int, asyncio.Task[None]] = {}
+
+    def body(self, sequence: int) -> Path:
+        """Where the stored body of an update lies."""
+        return self._services.outbox / f"{self._plan.study}.{sequence}"
+
+    def seal(self, update: Path, base_version: int, base_digest: bytes) -> int:
+        """Encode the update's file and put it into outbox and ledger; returns its sequence. Runs in a thread.
+
+        Raises EncodingError, OSError or sqlite3.Error; nothing is kept then but the update's file.
+        """
+        store, plan = self._services.store, self._plan
+        sequence = store.sequence_next(plan.study)
+        auxiliary = self._gate.let_out(What.UPDATE, self._auxiliary(), plan)
+        body = write_body(update, self.body(sequence), self._encoding, auxiliary)
+        header = Header(
+            study=plan.study,
+            site=self._services.name,
+            signing_key=self._services.signing.key_id,
+            sequence=sequence,
+            plan=plan.digest,
+            base_version=base_version,
+            base_digest=base_digest,
+            trustees=(),
+            d=plan.d,
+            payload_digest=body.digest,
+            cohort_min=self._floor,
+        ).to_bytes()
+        row = Row(
+            study=plan.study,
+            sequence=sequence,
+            base_version=base_version,
+            header=header,
+            signature=self._services.signing.sign_update(header, ()),
+            body_key=new_body_key(),
+            chunk_digests=body.chunk_digests,
+            size_bytes=body.size_bytes,
+        )
+        store.put(row, Left(plan.study, plan.digest, What.UPDATE.value, body.size_bytes, sequence, base_version))
+        self._services.metrics.updates.labels(plan.study).inc()
+        self._services.metrics.updates_clipped.labels(plan.study).inc(body.clipped)
+        return sequence
+
+    async def send(self, sequence: int, *, anew: bool) -> int:
+        """Upload the body, going on where an earlier upload stopped, then offer it; returns the Offer's offset.
+
+        Raises LocalError, PeerError and OSError; waits for the broker for ever.
+        """
+        services, store = self._services, self._services.store
+        row = store.row(self._plan.study, sequence)
+        if anew:
+            store.note_anew(row)
+        runs = await self._upload(row)
+        body = BodyRef(0, row.size_bytes, runs, row.chunk_digests, self._boxes(row))
+        offer = services.signing.sign(Offer(row.header, (), row.signature, body)).to_bytes()
+        evaluation = self._evaluations.pop(row.base_version, None)
+        if evaluation is not None:
+            await asyncio.shield(evaluation)  # the log has an evaluation before the update trained from its version
+        offset = await services.writer.send(topics.offers(services.name), offer)
+        self._count_up(len(offer))
+        store.note_offered(row, offset)
+        return offset
+
+    def settle(self, sequence: int, *, again: bool) -> None:
+        """Take an update out of the outbox, its body too; with `again` its base may be trained from once more."""
+        store = self._services.store
+        store.note_settled(store.row(self._plan.study, sequence), self.body(sequence), again=again)
+
+    async def evaluation(self, version: int, model: bytes, values: Mapping[str, float], *, with_alone: bool) -> None:
+        """Let out what was measured on a version; it is sent while the site goes on. Raises sqlite3.Error."""
+        store, study = self._services.store, self._plan.study
+        if with_alone or not self._alone_sent:
+            values = {**values, **store.facts(study, ALONE)}
+        usage = {name: store.fact(study, name) for name in ("train-seconds", "bytes-up", "bytes-down")}
+        numbers = {**usage, "bytes-data": float(self._loaded.bytes_data), **values}
+        record = Evaluation(
+            study,
+            self._services.name,
+            version,
+            model,
+            millionths(self._gate.let_out(What.EVALUATION, numbers, self._plan)),
+        )
+        if not record.values:
+            store.note_fact(study, "evaluated", version)
+            return
+        self._alone_sent = self._alone_sent or any(name.startswith(ALONE) for name, _ in record.values)
+        value = self._services.signing.sign(record).to_bytes()
+        store.note_left(Left(study, self._plan.digest, What.EVALUATION.value, len(value), base_version=version))
+        await asyncio.to_thread(store.flush)
+        self._evaluations = {of: task for of, task in self._evaluations.items() if not task.done()}
+        self._evaluations[version] = self._services.spawn(self._send_evaluation(version, value))
+
+    def keep_alone(self, values: Mapping[str, float]) -> None:
+        """Keep the local baseline's metrics until they are sent."""
+        for name, value in values.items():
+            if name.startswith(self._plan.evaluation.metric):
+                self._services.store.note_fact(self._plan.study, ALONE + name, value)
+
+    async def _send_evaluation(self, version: int, value: bytes) -> None:
+        await self._services.writer.send(topics.offers(self._services.name), value)
+        self._count_up(len(value))
+        self._services.store.note_fact(self._plan.study, "evaluated", version)
+
+    async def _upload(self, row: Row) -> tuple[tuple[int, int], ...]:
+        services, count = self._services, len(row.chunk_digests) // 32
+        source = SealedChunks(self.body(row.sequence), row.body_key, row.header, count)
+        fresh: list[tuple[int, int]] = []
+        noted_s = time.monotonic()
+
+        def acked(chunk: int, offset: int) -> None:
+            nonlocal noted_s
+            row.acked[chunk] = offset
+            fresh.append((chunk, offset))
+            self._count_up(row.size_bytes // count + TAG_BYTES)
+            if time.monotonic() - noted_s >= ACKED_AFTER_S:
+                services.store.note_acked(row, fresh)
+                fresh.clear()
+                noted_s = time.monotonic()
+
+        try:
+            return await services.bodies.upload(
+                topics.bodies(services.name), count, source.chunk, acked=dict(row.acked), on_acked=acked
+            )
+        finally:
+            source.close()
+
+    def _boxes(self, row: Row) -> tuple[KeyBox, ...]:
+        """The body key for the coordinator and each auditor, by the roster as it is now."""
+        membership = self._membership()
+        subject = update_subject(row.header)
+        boxes = []
+        for name in (membership.coordinator, *self._plan.storage.auditors):
+            key = membership.opening_key(name)
+            boxes.append(body_box(key.public, name, key.key_id, subject, row.body_key))
+        return tuple(boxes)
+
+    def _membership(self) -> Membership:
+        membership = self._services.directory.membership
+        if membership is None:
+            raise PeerError("the roster is not complete on the log", code="stranger")
+        return membership
+
+    def _auxiliary(self) -> dict[str, float]:
+        """The example weight, where the plan has one: this site's training patients to the largest site's."""
+        privacy = self._plan.privacy
+        if privacy.examples is None:
+            return {}
+        return {privacy.examples: min(1.0, self._loaded.examples / privacy.examples_max)}
+
+    def _count_up(self, size_bytes: int) -> None:
+        self._services.store.count(self._plan.study, "bytes-up", size_bytes)
+        self._services.metrics.bytes.labels(self._plan.study, "up").inc(size_bytes)

@@ -1,0 +1,90 @@
+"""Tells the federation what this site is doing: on a change, but not too often, and now and then anyway.
+
+Used by: participant.app, participant.shell.study (by `show`).
+"""
+
+import asyncio
+import time
+
+from participant.core.effects import State
+from participant.shell.gate import Gate, What
+from participant.shell.store import Left, Store
+from protocol.signing import SigningKey
+from schemas import topics
+from schemas.records import Presence, SiteState
+from transport.writer import Writer
+
+LEDGER_PERIOD_S = 60.0
+_STATES = {
+    State.AWAY: SiteState.IDLE,  # nobody reads this while we are away
+    State.IDLE: SiteState.IDLE,
+    State.FETCHING: SiteState.FETCHING,
+    State.TRAINING: SiteState.TRAINING,
+    State.SENDING: SiteState.SENDING,
+    State.PAUSED: SiteState.PAUSED,
+    State.WAITING: SiteState.WAITING,
+}
+
+
+class PresenceTeller:
+    """Keeps the newest state of every study and sends them together."""
+
+    def __init__(
+        self,
+        site: str,
+        software: str,
+        *,
+        signing: SigningKey,
+        writer: Writer,
+        gate: Gate,
+        store: Store,
+        period_s: float,
+        interval_min_s: float,
+    ) -> None:
+        self._site, self._software, self._signing, self._writer = site, software, signing, writer
+        self._gate, self._store, self._period_s, self._interval_min_s = gate, store, period_s, interval_min_s
+        self._states: dict[str, SiteState] = {}
+        self._told: dict[str, SiteState] | None = None
+        self._changed = asyncio.Event()
+        self._messages, self._bytes = 0, 0
+        self._listed_s: float | None = None
+
+    def show(self, study: str, state: State) -> None:
+        """Note what is being done in a study; it is told soon."""
+        self._states[study] = _STATES[state]
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Tell until cancelled."""
+        while True:
+            try:
+                async with asyncio.timeout(self._period_s):
+                    await self._changed.wait()
+                due = self._states != self._told
+            except TimeoutError:
+                due = True
+            self._changed.clear()
+            if due:
+                await self._tell()
+                await asyncio.sleep(self._interval_min_s)
+
+    async def _tell(self) -> None:
+        told = dict(self._states)
+        allowed = self._gate.let_out(What.PRESENCE, {study: int(state) for study, state in told.items()})
+        states = tuple((study, int(allowed[study])) for study in sorted(allowed))
+        value = self._signing.sign(Presence(self._site, states, self._software)).to_bytes()
+        self._list(len(value))
+        await self._writer.send(topics.offers(self._site), value)
+        self._told = told
+
+    def _list(self, size_bytes: int) -> None:
+        """One ledger line a minute, for all studies together: each message says nothing but states."""
+        self._messages, self._bytes = self._messages + 1, self._bytes + size_bytes
+        if self._listed_s is None or time.monotonic() - self._listed_s >= LEDGER_PERIOD_S:
+            self.list_now()
+
+    def list_now(self) -> None:
+        """Put what was told since the last line into the ledger."""
+        if self._messages:
+            self._store.note_left(Left("", b"", What.PRESENCE.value, self._bytes, messages=self._messages))
+        self._messages, self._bytes, self._listed_s = 0, 0, time.monotonic()

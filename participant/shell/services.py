@@ -1,0 +1,59 @@
+"""What the studies of one participant share: connections, keys, site.db, the trainer, the gate.
+
+Used by: participant.app, participant.shell.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from participant.shell.gate import Gate
+from participant.shell.metrics import ParticipantMetrics
+from participant.shell.store import Store
+from participant.training.client import Trainer
+from protocol.directory import Directory
+from protocol.sealing import OpenKey
+from protocol.signing import SigningKey
+from transport.bodies import BodyReader, BodyWriter
+from transport.link import Link
+from transport.writer import Writer
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """One set for the process; each study has a runner of its own over it."""
+
+    name: str
+    folder: Path
+    link: Link
+    signing: SigningKey
+    opening: OpenKey
+    directory: Directory
+    writer: Writer
+    bodies: BodyWriter
+    reader: BodyReader
+    store: Store
+    gate: Gate
+    trainer: Trainer
+    metrics: ParticipantMetrics
+    spawn: Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]  # an error in it ends the service
+
+    @property
+    def models(self) -> Path:
+        return self.folder / "models"
+
+    @property
+    def outbox(self) -> Path:
+        return self.folder / "outbox"
+
+    @property
+    def scratch(self) -> Path:
+        return self.folder / "scratch"
+
+
+def now_ms() -> int:
+    """Milliseconds of a clock that never falls; for pauses alone."""
+    return time.monotonic_ns() // 1_000_000

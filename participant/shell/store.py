@@ -1,0 +1,278 @@
+"""site.db: sequence numbers, outbox and ledger of this site, on disk before anything is sent.
+
+Knows:    one transaction puts an update into outbox and ledger; small facts wait for the next transaction or a flush.
+Never:    holds a body (those are files), forgets a ledger row, is restored from a backup.
+Used by:  participant.shell; one process (runtime.lock), several threads.
+"""
+
+import sqlite3
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from participant.core.restored import Restored
+from schemas.errors import LocalError
+
+FORMAT = 1
+STALENESS_MAX = 1024  # of any plan
+_SCHEMA = """
+CREATE TABLE meta (name TEXT PRIMARY KEY, value ANY) STRICT;
+CREATE TABLE sequences (study TEXT PRIMARY KEY, next INTEGER NOT NULL) STRICT;
+CREATE TABLE outbox (
+    study TEXT, sequence INTEGER, base_version INTEGER NOT NULL, header BLOB NOT NULL, signature BLOB NOT NULL,
+    body_key BLOB NOT NULL, chunk_digests BLOB NOT NULL, size_bytes INTEGER NOT NULL, sealed_ms INTEGER NOT NULL,
+    offer_offset INTEGER NOT NULL DEFAULT -1, PRIMARY KEY (study, sequence)) STRICT;
+CREATE TABLE acked (
+    study TEXT, sequence INTEGER, chunk INTEGER, offset INTEGER NOT NULL, PRIMARY KEY (study, sequence, chunk)) STRICT;
+CREATE TABLE trained (
+    study TEXT, base_version INTEGER, sequence INTEGER NOT NULL, PRIMARY KEY (study, base_version)) STRICT;
+CREATE TABLE facts (study TEXT, name TEXT, value REAL NOT NULL, PRIMARY KEY (study, name)) STRICT;
+CREATE TABLE ledger (
+    at_ms INTEGER NOT NULL, study TEXT NOT NULL, plan BLOB NOT NULL, sequence INTEGER, base_version INTEGER,
+    what TEXT NOT NULL, bytes INTEGER NOT NULL, messages INTEGER NOT NULL) STRICT;
+CREATE TRIGGER ledger_kept BEFORE DELETE ON ledger BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
+CREATE TRIGGER ledger_fixed BEFORE UPDATE ON ledger BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """One line of the ledger: what left this site. `bytes` are payload and body, before Kafka's own framing."""
+
+    study: str
+    plan: bytes
+    what: str  # update, evaluation or presence
+    bytes: int
+    sequence: int | None = None
+    base_version: int | None = None
+    messages: int = 1
+
+
+@dataclass(slots=True)
+class Row:
+    """One update in the outbox; `acked` are chunk -> offset of an upload under way. Keys stay out of `repr`."""
+
+    study: str
+    sequence: int
+    base_version: int
+    header: bytes
+    signature: bytes = field(repr=False)
+    body_key: bytes = field(repr=False)
+    chunk_digests: bytes = field(repr=False)
+    size_bytes: int = 0
+    sealed_ms: int = 0
+    offer_offset: int = -1
+    acked: dict[int, int] = field(default_factory=dict, repr=False)
+
+
+_FACT = "INSERT OR REPLACE INTO facts VALUES (?, ?, ?)"
+_ROW = "study, sequence, base_version, header, signature, body_key, chunk_digests, size_bytes, sealed_ms, offer_offset"
+
+
+class Store:
+    """The open database. Rows of the outbox are kept in memory too, so that reading them never waits for the disk."""
+
+    def __init__(self, folder: Path, site: str, *, clock: Callable[[], float] = time.time) -> None:
+        """Raises LocalError when site.db cannot be used, or is another site's."""
+        self._path, self._clock = folder / "site.db", clock
+        self._lock = threading.Lock()
+        self._later: deque[tuple[str, tuple[Any, ...]]] = deque()
+        self._after: deque[Path] = deque()
+        self._changed: set[tuple[str, str]] = set()
+        try:
+            self._db = sqlite3.connect(self._path, check_same_thread=False, isolation_level=None)
+            self._path.chmod(0o600)
+            self._prepare(site)
+            self._rows = self._read_rows()
+            self._facts: dict[tuple[str, str], float] = {
+                (study, name): value for study, name, value in self._db.execute("SELECT study, name, value FROM facts")
+            }
+        except (sqlite3.Error, OSError) as error:
+            raise LocalError(
+                f"{self._path}: cannot be used ({error})", hint="check owner and free space; never restore an old copy"
+            ) from None
+
+    # reading -------------------------------------------------------------------------------------------------------
+
+    def rows(self, study: str) -> list[Row]:
+        """The outbox of a study, in sequence order."""
+        return sorted((row for row in self._rows.values() if row.study == study), key=lambda row: row.sequence)
+
+    def row(self, study: str, sequence: int) -> Row:
+        return self._rows[study, sequence]
+
+    def fact(self, study: str, name: str, default: float = 0.0) -> float:
+        """A number kept about a study: bytes so far, the local baseline, and the like."""
+        return self._facts.get((study, name), default)
+
+    def facts(self, study: str, prefix: str) -> dict[str, float]:
+        """The facts whose name begins with `prefix`."""
+        return {name: value for (of, name), value in self._facts.items() if of == study and name.startswith(prefix)}
+
+    def sequence_next(self, study: str) -> int:
+        """The number the next update takes; a fresh outbox begins at unix-seconds * 2**20, on disk at once."""
+        fresh = int(self._clock()) << 20
+        with self._lock, self._db:
+            self._db.execute("BEGIN")
+            self._db.execute("INSERT OR IGNORE INTO sequences VALUES (?, ?)", (study, fresh))
+            found = self._db.execute("SELECT next FROM sequences WHERE study = ?", (study,)).fetchone()
+        return int(found[0])
+
+    def restored(self, study: str) -> Restored:
+        """What the core of a study is told at start."""
+        with self._lock:
+            trained = dict(
+                self._db.execute("SELECT base_version, sequence FROM trained WHERE study = ?", (study,)).fetchall()
+            )
+        return Restored(
+            entries=tuple((row.sequence, row.base_version, row.offer_offset) for row in self.rows(study)),
+            trained=trained,
+            sequence_next=self.sequence_next(study),
+            evaluated=int(self.fact(study, "evaluated", -1.0)),
+            alone_done=bool(self.facts(study, "alone-")),
+        )
+
+    def ledger(self) -> list[tuple[Any, ...]]:
+        """Every line: (at_ms, study, plan, sequence, base_version, what, bytes, messages)."""
+        with self._lock:
+            return self._db.execute("SELECT * FROM ledger ORDER BY rowid").fetchall()
+
+    # writing -------------------------------------------------------------------------------------------------------
+
+    def put(self, row: Row, left: Left) -> None:
+        """Take a sealed update: outbox, ledger, sequence and base version in one transaction, on disk when it returns.
+
+        Raises sqlite3.Error when the disk is full; nothing is changed then.
+        """
+        row.sealed_ms = self._now_ms()
+        values = tuple(getattr(row, name) for name in _ROW.split(", "))
+        self._commit(
+            [
+                (f"INSERT INTO outbox ({_ROW}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", values),  # noqa: S608  # our own names
+                ("UPDATE sequences SET next = ? WHERE study = ?", (row.sequence + 1, row.study)),
+                ("INSERT OR REPLACE INTO trained VALUES (?, ?, ?)", (row.study, row.base_version, row.sequence)),
+                self._ledger_line(left),
+            ]
+        )
+        self._rows[row.study, row.sequence] = row
+
+    def note_left(self, left: Left) -> None:
+        """Add a ledger line with the next transaction."""
+        self._later.append(self._ledger_line(left))
+
+    def note_acked(self, row: Row, chunks: Iterable[tuple[int, int]]) -> None:
+        """Remember acknowledged chunks (index, offset), so that an upload that is cut goes on where it stopped."""
+        self._later.extend(
+            ("INSERT OR REPLACE INTO acked VALUES (?, ?, ?, ?)", (row.study, row.sequence, chunk, offset))
+            for chunk, offset in chunks
+        )
+
+    def note_offered(self, row: Row, offset: int) -> None:
+        """Remember that the offer is out; lost in a crash, it is sent again, and recognised as the same."""
+        row.offer_offset = offset
+        key = (row.study, row.sequence)
+        self._later.append(("UPDATE outbox SET offer_offset = ? WHERE study = ? AND sequence = ?", (offset, *key)))
+        self._later.append(("DELETE FROM acked WHERE study = ? AND sequence = ?", key))
+
+    def note_anew(self, row: Row) -> None:
+        """Forget what was acknowledged: the body has to go up again as a whole."""
+        row.acked.clear()
+        self.note_offered(row, -1)
+
+    def note_settled(self, row: Row, body: Path, *, again: bool) -> None:
+        """Take an update out; with `again` its base version may be trained from once more. The body goes last."""
+        key = (row.study, row.sequence)
+        del self._rows[key]
+        self._later.append(("DELETE FROM outbox WHERE study = ? AND sequence = ?", key))
+        self._later.append(("DELETE FROM acked WHERE study = ? AND sequence = ?", key))
+        if again:
+            self._later.append(("DELETE FROM trained WHERE study = ? AND sequence = ?", key))
+        self._later.append(
+            ("DELETE FROM trained WHERE study = ? AND base_version < ?", (row.study, row.base_version - STALENESS_MAX))
+        )
+        self._after.append(body)
+
+    def note_fact(self, study: str, name: str, value: float) -> None:
+        """Keep a number about a study."""
+        self._facts[study, name] = value
+        self._changed.add((study, name))
+
+    def count(self, study: str, name: str, more: float) -> None:
+        """Add to a number about a study."""
+        self.note_fact(study, name, self.fact(study, name) + more)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether something waits for a flush."""
+        return bool(self._later or self._after or self._changed)
+
+    def flush(self) -> None:
+        """Write what waits. Raises sqlite3.Error when the disk is full; it goes on waiting then."""
+        self._commit([])
+
+    def close(self) -> None:
+        """Write what waits, and close."""
+        try:
+            self.flush()
+        finally:
+            self._db.close()
+
+    # inside --------------------------------------------------------------------------------------------------------
+
+    def _commit(self, statements: list[tuple[str, tuple[Any, ...]]]) -> None:
+        with self._lock:
+            waiting: list[tuple[str, tuple[Any, ...]]] = []
+            files = [self._after.popleft() for _ in range(len(self._after))]
+            changed = list(self._changed)
+            self._changed.difference_update(changed)  # before their values are read: a later change is written again
+            try:
+                self._db.execute("BEGIN IMMEDIATE")
+                waiting.extend(self._later.popleft() for _ in range(len(self._later)))
+                facts = [(_FACT, (*key, self._facts[key])) for key in changed]
+                for statement, values in (*waiting, *facts, *statements):
+                    self._db.execute(statement, values)
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                self._later.extendleft(reversed(waiting))
+                self._after.extend(files)
+                self._changed.update(changed)
+                raise
+        for file in files:
+            file.unlink(missing_ok=True)
+
+    def _ledger_line(self, left: Left) -> tuple[str, tuple[Any, ...]]:
+        values = (self._now_ms(), left.study, left.plan, left.sequence, left.base_version, left.what)
+        return "INSERT INTO ledger VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (*values, left.bytes, left.messages)
+
+    def _prepare(self, site: str) -> None:
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=5000"):
+            self._db.execute(f"PRAGMA {pragma}")
+        if self._db.execute("SELECT count(*) FROM sqlite_master WHERE name = 'meta'").fetchone()[0] == 0:
+            self._db.executescript(f"BEGIN; {_SCHEMA} COMMIT;")
+            self._db.executemany("INSERT INTO meta VALUES (?, ?)", [("format", FORMAT), ("site", site)])
+        meta = dict(self._db.execute("SELECT name, value FROM meta").fetchall())
+        if meta.get("format") != FORMAT:
+            raise LocalError(f"{self._path} has format {meta.get('format')}, this software reads {FORMAT}")
+        if meta.get("site") != site:
+            raise LocalError(
+                f"{self._path} belongs to {meta.get('site')}, not to {site}", hint="each site has a data_dir of its own"
+            )
+
+    def _read_rows(self) -> dict[tuple[str, int], Row]:
+        rows = {}
+        for values in self._db.execute(f"SELECT {_ROW} FROM outbox"):  # noqa: S608  # our own names
+            row = Row(**dict(zip(_ROW.split(", "), values, strict=True)))
+            rows[row.study, row.sequence] = row
+        for study, sequence, chunk, offset in self._db.execute("SELECT study, sequence, chunk, offset FROM acked"):
+            if (study, sequence) in rows:
+                rows[study, sequence].acked[chunk] = offset
+        return rows
+
+    def _now_ms(self) -> int:
+        return int(self._clock() * 1000)

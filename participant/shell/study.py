@@ -1,0 +1,313 @@
+"""Runs one study at this site: turns its core's effects into fetches, trainings, files and records.
+
+Knows:    which task of the event loop does what, so that it can be stopped.
+Never:    decides; whatever happens is reported to the core as an event.
+Used by:  participant.app.
+"""
+
+import asyncio
+import hashlib
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from participant.core import effects as do
+from participant.core import events as seen
+from participant.core.effects import Effect, State
+from participant.core.events import Event
+from participant.core.study import StudyCore
+from participant.shell.fetch import fetch_model
+from participant.shell.follow import StudyLog
+from participant.shell.outgoing import Outgoing
+from participant.shell.services import Services, now_ms
+from participant.training.client import Loaded, TrainerRefusedError
+from protocol.digests import model_subject
+from protocol.fixed_point import EncodingError
+from protocol.sealing import open_epoch_box
+from schemas import topics
+from schemas.errors import FederationError, LocalError
+from schemas.plan import Plan
+from schemas.records import Announcement
+from transport.errors import BodyGone
+
+log = structlog.get_logger()
+
+
+class StudyRunner:
+    """One approved study whose task and data were loaded; `post` takes facts from any task of the loop."""
+
+    def __init__(
+        self,
+        services: Services,
+        plan: Plan,
+        loaded: Loaded,
+        *,
+        floor: int,
+        show: Callable[[str, State], None],
+        jitter: Callable[[], float],
+    ) -> None:
+        self.log = StudyLog(services, plan)
+        self._services, self._plan, self._loaded, self._show = services, plan, loaded, show
+        self._out = Outgoing(services, plan, loaded, floor=floor)
+        self._core = StudyCore(plan, services.name, jitter=jitter, restored=self._restored())
+        self._timer: asyncio.TimerHandle | None = None
+        self._fetching: asyncio.Task[None] | None = None
+        self._working: asyncio.Task[None] | None = None
+        self._sending: asyncio.Task[None] | None = None
+        self._training = training_settings(plan)
+        self._limit_s = float(plan.training.time_limit_s)
+        self._waiting = services.metrics.outbox.labels(plan.study)
+        services.metrics.watch_outbox(plan.study, self._oldest_ms)
+
+    def post(self, event: Event) -> None:
+        """Tell the core a fact and do what it wants."""
+        for effect in self._core.on(event, now_ms()):
+            self._do(effect)
+        self._waiting.set(len(self._core.outbox))
+        self._set_timer()
+
+    # effects -------------------------------------------------------------------------------------------------------
+
+    def _do(self, effect: Effect) -> None:
+        match effect:
+            case do.Fetch():
+                newest = self.log.view.newest
+                assert newest is not None
+                assert newest.version == effect.version
+                self._fetching = self._services.spawn(self._fetch(newest))
+            case do.StopFetching():
+                _cancel(self._fetching)
+            case do.Evaluate():
+                self._working = self._services.spawn(self._evaluate(effect.version))
+            case do.Train():
+                self._working = self._services.spawn(self._train(effect.base_version, effect.attempt))
+            case do.RunAlone():
+                self._working = self._services.spawn(self._alone())
+            case do.StopWork():
+                _cancel(self._working)
+            case do.Seal():
+                self._services.spawn(self._seal(effect.base_version))
+            case do.Send():
+                self._sending = self._services.spawn(self._send(effect.sequence, effect.anew))
+            case do.StopSending():
+                _cancel(self._sending)
+            case do.Settle():
+                self._settle(effect)
+            case do.Show():
+                self._show(self._plan.study, effect.state)
+                self._services.metrics.show(self._plan.study, effect.state)
+            case do.Alarm():
+                self._services.metrics.alarms.labels(self._plan.study).inc()
+                log.error("alarm", study=self._plan.study, reason=effect.message)
+            case do.Halt():
+                self._services.spawn(_end_service(effect))
+
+    async def _fetch(self, announced: Announcement) -> None:
+        study, version = self._plan.study, announced.version
+        target = self._model(version)
+        try:
+            epoch_key = await self.log.epoch_key(announced.key_epoch)
+            await fetch_model(
+                self._services.reader,
+                topics.models(study),
+                announced.model,
+                body_key=open_epoch_box(epoch_key, announced.model.body.boxes),
+                subject=model_subject(study, version),
+                size_bytes=4 * self._plan.parameters,
+                target=target,
+                on_bytes=self._count_down,
+            )
+        except (FederationError, BodyGone, OSError) as error:
+            log.warning("version not fetched, trying again", study=study, version=version, reason=_words(error))
+            self.post(seen.FetchFailed(version))
+            return
+        for old in self._services.models.glob(f"{study}.*.f32"):
+            if old != target:
+                old.unlink(missing_ok=True)
+        self._services.metrics.versions_fetched.labels(study).inc()
+        self._services.metrics.version.labels(study).set(version)
+        self.post(seen.Fetched(version))
+
+    async def _evaluate(self, version: int) -> None:
+        final = self.log.view.final
+        try:
+            values = await self._services.trainer.evaluate(
+                self._plan.study,
+                vector=self._model(version),
+                resamples=self._plan.evaluation.bootstrap if final else 0,
+                seed=self._plan.seed,
+                limit_s=self._limit_s,
+            )
+            await self._out.evaluation(version, self._digest(version), values, with_alone=final)
+        except (FederationError, OSError, sqlite3.Error) as error:
+            self._failed("evaluation failed", error, version=version)
+            self.post(seen.EvaluationFailed(version))
+            return
+        self.post(seen.Evaluated(version))
+
+    async def _train(self, base_version: int, attempt: int) -> None:
+        study = self._plan.study
+        try:
+            seconds = await self._services.trainer.train(
+                study,
+                base=self._model(base_version),
+                out=self._update(base_version),
+                training=self._training,
+                seed=training_seed(self._plan, self._services.name, base_version, attempt),
+                limit_s=self._limit_s,
+            )
+        except (FederationError, OSError) as error:
+            self._failed("training failed", error, version=base_version)
+            again = not (isinstance(error, TrainerRefusedError) and error.reason == "numbers")
+            self.post(seen.TrainingFailed(base_version, again))
+            return
+        self._services.metrics.training_s.labels(study).observe(seconds)
+        self._services.store.count(study, "train-seconds", seconds)
+        self.post(seen.Trained(base_version))
+
+    async def _alone(self) -> None:
+        try:
+            values = await self._services.trainer.alone(
+                self._plan.study,
+                training=self._training,
+                resamples=self._plan.evaluation.bootstrap,
+                seed=self._plan.seed,
+                limit_s=self._limit_s,
+            )
+        except (FederationError, OSError) as error:
+            self._failed("local baseline failed", error, version=None)
+            self.post(seen.AloneEnded(False))
+            return
+        self._out.keep_alone(values)
+        self.post(seen.AloneEnded(True))
+
+    async def _seal(self, base_version: int) -> None:
+        try:
+            sequence = await asyncio.to_thread(
+                self._out.seal, self._update(base_version), base_version, self._digest(base_version)
+            )
+        except EncodingError as error:
+            self._hold(error)
+            return
+        except (OSError, sqlite3.Error) as error:
+            log.error("outbox cannot take the update, trying again", study=self._plan.study, reason=_words(error))
+            self.post(seen.SealFailed(base_version))
+            return
+        self._update(base_version).unlink(missing_ok=True)
+        log.debug("update in the outbox", update=self._named(sequence), base_version=base_version)
+        self.post(seen.Sealed(base_version, sequence))
+
+    async def _send(self, sequence: int, anew: bool) -> None:
+        try:
+            offset = await self._out.send(sequence, anew=anew)
+        except (FederationError, OSError) as error:
+            log.warning("update not sent, trying again", update=self._named(sequence), reason=_words(error))
+            self.post(seen.SendFailed(sequence))
+            return
+        log.info("update offered", update=self._named(sequence))
+        self.post(seen.Sent(sequence, offset))
+
+    def _settle(self, effect: do.Settle) -> None:
+        self._out.settle(effect.sequence, again=effect.again)
+        self._services.metrics.decided.labels(self._plan.study, effect.outcome, effect.code or "").inc()
+        log.info(
+            "update decided",
+            update=self._named(effect.sequence),
+            outcome=effect.outcome,
+            code=effect.code,
+            version=effect.version,
+            weight=effect.weight,
+        )
+
+    # small things --------------------------------------------------------------------------------------------------
+
+    def _failed(self, what: str, error: Exception, version: int | None) -> None:
+        """Report and count a failure of the trainer; one that only the operator can mend holds the study."""
+        reason = error.reason if isinstance(error, TrainerRefusedError) else "lost"
+        if isinstance(error, LocalError):
+            self._hold(error)
+            reason = "setup"
+        self._services.metrics.trainings_failed.labels(self._plan.study, reason).inc()
+        log.warning(what, study=self._plan.study, version=version, kind=reason, reason=_words(error))
+
+    def _hold(self, error: LocalError) -> None:
+        log.error("study held", study=self._plan.study, reason=str(error), hint=error.hint)
+        self.post(seen.Held(str(error)))
+
+    def _restored(self) -> Any:
+        """What site.db remembers; an update whose body is gone is dropped, a body without an update removed."""
+        store, study = self._services.store, self._plan.study
+        for row in store.rows(study):
+            if not self._out.body(row.sequence).exists():
+                log.error("the body of an update is gone", update=self._named(row.sequence))
+                self._out.settle(row.sequence, again=True)
+        known = {self._out.body(row.sequence) for row in store.rows(study)}
+        for path in self._services.outbox.glob(f"{study}.*"):
+            if path not in known:
+                path.unlink()
+        return store.restored(study)
+
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        wake_ms = self._core.wake_ms
+        if wake_ms is not None:
+            delay_s = max(0, wake_ms - now_ms() + 1) / 1000
+            self._timer = asyncio.get_running_loop().call_later(delay_s, self.post, seen.Tick())
+
+    def _oldest_ms(self) -> int | None:
+        return min((row.sealed_ms for row in self._services.store.rows(self._plan.study)), default=None)
+
+    def _count_down(self, size_bytes: int) -> None:
+        self._services.store.count(self._plan.study, "bytes-down", size_bytes)
+        self._services.metrics.bytes.labels(self._plan.study, "down").inc(size_bytes)
+
+    def _digest(self, version: int) -> bytes:
+        digest = self.log.view.model_digest(version)
+        assert digest is not None
+        return digest
+
+    def _model(self, version: int) -> Path:
+        return self._services.models / f"{self._plan.study}.{version}.f32"
+
+    def _update(self, base_version: int) -> Path:
+        return self._services.scratch / f"{self._plan.study}.{base_version}.update"
+
+    def _named(self, sequence: int) -> str:
+        return f"{self._plan.study}/{self._services.name}/{sequence}"
+
+
+def training_settings(plan: Plan) -> dict[str, Any]:
+    """The plan's [training] as the trainer takes it."""
+    training = plan.training
+    names = ("optimiser", "learning_rate", "momentum", "weight_decay", "epochs", "steps", "batch", "proximal")
+    return {name: getattr(training, name) for name in names} | {"time_limit_s": float(training.time_limit_s)}
+
+
+def training_seed(plan: Plan, site: str, base_version: int, attempt: int) -> int:
+    """A seed that is another one for every site, version and attempt, and the same after a restart."""
+    words = f"{plan.seed}/{plan.study}/{site}/{base_version}/{attempt}"
+    return int.from_bytes(hashlib.sha256(words.encode()).digest()[:8], "big") >> 2
+
+
+async def _end_service(halt: do.Halt) -> None:
+    raise LocalError(halt.message, hint=halt.hint)
+
+
+def _cancel(task: "asyncio.Task[None] | None") -> None:
+    if task is not None:
+        task.cancel()
+
+
+def _words(error: Exception) -> str:
+    """What an operator reads: for a full disk what to do, too."""
+    if isinstance(error, OSError):
+        name = Path(str(error.filename)).name if error.filename else "file"
+        return f"{name}: {error.strerror}; free some space" if error.errno == 28 else f"{name}: {error.strerror}"
+    if isinstance(error, sqlite3.Error):
+        return f"site.db: {error}; is the disk full?"
+    return str(error)

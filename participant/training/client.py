@@ -1,0 +1,202 @@
+"""The service's side of the trainer: asks one thing at a time, survives its death, cancels, and measures its silence.
+
+Knows:    which studies a trainer has loaded; a new trainer gets them again before it is asked for anything else.
+Never:    imports numpy or torch, waits for a trainer that gives no sign for longer than the plan allows.
+Used by:  participant.shell.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from participant.training.channel import Message, pack
+from participant.training.launch import Connection, Launcher, TrainerLostError
+from schemas.errors import FederationError, LocalError
+
+GRACE_S = 10.0  # beyond the limit of the plan: a task ends after the first step past it
+CANCEL_S = 5.0
+LOAD_S = 600.0
+
+log = structlog.get_logger()
+
+
+class TrainerRefusedError(FederationError):
+    """The trainer answered with a failure.
+
+    reason   numbers (NaN), disk, task (an error in the task's code)
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What a trainer needs to know of a study: the task, the digest its folder must have, where the data are."""
+
+    study: str
+    entry: str
+    code: bytes
+    site: str
+    folder: Path | None
+    options: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What the task says of itself and of this site's data."""
+
+    parameters: int
+    metric: str
+    higher_is_better: bool
+    examples: int
+    bytes_data: int
+
+
+class Trainer:
+    """One trainer for all studies of a participant; who asks first is served first."""
+
+    def __init__(
+        self,
+        launcher: Launcher,
+        *,
+        on_progress: Callable[[str, float], None] = lambda study, share: None,
+        grace_s: float = GRACE_S,
+    ) -> None:
+        self._launcher, self._on_progress, self._grace_s = launcher, on_progress, grace_s
+        self._loads: dict[str, Load] = {}
+        self._connection: Connection | None = None
+        self._turn = asyncio.Lock()
+        self._requests = 0
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the trainer, None while there is none."""
+        return self._connection.pid if self._connection else None
+
+    async def prepare(self) -> None:
+        """Start the process before it is needed. Raises TrainerLostError."""
+        async with self._turn:
+            await self._connected()
+
+    async def load(self, load: Load) -> Loaded:
+        """Load a study. Raises LocalError when task or data are not as they must be; TrainerLostError."""
+        self._loads[load.study] = load
+        async with self._turn:
+            return await self._load(await self._connected(), load)
+
+    async def train(
+        self, study: str, *, base: Path, out: Path, training: Mapping[str, Any], seed: int, limit_s: float
+    ) -> float:
+        """Train from the vector in `base`, write the update to `out` (both raw float32); returns seconds of training.
+
+        limit_s   how long the trainer may give no sign
+        Raises TrainerLostError, TrainerRefusedError, LocalError.
+        """
+        message = {"kind": "train", "base": str(base), "out": str(out), "training": dict(training), "seed": seed}
+        return float((await self._ask(study, message, limit_s))["seconds"])
+
+    async def evaluate(
+        self, study: str, *, vector: Path, resamples: int, seed: int, limit_s: float
+    ) -> dict[str, float]:
+        """Metrics of a vector on the test patients; with `resamples` the primary one's bootstrap interval too."""
+        message = {"kind": "evaluate", "vector": str(vector), "resamples": resamples, "seed": seed}
+        values: dict[str, float] = (await self._ask(study, message, limit_s))["values"]
+        return values
+
+    async def alone(
+        self, study: str, *, training: Mapping[str, Any], resamples: int, seed: int, limit_s: float
+    ) -> dict[str, float]:
+        """Train the model that these patients give alone, and measure it as `evaluate` does."""
+        message = {"kind": "alone", "training": dict(training), "resamples": resamples, "seed": seed}
+        values: dict[str, float] = (await self._ask(study, message, limit_s))["values"]
+        return values
+
+    async def close(self) -> None:
+        """End the trainer."""
+        self._drop()
+
+    async def _ask(self, study: str, message: Message, limit_s: float) -> Message:
+        async with self._turn:
+            connection = await self._connected()
+            if study not in connection.loaded:
+                await self._load(connection, self._loads[study])
+            return await self._call(connection, {**message, "study": study}, limit_s + self._grace_s)
+
+    async def _load(self, connection: Connection, load: Load) -> Loaded:
+        answer = await self._call(
+            connection,
+            {
+                "kind": "load",
+                "study": load.study,
+                "entry": load.entry,
+                "code": load.code,
+                "site": load.site,
+                "folder": str(load.folder or ""),
+                "options": dict(load.options),
+            },
+            LOAD_S,
+        )
+        connection.loaded.add(load.study)
+        return Loaded(**{name: answer[name] for name in Loaded.__dataclass_fields__})
+
+    async def _connected(self) -> Connection:
+        if self._connection is None:
+            self._connection = await self._launcher.open()
+            log.info("trainer ready", trainer=self._connection.pid)
+        return self._connection
+
+    async def _call(self, connection: Connection, message: Message, silence_s: float) -> Message:
+        """One request and its answer. Whatever ends this early also ends what the trainer does for it."""
+        self._requests += 1
+        request = self._requests
+        connection.writer.write(pack({**message, "id": request}))
+        try:
+            answer = await self._answer(connection, request, message["study"], silence_s)
+        except asyncio.CancelledError:
+            await self._cancel(connection, request, message["study"])
+            raise
+        except BaseException:
+            self._drop()
+            raise
+        if answer["kind"] == "done":
+            return answer
+        if answer["reason"] == "setup":
+            raise LocalError(answer["message"], hint=answer["hint"])
+        raise TrainerRefusedError(answer["reason"], answer["message"])
+
+    async def _answer(self, connection: Connection, request: int, study: str, silence_s: float) -> Message:
+        while True:
+            try:
+                async with asyncio.timeout(silence_s):
+                    message = await connection.inbox.receive()
+            except TimeoutError:
+                raise TrainerLostError(f"the trainer gave no sign for {silence_s:.0f} s and was killed") from None
+            if message is None:
+                raise TrainerLostError("the trainer died")
+            if message["id"] != request:
+                continue
+            if message["kind"] != "progress":
+                return message
+            self._on_progress(study, message["share"])
+
+    async def _cancel(self, connection: Connection, request: int, study: str) -> None:
+        """Stop a request and wait for its end, shortly: a trainer that does not stop is killed."""
+        stopped = False
+        with contextlib.suppress(TrainerLostError, ConnectionError, asyncio.CancelledError):
+            connection.writer.write(pack({"kind": "cancel", "id": request}))
+            await self._answer(connection, request, study, CANCEL_S)
+            stopped = True
+        if not stopped:
+            self._drop()
+
+    def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.kill()

@@ -1,0 +1,150 @@
+"""Forks trainers from one process that has imported torch and the task already: `--socket PATH [--preload MODULE]`.
+
+Knows:    who holds PATH.lock is the server of PATH; a socket without a holder is stale and replaced.
+Never:    touches data, starts a thread (a process with threads cannot fork safely), outlives parent and trainers.
+Used by:  the demo, benchmarks and tests, where many participants share a machine; a real site needs none.
+
+Connections made before the imports are done wait in the socket's queue. When its parent has gone (a participant that
+was killed, say) it stays as long as it has trainers.
+"""
+
+import argparse
+import fcntl
+import gc
+import importlib
+import os
+import select
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+from types import FrameType
+from typing import TextIO
+
+from participant.training.process import one_thread_each
+
+QUEUE = 128
+LOOK_S = 0.5
+LINGER_S = 3.0
+
+
+def serve(path: Path, preload: list[str]) -> int:
+    """Run until parent and trainers are gone, or SIGTERM. Returns the exit code; 0 too when another server runs."""
+    parent = os.getppid()
+    lock = _lock(path)
+    if lock is None:
+        return 0
+    listener = _listen(path)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _stop)
+    try:
+        digests = _preload(preload)
+        if len(os.listdir("/proc/self/task")) > 1:
+            print("fork server: an import started threads, so it cannot fork", file=sys.stderr)  # noqa: T201  # no logs here
+            return 1
+        gc.collect()
+        gc.freeze()  # pages that the collector never touches stay shared with the trainers
+        _accept(listener, digests, parent, lock)
+    finally:
+        path.unlink(missing_ok=True)
+    return 0
+
+
+def _accept(listener: socket.socket, digests: dict[str, bytes], parent: int, lock: TextIO) -> None:
+    trainers: set[int] = set()
+    needed_s = time.monotonic()
+    while True:
+        ready, _, _ = select.select([listener], [], [], LOOK_S)
+        if ready:
+            connection, _ = listener.accept()
+            trainers.add(_fork(connection, digests, (listener, lock)))
+        trainers = {pid for pid in trainers if os.waitpid(pid, os.WNOHANG) == (0, 0)}
+        now_s = time.monotonic()
+        if trainers or os.getppid() == parent:
+            needed_s = now_s
+        elif now_s - needed_s > LINGER_S:
+            return
+
+
+def _fork(connection: socket.socket, digests: dict[str, bytes], own: tuple[socket.socket, TextIO]) -> int:
+    """Fork one trainer; `own` is what the server holds and a trainer must not: it would outlive the server."""
+    pid = os.fork()
+    if pid:
+        connection.close()
+        return pid
+    code = 1
+    try:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        for held in own:
+            held.close()
+        from participant.training.worker import serve as work
+
+        work(connection, preloaded=digests)
+        code = 0
+    except BaseException as error:
+        print(f"trainer: {type(error).__name__}", file=sys.stderr)  # noqa: T201  # its participant sees the closed socket
+    finally:
+        os._exit(code)
+
+
+def _preload(modules: list[str]) -> dict[str, bytes]:
+    """Import tasks, and with them torch, and warm up; one that fails is left to the trainer to report."""
+    import learning.entry
+    import participant.training.worker  # noqa: F401  # so that no trainer has to
+
+    digests: dict[str, bytes] = {}
+    for module in modules:
+        try:
+            digest = learning.entry.folder_digest(learning.entry.task_folder(f"{module}:task"))
+            importlib.import_module(module)
+            digests[module] = digest
+        except Exception as error:
+            print(f"fork server: {module} not imported: {type(error).__name__}", file=sys.stderr)  # noqa: T201  # as above
+    if "torch" in sys.modules:
+        from participant.training.warm_up import one_step
+
+        one_step()
+    return digests
+
+
+def _lock(path: Path) -> TextIO | None:
+    """Hold PATH.lock for life and write the process id into it; None when another server does."""
+    file = Path(f"{path}.lock").open("a+")  # noqa: SIM115  # held until the process ends
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return None
+    file.truncate(0)
+    file.write(str(os.getpid()))
+    file.flush()
+    return file
+
+
+def _listen(path: Path) -> socket.socket:
+    path.unlink(missing_ok=True)  # nobody serves it: we hold the lock
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    before = os.umask(0o177)
+    try:
+        listener.bind(str(path))
+    finally:
+        os.umask(before)
+    listener.listen(QUEUE)
+    return listener
+
+
+def _stop(_number: int, _frame: FrameType | None) -> None:
+    sys.exit(0)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--socket", type=Path, required=True, help="where trainers are asked for")
+    parser.add_argument("--preload", action="append", default=[], metavar="MODULE", help="a task's module; repeatable")
+    arguments = parser.parse_args()
+    one_thread_each()
+    sys.exit(serve(arguments.socket, arguments.preload))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,169 @@
+"""Gets a trainer for a participant: a process of its own, or one forked by the fork server.
+
+Knows:    how to start a fork server that is dead (one starter at a time), and how to kill a trainer for certain.
+Never:    imports numpy or torch: this runs in the service.
+Used by:  participant.training.client.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+import structlog
+
+from participant.training.channel import Inbox, Message
+from schemas.errors import FederationError, LocalError
+
+HELLO_S = 120.0  # a busy machine may need a minute to import torch
+SERVER_S = 30.0
+PATH_BYTES_MAX = 100
+
+log = structlog.get_logger()
+
+
+class TrainerLostError(FederationError):
+    """The trainer died, was killed, or gave no sign for too long; the next request starts another one."""
+
+
+class Connection:
+    """One trainer: its stream, and a handle that kills exactly this process."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.inbox, self.writer = Inbox(reader), writer
+        self.pid = 0
+        self.loaded: set[str] = set()
+        self._handle = -1
+        self._child: subprocess.Popen[bytes] | None = None
+
+    async def greet(self, child: subprocess.Popen[bytes] | None = None) -> None:
+        """Wait until the trainer says who it is. Raises TrainerLostError when it does not."""
+        self._child = child
+        hello: Message | None = None
+        try:
+            hello = await asyncio.wait_for(self.inbox.receive(), HELLO_S)
+        except TimeoutError:
+            pass
+        except BaseException:
+            self.kill()
+            raise
+        if hello is None or hello.get("kind") != "hello":
+            self.kill()
+            raise TrainerLostError("the trainer ended before it was ready")
+        self.pid = int(hello["pid"])
+        with contextlib.suppress(OSError):
+            self._handle = os.pidfd_open(self.pid)
+
+    def kill(self) -> None:
+        """End the process now, and forget it."""
+        self.writer.close()
+        if self._handle >= 0:
+            with contextlib.suppress(OSError):
+                signal.pidfd_send_signal(self._handle, signal.SIGKILL)
+            os.close(self._handle)
+            self._handle = -1
+        if self._child is not None:
+            self._child.kill()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._child.wait(timeout=1.0)  # at once after SIGKILL; no zombie is left
+            self._child = None
+
+
+class Launcher:
+    """Opens connections to trainers as the settings say."""
+
+    def __init__(self, fork_server: Path | None, preload: Sequence[str]) -> None:
+        """`fork_server` is the path of its socket, None for a process of our own; `preload` are modules for it."""
+        if fork_server is not None and len(os.fsencode(fork_server)) > PATH_BYTES_MAX:
+            raise LocalError(f"trainer.fork_server: {fork_server} is longer than {PATH_BYTES_MAX} bytes")
+        self._path, self._preload = fork_server, tuple(preload)
+        self._failures = 0
+        self._server: subprocess.Popen[bytes] | None = None
+
+    async def open(self) -> Connection:
+        """A trainer that said hello. Raises TrainerLostError; after two failures of the fork server it does without."""
+        if self._path is None or self._failures >= 2:
+            return await self._own()
+        try:
+            connection = await self._forked(self._path)
+        except TrainerLostError:
+            self._failures += 1
+            raise
+        self._failures = 0
+        return connection
+
+    async def _own(self) -> Connection:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            child = _start_worker(theirs.fileno())
+        connection = Connection(*await asyncio.open_unix_connection(sock=ours))
+        await connection.greet(child)
+        return connection
+
+    async def _forked(self, path: Path) -> Connection:
+        connection = await _connect(path)
+        if connection is None:
+            async with _starting(path):
+                connection = await _connect(path) or await self._start_server(path)
+        await connection.greet()
+        return connection
+
+    async def _start_server(self, path: Path) -> Connection:
+        log.info("starting the fork server", socket=str(path))
+        if self._server is not None:
+            self._server.poll()  # no zombie is left of the one that died
+        self._server = _start_server(path, self._preload)
+        for _ in range(int(SERVER_S / 0.05)):
+            await asyncio.sleep(0.05)
+            connection = await _connect(path)
+            if connection is not None:
+                return connection
+        raise TrainerLostError(f"the fork server at {path} does not start")
+
+
+def _start_worker(handle: int) -> subprocess.Popen[bytes]:
+    arguments = ["--fd", str(handle), "--parent", str(os.getpid())]
+    return subprocess.Popen(
+        [sys.executable, "-m", "participant.training.worker", *arguments],
+        pass_fds=(handle,),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+    )
+
+
+def _start_server(path: Path, preload: Sequence[str]) -> subprocess.Popen[bytes]:
+    """In a session of its own: others use it too, so it does not end with this participant's group."""
+    modules = [argument for module in preload for argument in ("--preload", module)]
+    return subprocess.Popen(
+        [sys.executable, "-m", "participant.training.fork_server", "--socket", str(path), *modules],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+async def _connect(path: Path) -> Connection | None:
+    try:
+        return Connection(*await asyncio.open_unix_connection(str(path)))
+    except (FileNotFoundError, ConnectionError):
+        return None
+
+
+@contextlib.asynccontextmanager
+async def _starting(path: Path) -> AsyncIterator[None]:
+    """Be the only one that starts a server at `path`; the lock goes with the process that holds it."""
+    file = await asyncio.to_thread(Path(f"{path}.start").open, "a")
+    with file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError:
+                await asyncio.sleep(0.05)
+        yield

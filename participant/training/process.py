@@ -1,0 +1,27 @@
+"""What trainer and fork server tell the kernel about themselves.
+
+Used by: participant.training.worker, participant.training.fork_server.
+"""
+
+import ctypes
+import os
+import signal
+
+_PR_SET_PDEATHSIG = 1
+
+
+def die_with_parent(parent: int) -> None:
+    """Be killed when the process `parent` ends; end now if it has ended already. Ctrl-C is for the parent to take."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(0)
+
+
+def one_thread_each() -> None:
+    """One thread for each numeric library, unless the operator says otherwise; before numpy is imported.
+
+    Many trainers may share a machine, one order of addition gives one result, and a process with threads cannot fork.
+    """
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(name, "1")

@@ -1,0 +1,214 @@
+"""The trainer: one process that holds a site's patients and does what its participant asks, one thing at a time.
+
+Knows:    the tasks and data of its studies; answers load, train, evaluate and alone, and stops at cancel.
+Never:    talks to anybody else, puts a patient's value or a task's own error text into an answer, outlives its user.
+Imports:  numpy and learning when something is loaded; torch only if the task does.
+Used by:  participant.training.launch (`python -m participant.training.worker`), participant.training.fork_server.
+"""
+
+import argparse
+import os
+import select
+import socket
+import sys
+import threading
+import time
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from participant.training.channel import Message, pack, receive
+from participant.training.process import die_with_parent, one_thread_each
+from schemas.errors import LocalError
+
+if TYPE_CHECKING:
+    from learning.task import SiteData, Task, TrainingSettings, Vector
+
+PROGRESS_PERIOD_S = 0.25
+POLLRDHUP = 0x2000  # the other side closed; select.POLLRDHUP is missing from some builds
+
+
+class _Study(NamedTuple):
+    task: "Task"
+    data: "SiteData"
+
+
+class Worker:
+    """Serves one connection until the other side closes it."""
+
+    def __init__(self, sock: socket.socket, *, preloaded: dict[str, bytes] | None = None) -> None:
+        """`preloaded` are digests of task folders by module, as they were when the fork server imported them."""
+        self._sock = sock
+        self._preloaded = preloaded or {}
+        self._studies: dict[str, _Study] = {}
+        self._reported_s = 0.0
+
+    def run(self) -> None:
+        self._sock.sendall(pack({"kind": "hello", "pid": os.getpid()}))
+        while (message := receive(self._sock)) is not None:
+            if message["kind"] != "cancel":  # one that comes late is about something that has ended
+                self._sock.sendall(pack({**self._answer(message), "id": message["id"]}))
+
+    def _answer(self, message: Message) -> Message:
+        """What came of one request; an error is an answer too."""
+        from learning.task import TrainingCancelledError, TrainingError
+
+        handlers = {"load": self._load, "train": self._train, "evaluate": self._evaluate, "alone": self._alone}
+        try:
+            return {"kind": "done", **handlers[message["kind"]](message)}
+        except TrainingCancelledError:
+            return _failed("cancelled", "cancelled")
+        except TrainingError as error:
+            return _failed("numbers", str(error))
+        except LocalError as error:
+            return _failed("setup", str(error), error.hint)
+        except OSError as error:
+            return _failed("disk", f"{error.strerror or type(error).__name__}: {Path(error.filename or '').name}")
+        except Exception as error:  # the task's own code runs here; its text could hold a patient's value
+            return _failed("task", f"{type(error).__name__} in {_place(error)}")
+
+    def _load(self, message: Message) -> Message:
+        from learning.entry import load_task
+        from learning.task import DataSource
+
+        entry, code = message["entry"], message["code"]
+        if self._preloaded.get(entry.partition(":")[0], code) != code:
+            raise LocalError(
+                f"the fork server imported another version of {entry} than the plan approves",
+                hint="end the fork server; the next trainer starts a new one",
+            )
+        task = load_task(entry, digest=code)
+        folder = Path(message["folder"]) if message["folder"] else None
+        data = task.load(DataSource(message["site"], folder, message["options"]))
+        self._studies[message["study"]] = _Study(task, data)
+        return {
+            "parameters": task.parameters(),
+            "metric": task.metric,
+            "higher_is_better": task.higher_is_better,
+            "examples": task.examples(data),
+            "bytes_data": data.bytes_data,
+        }
+
+    def _train(self, message: Message) -> Message:
+        import numpy as np
+
+        from learning.task import TrainingError
+
+        task, data = self._studies[message["study"]]
+        base = _read(message["base"])
+        started_s = time.monotonic()
+        update = task.train(
+            base,
+            data,
+            _settings(message["training"]),
+            seed=message["seed"],
+            progress=lambda share: self._progress(message["id"], share),
+            cancelled=lambda: self._cancelled(message["id"]),
+        )
+        seconds = time.monotonic() - started_s
+        if update.shape != base.shape or update.dtype != np.float32:
+            raise LocalError(f"the task returned {update.dtype} {update.shape}, expected float32 {base.shape}")
+        if not np.isfinite(update).all():
+            raise TrainingError("the update holds NaN or infinity")
+        _write(message["out"], update)
+        return {"seconds": seconds}
+
+    def _evaluate(self, message: Message) -> Message:
+        return {"values": self._measured(message, _read(message["vector"]))}
+
+    def _alone(self, message: Message) -> Message:
+        task, data = self._studies[message["study"]]
+        vector = task.alone(
+            data,
+            _settings(message["training"]),
+            seed=message["seed"],
+            progress=lambda share: self._progress(message["id"], share),
+            cancelled=lambda: self._cancelled(message["id"]),
+        )
+        return {"values": self._measured(message, vector)}
+
+    def _measured(self, message: Message, vector: "Vector") -> dict[str, float]:
+        task, data = self._studies[message["study"]]
+        values = {name: float(value) for name, value in task.evaluate(vector, data).items()}
+        resamples = message["resamples"]
+        interval = task.interval(vector, data, seed=message["seed"], resamples=resamples) if resamples else None
+        if interval is not None:
+            values[f"{task.metric}-low"], values[f"{task.metric}-high"] = interval
+        return values
+
+    def _progress(self, request: int, share: float) -> None:
+        now_s = time.monotonic()
+        if now_s - self._reported_s >= PROGRESS_PERIOD_S:
+            self._reported_s = now_s
+            self._sock.sendall(pack({"kind": "progress", "id": request, "share": float(share)}))
+
+    def _cancelled(self, request: int) -> bool:
+        """Whether a cancel of this very request has arrived. While one request runs nothing else is ever sent."""
+        if not select.select([self._sock], [], [], 0)[0]:
+            return False
+        message = receive(self._sock)
+        if message is None:
+            os._exit(0)
+        return bool(message["kind"] == "cancel" and message["id"] == request)
+
+
+def serve(sock: socket.socket, *, preloaded: dict[str, bytes] | None = None) -> None:
+    """Serve one participant on a connected socket, and end with it."""
+    threading.Thread(target=_end_with_peer, args=(sock.fileno(),), name="peer", daemon=True).start()
+    Worker(sock, preloaded=preloaded).run()
+
+
+def _end_with_peer(handle: int) -> None:
+    """Wait until the other side has closed, then end the process, whatever the task is doing."""
+    poll = select.poll()
+    poll.register(handle, POLLRDHUP)
+    poll.poll()
+    os._exit(0)
+
+
+def _read(path: str) -> "Vector":
+    """A vector from its file, read-only and not copied into memory."""
+    import numpy as np
+
+    return np.asarray(np.memmap(path, dtype="<f4", mode="r"))
+
+
+def _write(path: str, vector: "Vector") -> None:
+    """The vector as raw bytes. Not by numpy's tofile, which does not notice that the disk is full."""
+    import numpy as np
+
+    left = np.ascontiguousarray(vector, "<f4").data.cast("B")
+    with Path(path).open("wb", buffering=0) as file:
+        while left:
+            left = left[file.write(left) :]
+
+
+def _settings(training: dict[str, Any]) -> "TrainingSettings":
+    from learning.task import TrainingSettings
+
+    return TrainingSettings(**training)
+
+
+def _failed(reason: str, text: str, hint: str = "") -> Message:
+    return {"kind": "failed", "reason": reason, "message": text, "hint": hint}
+
+
+def _place(error: Exception) -> str:
+    """File and line of the innermost frame, without a value."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{Path(frames[-1].filename).name}, line {frames[-1].lineno}" if frames else "the task"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--fd", type=int, required=True, help="a connected unix socket, inherited")
+    parser.add_argument("--parent", type=int, required=True, help="process id of the participant")
+    arguments = parser.parse_args()
+    one_thread_each()
+    die_with_parent(arguments.parent)
+    serve(socket.socket(fileno=arguments.fd))
+
+
+if __name__ == "__main__":
+    main()
+    sys.exit(0)

@@ -1,0 +1,46 @@
+"""Pin everything once, with hashes: run `python requirements/compile.py` after a change in pyproject.toml.
+
+Writes base.txt (all but torch), torch.txt (torch and what it needs for CUDA), dev.txt (what tests need besides) and
+uv.txt (the installer). One resolution for all of them, so that they fit together. No address of an index is written.
+"""
+
+import re
+import subprocess
+from pathlib import Path
+
+HERE = Path(__file__).parent
+RUN = ("participant", "studies", "report", "embedded")
+UV = "uv==0.13.9"
+TORCH = re.compile(r"torch|triton|nvidia-.*|cuda-.*")
+HEADER = "# Written by requirements/compile.py; every file is checked against these hashes when it is installed.\n"
+COMPILE = (
+    "uv", "pip", "compile", "--quiet", "--generate-hashes", "--no-header", "--no-annotate", "--python-version", "3.11",
+)  # fmt: skip
+
+
+def main() -> None:
+    everything = resolve("pyproject.toml", extras=(*RUN, "dev"))
+    run = resolve("pyproject.toml", extras=RUN)
+    torch = {name for name in everything if TORCH.fullmatch(name)}
+    write("base.txt", {name: text for name, text in everything.items() if name in run and name not in torch})
+    write("torch.txt", {name: text for name, text in everything.items() if name in torch})
+    write("dev.txt", {name: text for name, text in everything.items() if name not in run})
+    write("uv.txt", resolve("-", text=UV))
+
+
+def resolve(source: str, *, extras: tuple[str, ...] = (), text: str = "") -> dict[str, str]:
+    """Package name -> its lines, pinned and hashed."""
+    asked = [word for extra in extras for word in ("--extra", extra)]
+    done = subprocess.run(
+        (*COMPILE, source, *asked), cwd=HERE.parent, input=text, text=True, stdout=subprocess.PIPE, check=True
+    )
+    blocks = re.split(r"\n(?=[a-zA-Z0-9])", done.stdout.strip())
+    return {block.split("==")[0]: block for block in blocks}
+
+
+def write(name: str, packages: dict[str, str]) -> None:
+    (HERE / name).write_text(HEADER + "\n".join(packages.values()) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,128 @@
+"""The Python API against a real broker: what a notebook sees of a study, with the keys it has."""
+
+import asyncio
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ops.kafka import Broker
+from schemas.errors import LocalError, TransientError
+from tests.broker.federation import Federation as Small
+from tests.broker.federation import federation, small_plan
+from wardround import Federation
+from wardround.history import StudyHistory
+
+pytestmark = pytest.mark.broker
+
+
+async def one_version(small: Small) -> None:
+    """Each site judges version 0 and offers an update; version 1 is made of them."""
+    first = await small.version(0)
+    for number, site in enumerate(small.sites.values()):
+        await site.evaluate(first, 0.5 + 0.1 * number)
+        await site.offer(first, np.full(small.plan.parameters, 0.25, np.float32))
+    await small.version(1)
+
+
+def view(small: Small, member: str | None = None) -> Federation:
+    key = small.folder / f"{member}.open" if member else None
+    return Federation(small.bootstrap, registrar_key=small.folder / "registrar.pub", member=member, opening_key=key)
+
+
+async def test_the_history_of_a_study_is_that_of_its_log(kafka: Broker, tmp_path: Path) -> None:
+    plan = small_plan("view-history", sites=2)
+    async with federation(kafka.bootstrap, tmp_path, plan, 2) as small, small.coordinator():
+        await one_version(small)
+        async with view(small) as seen:
+            assert (await seen.studies())["view-history"].digest == plan.digest
+            history = await seen.history("view-history")
+    assert (history.version, history.counted, history.offered) == (1, 2, 2)
+    assert history.effective_shares() == dict.fromkeys(small.sites, 0.5)
+    assert history.overall(0) == pytest.approx(0.55)
+
+
+async def test_a_member_opens_every_version_that_is_kept(kafka: Broker, tmp_path: Path) -> None:
+    plan = small_plan("view-version", sites=2)
+    async with federation(kafka.bootstrap, tmp_path, plan, 2) as small, small.coordinator():
+        await one_version(small)
+        async with view(small, "view-version-0") as seen:
+            newest = await seen.version("view-version")
+            assert not (await seen.version("view-version", 0)).any()
+            with pytest.raises(LocalError, match="has no version 7"):
+                await seen.version("view-version", 7)
+    assert newest.dtype == np.float32
+    np.testing.assert_allclose(newest, 0.25, atol=1e-4)
+
+
+async def test_a_version_is_not_opened_without_the_right_keys(kafka: Broker, tmp_path: Path) -> None:
+    plan = small_plan("view-keys", sites=2)
+    async with federation(kafka.bootstrap, tmp_path, plan, 2) as small, small.coordinator():
+        await small.version(0)
+        async with view(small) as seen:
+            with pytest.raises(LocalError, match="needs a member's keys"):
+                await seen.version("view-keys")
+        wrong = Federation(
+            small.bootstrap,
+            registrar_key=small.folder / "registrar.pub",
+            member="view-keys-0",
+            opening_key=small.folder / "view-keys-1.open",
+        )
+        with pytest.raises(LocalError, match="was not given the key"):
+            await wrong.version("view-keys")
+
+
+async def test_following_tells_of_what_happens_after_it_began(kafka: Broker, tmp_path: Path) -> None:
+    plan = small_plan("view-follow", sites=2)
+
+    async def until_version_1(seen: Federation) -> StudyHistory:
+        async for history in seen.follow("view-follow", pace_s=0.01):
+            if history.version == 1:
+                return history
+        raise AssertionError("follow ended")
+
+    async with federation(kafka.bootstrap, tmp_path, plan, 2) as small, small.coordinator():
+        await small.version(0)
+        following = asyncio.create_task(until_version_1(view(small)))
+        await one_version(small)
+        history = await asyncio.wait_for(following, 30)
+    assert history.counted == 2
+
+
+async def test_without_await_it_works_in_a_running_loop_as_in_a_notebook(kafka: Broker, tmp_path: Path) -> None:
+    plan = small_plan("view-sync", sites=1)
+    async with federation(kafka.bootstrap, tmp_path, plan, 1) as small, small.coordinator():
+        await small.version(0)
+        with Federation.connect(
+            small.bootstrap,
+            registrar_key=small.folder / "registrar.pub",
+            member="view-sync-0",
+            opening_key=small.folder / "view-sync-0.open",
+        ) as seen:
+            assert "view-sync" in seen.studies()
+            assert seen.history("view-sync").version == 0
+            assert len(seen.version("view-sync", 0)) == plan.parameters
+
+
+async def test_a_study_that_is_not_there_is_said_with_those_that_are(kafka: Broker, tmp_path: Path) -> None:
+    plan = small_plan("view-names", sites=1)
+    async with federation(kafka.bootstrap, tmp_path, plan, 1) as small:
+        with pytest.raises(LocalError, match="no study nowhere") as caught:
+            await view(small).history("nowhere")
+    assert "view-names" in caught.value.hint
+
+
+async def test_records_of_another_registrar_are_of_no_account(kafka: Broker, tmp_path: Path) -> None:
+    plan = small_plan("view-other", sites=1)
+    async with federation(kafka.bootstrap, tmp_path, plan, 1) as small:
+        stranger = Federation(small.bootstrap, registrar_key=bytes(range(32)))
+        assert "view-other" not in await stranger.studies()
+
+
+async def test_a_broker_that_does_not_answer_is_given_up_after_ten_seconds(
+    free_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("wardround.federation.BROKER_S", 0.5)
+    nowhere = Federation(f"127.0.0.1:{free_port}", registrar_key=bytes(32))
+    with pytest.raises(TransientError, match="not reached"):
+        await nowhere.studies()

@@ -1,0 +1,1 @@
+"""Tests of the participant: its core, its trainer, its outbox."""

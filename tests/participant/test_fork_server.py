@@ -1,0 +1,130 @@
+"""The fork server: trainers from one process, and whoever is killed, the others go on."""
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from participant.training.client import Trainer
+from participant.training.launch import Launcher, TrainerLostError
+from tests.participant.test_trainer import ENTRY, _gone, load, participant_with
+
+MODULE = ENTRY.partition(":")[0]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Iterator[Path]:
+    """Where the server listens; whichever runs there at the end is ended."""
+    path = tmp_path / "fork.sock"
+    yield path
+    if (pid := server_pid(path)) is not None:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            return
+
+
+@pytest_asyncio.fixture
+async def trainers(path: Path) -> AsyncIterator[list[Trainer]]:
+    trainers = [Trainer(Launcher(path, [MODULE])) for _ in range(2)]
+    yield trainers
+    for trainer in trainers:
+        await trainer.close()
+
+
+def server_pid(path: Path) -> int | None:
+    lock = Path(f"{path}.lock")
+    return int(lock.read_text()) if lock.exists() and lock.read_text() else None
+
+
+def parent_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+async def test_participants_that_find_no_server_start_one_for_all(path: Path, trainers: list[Trainer]) -> None:
+    await asyncio.gather(*(trainer.load(load()) for trainer in trainers))
+    pids = {trainer.pid for trainer in trainers}
+    assert len(pids) == 2
+    assert {parent_of(pid) for pid in pids if pid} == {server_pid(path)}
+
+
+async def test_a_killed_server_leaves_its_trainers_working_and_is_started_again(
+    path: Path, trainers: list[Trainer]
+) -> None:
+    first, second = trainers
+    await first.load(load())
+    server = server_pid(path)
+    assert server is not None
+    os.kill(server, signal.SIGKILL)
+    await _gone(server)
+    assert (await first.load(load())).examples == 12
+    await second.load(load())
+    assert server_pid(path) != server
+
+
+async def test_a_killed_trainer_is_replaced_by_the_same_server(path: Path, trainers: list[Trainer]) -> None:
+    trainer = trainers[0]
+    await trainer.load(load())
+    server, first = server_pid(path), trainer.pid
+    assert first is not None
+    os.kill(first, signal.SIGKILL)
+    with pytest.raises(TrainerLostError):
+        await trainer.load(load())
+    await trainer.load(load())
+    assert trainer.pid != first
+    assert server_pid(path) == server
+
+
+async def test_a_socket_that_nobody_serves_is_replaced(path: Path, trainers: list[Trainer]) -> None:
+    with socket.socket(socket.AF_UNIX) as stale:
+        stale.bind(str(path))
+    assert (await trainers[0].load(load())).parameters == 2
+
+
+async def test_a_second_server_for_the_same_socket_ends_at_once(path: Path, trainers: list[Trainer]) -> None:
+    await trainers[0].load(load())
+    command = [sys.executable, "-m", "participant.training.fork_server", "--socket", str(path)]
+    second = await asyncio.to_thread(subprocess.run, command, timeout=30, check=False)
+    assert second.returncode == 0
+    assert (await trainers[1].load(load())).parameters == 2
+
+
+async def test_server_and_trainer_end_when_the_participant_that_started_them_is_killed(path: Path) -> None:
+    with participant_with(f"pathlib.Path({str(path)!r}), [{MODULE!r}]") as (participant, trainer):
+        server = server_pid(path)
+        participant.kill()
+    assert server is not None
+    await _gone(trainer)
+    await _gone(server)
+    assert not path.exists()
+
+
+async def test_code_that_changed_after_the_server_imported_it_is_refused(
+    tmp_path: Path, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "changing"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    source = (Path(__file__).parent / "tiny" / "task.py").read_text()
+    (package / "task.py").write_text(source)
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{Path.cwd()}")
+    from learning.entry import folder_digest
+    from participant.training.client import Load
+    from schemas.errors import LocalError
+
+    trainer = Trainer(Launcher(path, ["changing.task"]))
+    try:
+        await trainer.load(Load("demo", "changing.task:task", folder_digest(package), "site-1", None, {}))
+        (package / "task.py").write_text(source + "\n# changed\n")
+        changed = Load("demo", "changing.task:task", folder_digest(package), "site-1", None, {})
+        with pytest.raises(LocalError, match="another version"):
+            await trainer.load(changed)
+    finally:
+        await trainer.close()

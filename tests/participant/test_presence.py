@@ -1,0 +1,61 @@
+"""Presence: told on a change, not too often, and in the ledger."""
+
+import asyncio
+from pathlib import Path
+
+from participant.core.effects import State
+from participant.settings import Policy
+from participant.shell.gate import Gate
+from participant.shell.presence import PresenceTeller
+from participant.shell.store import Store
+from protocol.signing import SigningKey, verify
+from schemas.records import Presence, Signed, SiteState
+
+
+class Topic:
+    """Where a Writer would send; `sent` are the states told, in order."""
+
+    def __init__(self, key: SigningKey) -> None:
+        self._key = key
+        self.sent: list[dict[str, int]] = []
+
+    async def send(self, topic: str, value: bytes) -> int:
+        assert topic == "wardround.offers.site-1"
+        self.sent.append(dict(verify(Signed.from_bytes(value), Presence, self._key.public).states))
+        return len(self.sent)
+
+
+async def told(tmp_path: Path, *, interval_min_s: float, period_s: float) -> tuple[Topic, Store]:
+    """Three changes at once, then quiet."""
+    key, store = SigningKey.generate(), Store(tmp_path, "site-1")
+    topic = Topic(key)
+    teller = PresenceTeller(
+        "site-1",
+        "wardround",
+        signing=key,
+        writer=topic,  # type: ignore[arg-type]  # a topic in memory
+        gate=Gate(Policy()),
+        store=store,
+        period_s=period_s,
+        interval_min_s=interval_min_s,
+    )
+    running = asyncio.create_task(teller.run())
+    for state in (State.IDLE, State.FETCHING, State.TRAINING):
+        teller.show("demo", state)
+    await asyncio.sleep(0.2)
+    running.cancel()
+    teller.list_now()
+    return topic, store
+
+
+async def test_changes_that_follow_each_other_are_told_as_one(tmp_path: Path) -> None:
+    topic, store = await told(tmp_path, interval_min_s=0.01, period_s=60)
+    assert topic.sent == [{"demo": SiteState.TRAINING}]
+    store.flush()
+    assert [line[5] for line in store.ledger()] == ["presence"]
+
+
+async def test_a_quiet_site_is_heard_of_now_and_then(tmp_path: Path) -> None:
+    topic, _ = await told(tmp_path, interval_min_s=0.01, period_s=0.02)
+    assert len(topic.sent) > 1
+    assert all(states == {"demo": SiteState.TRAINING} for states in topic.sent)

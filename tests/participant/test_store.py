@@ -1,0 +1,161 @@
+"""site.db: what a hospital's outbox and ledger remember, whatever ends the process."""
+
+import contextlib
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from participant.shell.store import Left, Row, Store
+from schemas.errors import LocalError
+
+CLOCK_S = 1_700_000_000.0
+FIRST = int(CLOCK_S) << 20
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return opened(tmp_path)
+
+
+def opened(folder: Path, *, clock_s: float = CLOCK_S) -> Store:
+    return Store(folder, "site-1", clock=lambda: clock_s)
+
+
+def row(sequence: int = FIRST, base_version: int = 3) -> Row:
+    return Row("demo", sequence, base_version, b"header", b"s" * 64, b"k" * 32, b"d" * 64, 700_000)
+
+
+def put(store: Store, sequence: int = FIRST, base_version: int = 3) -> Row:
+    store.sequence_next("demo")
+    one = row(sequence, base_version)
+    store.put(one, Left("demo", b"p" * 32, "update", 700_000, sequence, base_version))
+    return one
+
+
+def test_sequences_of_a_fresh_outbox_begin_by_the_clock_and_never_look_at_it_again(tmp_path: Path) -> None:
+    assert opened(tmp_path).sequence_next("demo") == FIRST
+    assert opened(tmp_path, clock_s=5.0).sequence_next("demo") == FIRST
+
+
+def test_an_update_is_in_outbox_ledger_and_sequence_or_in_none(tmp_path: Path, store: Store) -> None:
+    put(store)
+    again = opened(tmp_path)
+    restored = again.restored("demo")
+    assert restored.entries == ((FIRST, 3, -1),)
+    assert restored.trained == {3: FIRST}
+    assert restored.sequence_next == FIRST + 1
+    assert [line[1:7] for line in again.ledger()] == [("demo", b"p" * 32, FIRST, 3, "update", 700_000)]
+    with pytest.raises(sqlite3.IntegrityError):
+        put(again)  # the same sequence once more
+    assert len(again.ledger()) == 1
+    assert again.sequence_next("demo") == FIRST + 1
+
+
+def test_the_key_of_a_body_stays_out_of_logs() -> None:
+    assert "kkk" not in repr(row())
+
+
+def test_an_upload_that_was_cut_goes_on_after_a_restart(tmp_path: Path, store: Store) -> None:
+    one = put(store)
+    store.note_acked(one, [(0, 17), (1, 18)])
+    store.flush()
+    assert opened(tmp_path).row("demo", FIRST).acked == {0: 17, 1: 18}
+
+
+def test_an_offered_update_needs_no_acknowledged_chunks_any_more(tmp_path: Path, store: Store) -> None:
+    one = put(store)
+    store.note_acked(one, [(0, 17)])
+    store.note_offered(one, 40)
+    store.flush()
+    again = opened(tmp_path)
+    assert again.restored("demo").entries == ((FIRST, 3, 40),)
+    assert again.row("demo", FIRST).acked == {}
+
+
+def test_a_body_asked_for_again_forgets_what_was_acknowledged(tmp_path: Path, store: Store) -> None:
+    one = put(store)
+    one.acked[0] = 17
+    store.note_acked(one, [(0, 17)])
+    store.note_anew(one)
+    store.flush()
+    assert opened(tmp_path).row("demo", FIRST).acked == {}
+
+
+def test_a_settled_update_goes_with_its_body_but_its_base_version_stays_trained(tmp_path: Path, store: Store) -> None:
+    body = tmp_path / "body"
+    body.touch()
+    store.note_settled(put(store), body, again=False)
+    assert store.rows("demo") == []
+    assert body.exists()  # until the database has it
+    store.flush()
+    assert not body.exists()
+    restored = opened(tmp_path).restored("demo")
+    assert restored.entries == ()
+    assert restored.trained == {3: FIRST}
+
+
+def test_a_void_update_frees_its_base_version(tmp_path: Path, store: Store) -> None:
+    store.note_settled(put(store), tmp_path / "body", again=True)
+    store.flush()
+    assert opened(tmp_path).restored("demo").trained == {}
+
+
+def test_a_later_update_of_the_same_base_version_keeps_it_trained(tmp_path: Path, store: Store) -> None:
+    first = put(store)
+    store.note_settled(first, tmp_path / "body", again=True)
+    put(store, FIRST + 1)
+    assert opened(tmp_path).restored("demo").trained == {3: FIRST + 1}
+
+
+def test_what_waits_is_written_with_the_next_update(tmp_path: Path, store: Store) -> None:
+    store.count("demo", "bytes-up", 10)
+    store.count("demo", "bytes-up", 5)
+    store.note_left(Left("demo", b"", "evaluation", 300))
+    assert store.waiting
+    put(store)
+    assert not store.waiting
+    again = opened(tmp_path)
+    assert again.fact("demo", "bytes-up") == 15
+    assert [line[5] for line in again.ledger()] == ["evaluation", "update"]
+
+
+def test_the_ledger_can_be_neither_changed_nor_shortened(tmp_path: Path, store: Store) -> None:
+    put(store)
+    with contextlib.closing(sqlite3.connect(tmp_path / "site.db", isolation_level=None)) as other:
+        for statement in ("DELETE FROM ledger", "UPDATE ledger SET bytes = 0"):
+            with pytest.raises(sqlite3.IntegrityError, match="append-only"):
+                other.execute(statement)
+
+
+def test_a_full_disk_keeps_everything_waiting_and_changes_nothing(tmp_path: Path, store: Store) -> None:
+    store.note_fact("demo", "evaluated", 4)
+    store.sequence_next("demo")
+    pages = store._db.execute("PRAGMA page_count").fetchone()[0]
+    store._db.execute(f"PRAGMA max_page_count={pages}")
+    big = row()
+    big.chunk_digests = bytes(1_000_000)
+    with pytest.raises(sqlite3.OperationalError, match="full"):
+        store.put(big, Left("demo", b"", "update", 1, FIRST, 3))
+    assert store.rows("demo") == []
+    assert store.waiting
+    store._db.execute("PRAGMA max_page_count=1000000")
+    store.flush()
+    assert opened(tmp_path).fact("demo", "evaluated") == 4
+    assert opened(tmp_path).ledger() == []
+
+
+def test_another_sites_database_is_refused(tmp_path: Path, store: Store) -> None:
+    store.close()
+    with pytest.raises(LocalError, match="belongs to site-1"):
+        Store(tmp_path, "site-2")
+
+
+def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "site.db").write_bytes(b"something else" * 100)
+    with pytest.raises(LocalError, match="cannot be used"):
+        opened(tmp_path)
+
+
+def test_the_database_is_this_users_alone(tmp_path: Path, store: Store) -> None:
+    assert (tmp_path / "site.db").stat().st_mode & 0o077 == 0

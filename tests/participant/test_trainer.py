@@ -1,0 +1,194 @@
+"""The trainer process: what it answers, and that its death, silence or mistakes never are the service's."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import pytest_asyncio
+
+from learning.entry import folder_digest
+from participant.training.client import Load, Trainer, TrainerRefusedError
+from participant.training.launch import Launcher, TrainerLostError
+from schemas.errors import LocalError
+from tests.participant.tiny.task import SECRET
+
+ENTRY = "tests.participant.tiny.task:task"
+CODE = folder_digest(Path(__file__).parent / "tiny")
+TRAINING = {
+    "optimiser": "sgd", "learning_rate": 0.1, "momentum": 0.0, "weight_decay": 0.0,
+    "epochs": 1, "steps": 0, "batch": 0, "proximal": 0.0, "time_limit_s": 0.0,
+}  # fmt: skip
+
+
+def load(site: str = "site-1", code: bytes = CODE) -> Load:
+    return Load("demo", ENTRY, code, site, None, {})
+
+
+@pytest_asyncio.fixture
+async def trainer() -> AsyncIterator[Trainer]:
+    trainer = Trainer(Launcher(None, []), grace_s=0.5)
+    yield trainer
+    await trainer.close()
+
+
+@pytest.fixture
+def train(tmp_path: Path, trainer: Trainer) -> Callable[..., Any]:
+    """Train once from zero; returns the update."""
+    base, out = tmp_path / "base.f32", tmp_path / "out.f32"
+    np.zeros(2, "<f4").tofile(base)
+
+    async def once(limit_s: float = 30.0) -> np.ndarray:
+        await trainer.train("demo", base=base, out=out, training=TRAINING, seed=1, limit_s=limit_s)
+        return np.fromfile(out, "<f4")
+
+    return once
+
+
+async def test_it_trains_and_measures_through_files(
+    trainer: Trainer, train: Callable[..., Any], tmp_path: Path
+) -> None:
+    loaded = await trainer.load(load())
+    assert (loaded.parameters, loaded.metric, loaded.examples, loaded.bytes_data) == (2, "mse", 12, 96)
+    update = await train()
+    assert update.shape == (2,)
+    vector = tmp_path / "base.f32"
+    values = await trainer.evaluate("demo", vector=vector, resamples=20, seed=0, limit_s=30)
+    assert set(values) == {"mse", "mse-low", "mse-high", "n-test"}
+    alone = await trainer.alone("demo", training=TRAINING, resamples=0, seed=0, limit_s=30)
+    assert alone["mse"] < values["mse"]
+
+
+async def test_a_task_without_torch_never_loads_it(trainer: Trainer, train: Callable[..., Any]) -> None:
+    await trainer.load(load())
+    await train()
+    libraries = Path(f"/proc/{trainer.pid}/maps").read_text()
+    assert "numpy" in libraries
+    assert "torch" not in libraries
+
+
+async def test_a_killed_trainer_is_a_failure_and_the_next_request_gets_a_new_one(
+    trainer: Trainer, train: Callable[..., Any]
+) -> None:
+    await trainer.load(load())
+    first = trainer.pid
+    assert first is not None
+    os.kill(first, signal.SIGKILL)
+    with pytest.raises(TrainerLostError):
+        await train()
+    assert len(await train()) == 2
+    assert trainer.pid != first
+
+
+async def test_a_task_that_crashes_its_process_is_a_failure(trainer: Trainer, train: Callable[..., Any]) -> None:
+    await trainer.load(load("dies"))
+    with pytest.raises(TrainerLostError, match="died"):
+        await train()
+
+
+async def test_a_trainer_that_gives_no_sign_is_killed(trainer: Trainer, train: Callable[..., Any]) -> None:
+    await trainer.load(load("hangs"))
+    pid = trainer.pid
+    with pytest.raises(TrainerLostError, match="no sign"):
+        await train(limit_s=0.2)
+    assert pid is not None
+    await _gone(pid)
+
+
+async def test_progress_keeps_a_long_training_alive_and_cancel_ends_it_without_killing(
+    trainer: Trainer, train: Callable[..., Any], tmp_path: Path
+) -> None:
+    await trainer.load(load("slow"))
+    pid = trainer.pid
+    work = asyncio.create_task(train(limit_s=0.2))
+    await asyncio.sleep(1.5)  # longer than the limit: progress is a sign
+    assert not work.done()
+    work.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await work
+    assert trainer.pid == pid
+    await trainer.evaluate("demo", vector=tmp_path / "base.f32", resamples=0, seed=0, limit_s=30)
+
+
+async def test_nan_is_told_apart_from_a_lost_trainer(trainer: Trainer, train: Callable[..., Any]) -> None:
+    await trainer.load(load("nan"))
+    with pytest.raises(TrainerRefusedError, match="NaN") as refused:
+        await train()
+    assert refused.value.reason == "numbers"
+
+
+async def test_a_tasks_own_error_text_never_leaves_the_trainer(trainer: Trainer, train: Callable[..., Any]) -> None:
+    await trainer.load(load("leaks"))
+    with pytest.raises(TrainerRefusedError, match=r"ValueError in task\.py") as refused:
+        await train()
+    assert SECRET not in str(refused.value)
+
+
+async def test_data_that_break_the_contract_are_the_operators_to_mend(trainer: Trainer) -> None:
+    with pytest.raises(LocalError, match="breaks the data contract"):
+        await trainer.load(load("broken"))
+
+
+async def test_a_task_folder_that_is_not_the_approved_one_is_refused(trainer: Trainer) -> None:
+    with pytest.raises(LocalError, match="the plan approves"):
+        await trainer.load(load(code=bytes(32)))
+
+
+async def test_an_update_for_which_there_is_no_space_is_a_failure_of_the_disk(trainer: Trainer, tmp_path: Path) -> None:
+    await trainer.load(load())
+    base = tmp_path / "base.f32"
+    np.zeros(2, "<f4").tofile(base)
+    with pytest.raises(TrainerRefusedError, match="No space") as refused:
+        await trainer.train("demo", base=base, out=Path("/dev/full"), training=TRAINING, seed=1, limit_s=30)
+    assert refused.value.reason == "disk"
+
+
+async def test_a_trainer_dies_with_its_participant() -> None:
+    with participant_with("None, []") as (participant, pid):
+        participant.kill()
+    await _gone(pid)
+
+
+@contextlib.contextmanager
+def participant_with(launcher: str) -> "Iterator[tuple[subprocess.Popen[bytes], int]]":
+    """Another participant in a process of its own, and the process id of its trainer."""
+    script = (
+        "import asyncio, pathlib\n"
+        "from participant.training.client import Trainer\n"
+        "from participant.training.launch import Launcher\n"
+        "from runtime.logs import configure\n"
+        "configure('error')\n"
+        "async def main():\n"
+        f"    trainer = Trainer(Launcher({launcher}))\n"
+        "    await trainer.prepare()\n"
+        "    print(trainer.pid, flush=True)\n"
+        "    await asyncio.sleep(60)\n"
+        "asyncio.run(main())\n"
+    )
+    participant = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE)
+    try:
+        assert participant.stdout is not None
+        yield participant, int(participant.stdout.readline())
+    finally:
+        participant.kill()
+        participant.communicate()
+
+
+async def _gone(pid: int) -> None:
+    """Wait until a process has ended (or only its zombie is left)."""
+    for _ in range(200):
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except FileNotFoundError:
+            return
+        if state == "Z":
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError(f"process {pid} still runs")

@@ -1,0 +1,1 @@
+"""A task without torch for tests of the trainer; the folder is what its digest covers."""

@@ -1,0 +1,81 @@
+"""Linear regression on a few invented rows; the site's name says how it misbehaves.
+
+site-1 is well; `nan` trains to NaN, `hangs` never reports, `slow` reports until it is cancelled, `dies` kills its
+process, `leaks` fails with a patient's value in its message, `broken` breaks the data contract.
+"""
+
+import os
+import signal
+import time
+
+import numpy as np
+
+from learning.contract import Column, DataContract
+from learning.task import (
+    Cancelled,
+    DataSource,
+    Patients,
+    Progress,
+    SiteData,
+    Task,
+    TrainingCancelledError,
+    TrainingSettings,
+    Vector,
+)
+
+SECRET = "4711"
+
+
+class Tiny(Task):
+    metric, higher_is_better = "mse", False
+    contract = DataContract((Column("x", "number", -5, 5),))
+
+    def parameters(self) -> int:
+        return 2
+
+    def initial(self, seed: int) -> Vector:
+        return np.zeros(2, np.float32)
+
+    def load(self, source: DataSource) -> SiteData:
+        rows = np.linspace(-9 if source.site == "broken" else -1, 1, 12)
+        self.contract.check({"x": rows}, where=source.site)
+        patients = Patients(np.stack([np.ones(12), rows], axis=1), 1 + 2 * rows)
+        return SiteData(source.site, patients, patients.take(np.arange(4)), 96)
+
+    def train(
+        self,
+        base: Vector,
+        data: SiteData,
+        training: TrainingSettings,
+        *,
+        seed: int,
+        progress: Progress,
+        cancelled: Cancelled,
+    ) -> Vector:
+        if data.site == "dies":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if data.site == "hangs":
+            time.sleep(600)
+        if data.site == "leaks":
+            raise ValueError(f"row of patient {SECRET}")
+        while data.site == "slow":
+            time.sleep(0.01)
+            progress(0.5)
+            if cancelled():
+                raise TrainingCancelledError("cancelled")
+        if data.site == "nan":
+            return np.full(2, np.nan, np.float32)
+        x, y = data.train.inputs, data.train.targets
+        return np.asarray(-training.learning_rate * 2 * x.T @ (x @ base - y) / len(y), np.float32)
+
+    def predict(self, vector: Vector, patients: Patients) -> np.ndarray:
+        return np.asarray(patients.inputs @ vector)
+
+    def measure(self, outputs: np.ndarray, targets: np.ndarray) -> dict[str, float]:
+        return {"mse": float(np.mean((outputs - targets) ** 2))}
+
+    def loss_on(self, vector: Vector, patients: Patients) -> float:
+        return self.measure(self.predict(vector, patients), patients.targets)["mse"]
+
+
+task = Tiny()

@@ -1,0 +1,132 @@
+"""The command: exit codes, one clear line for a mistake, nothing imported that was not asked for."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from schemas.plan_toml import SECTIONS
+from wardround.cli import COMMANDS, main
+from wardround.commands.options import human_bytes, human_time
+from wardround.commands.registrar import size_bytes
+
+
+def test_every_command_explains_itself_with_an_example(capsys: pytest.CaptureFixture[str]) -> None:
+    for name in COMMANDS:
+        with pytest.raises(SystemExit) as ended:
+            main([name, "--help"])
+        assert ended.value.code == 0
+        text = capsys.readouterr().out
+        assert "example:" in text
+        assert f"wardround {name}" in text
+
+
+def test_help_lists_every_command_and_no_command_is_a_mistake(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    listed = capsys.readouterr().out
+    assert all(f"\n  {name} " in listed for name in COMMANDS)
+    assert main([]) == 2
+
+
+def test_a_misspelt_command_is_answered_with_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["registar"]) == 2
+    assert "did you mean `wardround registrar`?" in capsys.readouterr().err
+
+
+def test_a_missing_settings_file_ends_with_code_2_and_no_traceback(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for service in ("coordinator", "participant"):
+        assert main([service, "--config", str(tmp_path / "none.toml")]) == 2
+        words = capsys.readouterr().err
+        assert "no such settings file" in words
+        assert "Traceback" not in words
+
+
+def test_a_broker_that_is_not_there_ends_with_code_3(tmp_path: Path, free_loopback_port: int) -> None:
+    assert main(["registrar", "keys", "--out", str(tmp_path)]) == 0
+    key, broker = str(tmp_path / "registrar.sign"), f"127.0.0.1:{free_loopback_port}"
+    done = subprocess.run(
+        [sys.executable, "-m", "wardround", "registrar", "roster", "--key", key, "--broker", broker],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 3
+    assert f"{broker} not reached in 10 s" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_address_that_is_none_ends_with_code_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["registrar", "keys", "--out", str(tmp_path)])
+    assert main(["registrar", "roster", "--key", str(tmp_path / "registrar.sign"), "--broker", "nowhere"]) == 2
+    assert "is no broker address" in capsys.readouterr().err
+
+
+def test_keys_are_private_and_never_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["keys", "new", "clinic-north", "--out", str(tmp_path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["name"] == "clinic-north"
+    modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+    assert modes["clinic-north.sign"] == modes["clinic-north.open"] == 0o600
+    before = (tmp_path / "clinic-north.sign").read_bytes()
+    assert main(["keys", "new", "clinic-north", "--out", str(tmp_path)]) == 2
+    assert (tmp_path / "clinic-north.sign").read_bytes() == before
+
+
+def test_a_name_that_is_no_id_makes_no_keys(tmp_path: Path) -> None:
+    assert main(["keys", "new", "Clinic North", "--out", str(tmp_path)]) == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_is_no_card_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "x.pub").write_bytes(b"\x93\x01\x02\x03")
+    assert main(["registrar", "member", str(tmp_path / "x.pub")]) == 2
+    assert "is no member card" in capsys.readouterr().err
+
+
+def test_an_interrupted_command_ends_with_code_130(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(_: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("wardround.commands.keys.run", interrupted)
+    assert main(["keys", "new", "a"]) == 130
+
+
+@pytest.mark.parametrize("service", ["coordinator", "participant"])
+def test_starting_a_service_imports_neither_torch_nor_what_people_look_at(service: str) -> None:
+    words = f"import sys; from wardround.cli import main; main(['{service}', '--config', '/none']); print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", words], capture_output=True, text=True, timeout=60, check=True, env=dict(os.environ)
+    )
+    loaded = set(done.stdout.split())
+    assert f"{service}.app" in loaded
+    assert loaded.isdisjoint({"torch", "rich.live", "matplotlib", "jinja2", "wardround.federation", "ops", "pandas"})
+
+
+def test_sizes_and_times_are_said_as_people_say_them() -> None:
+    assert [human_bytes(size) for size in (12, 1536, 5 * 2**30)] == ["12 bytes", "1.5 kB", "5 GB"]
+    assert [human_time(seconds) for seconds in (1, 600, 5400, 7 * 86400)] == [
+        "1 seconds",
+        "10 minutes",
+        "1.5 hours",
+        "7 days",
+    ]
+    assert size_bytes("20GB") == 20 * 2**30
+
+
+def test_a_size_cap_that_is_no_size_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["keys", "new", "a", "--out", str(tmp_path)])
+    assert main(["registrar", "member", str(tmp_path / "a.pub"), "--size-cap", "lots"]) == 2
+    assert "write for example 500MB" in capsys.readouterr().err
+
+
+def test_the_sections_of_a_plan_are_the_ones_the_template_shows() -> None:
+    from wardround.plan_template import plan_template
+
+    text = plan_template(study="s", entry="a.b:c", sites=["x"], parameters=1, metric="m", higher_is_better=True)
+    shown = [line[1:].split("]")[0] for line in text.splitlines() if line.startswith("[")]
+    assert sorted(shown) == sorted([*SECTIONS, "task.options"])

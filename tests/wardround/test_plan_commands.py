@@ -1,0 +1,154 @@
+"""`wardround plan`: what an author writes, checks and signs."""
+
+import json
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from protocol.digests import digest_of
+from schemas.plan_toml import SECTIONS
+from wardround.authoring import author_plan, read_signed_plan
+from wardround.cli import main
+
+ENTRY = "tests.wardround.tasks.small:task"
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> Path:
+    folder = tmp_path / "keys"
+    assert main(["registrar", "keys", "--out", str(folder)]) == 0
+    return folder
+
+
+@pytest.fixture
+def draft(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
+    """What `plan init` writes."""
+    path = tmp_path / "plan.toml"
+    words = ["plan", "init", ENTRY, "--study", "small", "--site", "a", "--site", "b", "--site", "c"]
+    assert main([*words, "--out", str(path)]) == 0
+    capsys.readouterr()
+    return path
+
+
+def sign(draft: Path, keys: Path, *more: str) -> int:
+    key = str(keys / "registrar.sign")
+    return main(["plan", "sign", str(draft), "--key", key, "--out", str(draft.parent / "signed"), *more])
+
+
+def test_every_line_that_the_template_shows_as_a_default_is_one(draft: Path) -> None:
+    """With all comments taken away the plan stays the same, but for the keys that only fit another choice."""
+    text = draft.read_text()
+    shown = "\n".join(
+        line[2:] if line.startswith("# ") and " = " in line.split("#")[1] else line for line in text.splitlines()
+    )
+    unlike = ("slope", "late_from", "split", "target", "examples_max")
+    kept = "\n".join(line for line in shown.splitlines() if not line.startswith(unlike))
+    other = draft.with_name("shown.toml")
+    other.write_text(kept)
+    assert author_plan(other).plan == author_plan(draft).plan
+    keys = {(name, key) for name, table in tomllib.loads(shown).items() for key in table}
+    assert keys >= {(name, key) for name, table in SECTIONS.items() for key in table} - _left_out()
+
+
+def _left_out() -> set[tuple[str, str]]:
+    """Keys that a beginner's plan does not show."""
+    privacy = ("encoding", "modulus_bits", "aggregate_interval_s", "aggregates_max", "offer_age_max_s", "prg", "kem")
+    return {("training", "steps"), *(("privacy", key) for key in privacy)}
+
+
+def test_signing_writes_a_plan_that_names_its_version_0(draft: Path, keys: Path) -> None:
+    assert sign(draft, keys) == 0
+    plan = read_signed_plan(draft.parent / "signed" / "small.plan", (keys / "registrar.pub").read_bytes())
+    initial = (draft.parent / "signed" / "small.initial").read_bytes()
+    assert np.frombuffer(initial, "<f4").tolist() == [0.0, 1.0, 2.0]
+    assert plan.initial == digest_of([initial])
+    assert (plan.parameters, plan.evaluation.metric, plan.sites_expected) == (3, "accuracy", 3)
+
+
+def test_the_digest_of_text_and_of_signed_plan_agree(
+    draft: Path, keys: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sign(draft, keys)
+    capsys.readouterr()
+    digests = []
+    for path in (draft, draft.parent / "signed" / "small.plan"):
+        assert main(["plan", "digest", str(path)]) == 0
+        digests.append(capsys.readouterr().out)
+    assert digests[0] == digests[1]
+    assert len(digests[0].strip()) == 64
+
+
+def test_a_warm_start_becomes_version_0(draft: Path, keys: Path) -> None:
+    warm = draft.with_name("warm.f32")
+    np.array([5, 6, 7], "<f4").tofile(warm)
+    assert sign(draft, keys, "--warm", str(warm)) == 0
+    assert (draft.parent / "signed" / "small.initial").read_bytes() == warm.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"), [([1.0, 2.0], "has 8 bytes"), ([1.0, float("nan"), 2.0], "values that are not finite")]
+)
+def test_a_warm_start_that_does_not_fit_is_refused(
+    draft: Path, keys: Path, values: list[float], reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    warm = draft.with_name("warm.f32")
+    np.array(values, "<f4").tofile(warm)
+    assert sign(draft, keys, "--warm", str(warm)) == 2
+    assert reason in capsys.readouterr().err
+
+
+def test_a_plan_signed_by_another_key_is_refused(draft: Path, keys: Path, tmp_path: Path) -> None:
+    from schemas.errors import LocalError
+
+    sign(draft, keys)
+    main(["registrar", "keys", "--out", str(tmp_path / "other")])
+    with pytest.raises(LocalError, match="no plan signed with this key"):
+        read_signed_plan(draft.parent / "signed" / "small.plan", (tmp_path / "other" / "registrar.pub").read_bytes())
+
+
+def test_a_cut_plan_file_is_refused(draft: Path, keys: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sign(draft, keys)
+    path = draft.parent / "signed" / "small.plan"
+    path.write_bytes(path.read_bytes()[:-1])
+    assert main(["plan", "digest", str(path)]) == 2
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_check_tells_people_and_scripts_the_same(draft: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", "check", str(draft), "--round", "1h"]) == 0
+    words = capsys.readouterr().out
+    assert "absence of 2.67 days still counts" in words
+    assert "no masking" in words
+    assert main(["plan", "check", str(draft), "--round", "1h", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["absence_s"] == 64 * 3600
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (("epochs = 1", "epochs = 1\nsteps = 2"), "training needs either epochs or steps"),
+        (("[training]", "[trainng]"), "unknown section [trainng]; did you mean `training`?"),
+        (("tasks.small:task", "tasks.none:task"), "no module"),
+        (('optimiser = "sgd"', 'optimiser = "adam"\nmomentum = 0.5'), "training.momentum"),
+    ],
+)
+def test_a_mistake_in_a_plan_is_one_clear_message(
+    draft: Path, change: tuple[str, str], reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    draft.write_text(draft.read_text().replace(*change))
+    assert main(["plan", "check", str(draft)]) == 2
+    words = capsys.readouterr().err
+    assert reason in words
+    assert "Traceback" not in words
+
+
+def test_init_overwrites_nothing(draft: Path) -> None:
+    before = draft.read_bytes()
+    assert main(["plan", "init", ENTRY, "--out", str(draft)]) == 2
+    assert draft.read_bytes() == before
+
+
+def test_a_time_that_is_none_is_refused(draft: Path) -> None:
+    assert main(["plan", "check", str(draft), "--round", "soon"]) == 2

@@ -1,0 +1,131 @@
+"""The report says what the log shows, loads nothing from elsewhere, and copes with studies that have little to show."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from schemas.errors import LocalError
+from schemas.records import Outcome
+from tests.wardround.synthetic import START_MS, announcement, history, offer, plan, receipt
+from wardround.history import StudyHistory
+from wardround.report import Score, compare, prose, write_report
+from wardround.report.page import render
+
+BYTES_MAX = 1_500_000
+
+
+@pytest.fixture(scope="module")
+def page() -> str:
+    grown = history()
+    pooled = {name: Score(0.6, 0.5, 0.7) for name in grown.sites}
+    return render(grown, compare(grown, pooled), period_s=0.75)
+
+
+def test_the_page_is_small_and_loads_nothing(page: str) -> None:
+    assert len(page.encode()) < BYTES_MAX
+    assert not re.search(r"<script|<link|<img|@import|@font-face|url\((?!#)", page)
+    assert not re.search(r'(?:src|href)="(?!#)', page)
+
+
+def test_the_page_has_every_figure_and_each_has_a_name(page: str) -> None:
+    assert page.count("<svg") == 7
+    assert page.count('role="img" aria-label="') == 7
+
+
+def test_the_page_names_study_plan_sites_and_refusals(page: str) -> None:
+    grown = history()
+    assert grown.plan_digest.hex() in page
+    assert grown.plan.title in page
+    assert all(name in page for name in grown.sites)
+    assert "<code>stale</code>" in page
+
+
+def test_what_a_plan_leaves_off_is_said(page: str) -> None:
+    assert "Updates are not masked" in page
+    assert "No noise is added" in page
+
+
+def test_names_are_escaped() -> None:
+    made = replace(plan(), title="<script>alert(1)</script> & more")
+    grown = StudyHistory(made, made.digest)
+    page = render(grown, compare(grown))
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page
+
+
+def test_a_study_without_any_version_can_be_reported() -> None:
+    made = plan()
+    grown = StudyHistory(made, made.digest, {"site-1": ""})
+    page = render(grown, compare(grown))
+    assert "No site has reported the metric yet." in page
+    assert "still running" in page
+
+
+def test_the_same_history_gives_the_same_sentences_and_figures_of_many_sites_fit() -> None:
+    made = plan()
+    grown = StudyHistory(made, made.digest, {f"site-{i}": "" for i in range(60)})
+    grown.feed(announcement(0, 0, closes=False), START_MS)
+    assert len(render(grown, compare(grown)).encode()) < BYTES_MAX
+
+
+def test_the_comparison_takes_the_newest_judgement_with_its_interval() -> None:
+    grown = history()
+    compared = compare(grown, {"site-1": Score(0.61)})
+    row = compared.rows[0]
+    final = grown.sites["site-1"].evaluations[20]
+    assert compared.version == 20
+    assert row.federated == Score(final["c-index"], final["c-index-low"], final["c-index-high"])
+    assert row.pooled == Score(0.61)
+    assert row.tested == 13
+
+
+def test_overall_weighs_sites_and_leaves_out_models_nobody_judged() -> None:
+    grown = history()
+    compared = compare(grown)
+    assert compared.overall.pooled is None
+    assert compared.overall.federated is not None
+    assert compared.overall.federated.value == pytest.approx(grown.overall(20))
+    assert compared.overall.tested == 123
+
+
+def test_an_update_without_an_answer_is_not_passed_over() -> None:
+    made = plan()
+    grown = StudyHistory(made, made.digest, {"site-1": ""})
+    grown.feed(offer("site-1", 1, 0), START_MS)
+    grown.feed(offer("site-1", 2, 0), START_MS)
+    grown.feed(receipt("site-1", 1, Outcome.REFUSED, code="range"), START_MS)
+    said = " ".join(prose.course(grown))
+    assert "1 was refused: 1 as “range”" in said
+    assert "1 had no answer yet" in said
+
+
+def test_a_report_that_cannot_be_written_says_where(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(LocalError, match="cannot be written"):
+        write_report(history(versions=2), tmp_path / "file" / "report.html")
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (12_345, "12 kB"), (1_500_000, "1.5 MB"), (2 * 10**13, "20 TB")],
+)
+def test_bytes_read_well(count: int, text: str) -> None:
+    assert prose.human_bytes(count) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.0, "0.0 s"), (9.94, "9.9 s"), (59, "59 s"), (61, "1 min 1 s"), (3700, "1 h 1 min"), (90_000, "1 d 1 h")],
+)
+def test_seconds_read_well(seconds: float, text: str) -> None:
+    assert prose.human_seconds(seconds) == text
+
+
+def test_a_plan_reads_as_sentences_with_its_numbers() -> None:
+    said = dict(prose.plan_in_words(plan()))
+    assert "updates of 4 sites" in said["When a version is made"]
+    assert "at least 3" in said["When a version is made"]
+    assert "up to 4 versions behind" in said["Late work"]
+    assert "After 20 versions." in said["When it ends"]

@@ -1,0 +1,116 @@
+"""A study's decision log read strictly, for an audit: the first record that does not hold ends it.
+
+Knows:    plan, members, the chain of rounds, the study keys that one opening key opens, bodies checked by digest.
+Never:    imports the coordinator, writes to a topic; leaves out what is wrong (wardround.study_log does, for display).
+Used by:  wardround.audit.
+"""
+
+import hashlib
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from protocol.digests import body_digest, record_digest
+from protocol.directory import Directory
+from protocol.rounds import RoundsRecord, RoundsView
+from protocol.sealing import ChunkOpener, OpenKey, open_epoch_key
+from protocol.signing import verify
+from schemas import topics
+from schemas.errors import LocalError, PeerError
+from schemas.plan import Plan
+from schemas.records import Announcement, AskAgain, BodyAt, BodyRef, EpochKey, Failed, Request, Signed, kind_of
+from schemas.roster import Membership
+from transport.bodies import BodyReader
+from transport.link import Link
+from transport.log import Entry, read_to_end
+from transport.settings import KafkaSettings
+
+_ROUNDS: dict[int, type[RoundsRecord]] = {kind.KIND: kind for kind in (Announcement, Request, AskAgain, Failed)}
+
+
+@dataclass(slots=True)
+class AuditLog:
+    """One study, read to its end. `made` holds the Announcement that first named each version."""
+
+    plan: Plan
+    membership: Membership
+    made: dict[int, Announcement] = field(default_factory=dict)
+    requests: dict[bytes, Request] = field(default_factory=dict)
+    epoch_keys: dict[int, bytes] = field(default_factory=dict, repr=False)
+
+
+async def read_audit_log(settings: KafkaSettings, link: Link, registrar: bytes, study: str, key: OpenKey) -> AuditLog:
+    """Read and check a study; `key` opens the study keys that are sealed to it.
+
+    Raises LocalError when there is no such study, PeerError where the log breaks a rule.
+    """
+    directory = Directory(registrar)
+    for entry in await read_to_end(settings, link, [topics.MEMBERS, topics.PLANS]):
+        with suppress(PeerError):  # not signed by this registrar: of no account, whoever wrote it
+            directory.feed(entry.topic, entry.key, entry.value)
+    plan = _plan_of(directory, study)
+    if directory.membership is None:
+        raise LocalError(
+            "the log has no whole roster under this registrar's key", hint="is it the right registrar.pub?"
+        )
+    log = AuditLog(plan, directory.membership)
+    view = RoundsView(study, plan.digest, trustees=len(plan.privacy.trustees))
+    for entry in await read_to_end(settings, link, [topics.rounds(study), topics.keys(study)]):
+        if entry.value is None:
+            continue
+        if entry.topic == topics.rounds(study):
+            _take_round(log, view, entry, Signed.from_bytes(entry.value))
+        else:
+            _take_key(log, Signed.from_bytes(entry.value), key)
+    return log
+
+
+async def plain_chunks(
+    reader: BodyReader, topic: str, body: BodyRef, opener: ChunkOpener | None
+) -> AsyncIterator[tuple[int, bytes]]:
+    """(index, plain chunk) of a body, each checked against its digest. Raises PeerError, BodyGone."""
+    index = 0
+    async for sealed in reader.chunks(topic, body.runs):
+        chunk = opener.open(index, sealed) if opener else sealed
+        if hashlib.sha256(chunk).digest() != body.chunk_digests[32 * index : 32 * index + 32]:
+            raise PeerError(f"chunk {index} on {topic} was changed")
+        yield index, chunk
+        index += 1
+
+
+async def whole_body(reader: BodyReader, topic: str, at: BodyAt, opener: ChunkOpener | None) -> bytes:
+    """A body in memory, its digest checked. Raises PeerError, BodyGone."""
+    if body_digest(at.body.chunk_digests) != at.digest:
+        raise PeerError(f"a body on {topic} is listed with chunk digests that are not its own")
+    return b"".join([chunk async for _, chunk in plain_chunks(reader, topic, at.body, opener)])
+
+
+def _plan_of(directory: Directory, study: str) -> Plan:
+    found = [plan for plan, _ in directory.plans.values() if plan.study == study]
+    if not found:
+        known = ", ".join(sorted({plan.study for plan, _ in directory.plans.values()})) or "none"
+        raise LocalError(f"there is no study {study} on this broker", hint=f"studies under this registrar: {known}")
+    return found[0]
+
+
+def _coordinator_key(log: AuditLog, key_id: bytes) -> bytes:
+    """A coordinator's keys stay on the roster, retired, as long as its studies are read."""
+    return log.membership.signing_key(log.membership.coordinator, key_id)
+
+
+def _take_round(log: AuditLog, view: RoundsView, entry: Entry, signed: Signed) -> None:
+    kind = _ROUNDS.get(kind_of(signed.payload))
+    if kind is None:
+        raise PeerError(f"offset {entry.offset} of {entry.topic} holds no record of rounds")
+    record = verify(signed, kind, _coordinator_key(log, signed.key_id))
+    view.add(record)
+    if isinstance(record, Announcement):
+        log.made.setdefault(record.version, record)
+    elif isinstance(record, Request):
+        log.requests[record_digest(signed.payload)] = record
+
+
+def _take_key(log: AuditLog, signed: Signed, key: OpenKey) -> None:
+    record = verify(signed, EpochKey, _coordinator_key(log, signed.key_id))
+    if record.key_id == key.key_id:
+        log.epoch_keys[record.epoch] = open_epoch_key(key, record.study, record.epoch, record.member, record.box)

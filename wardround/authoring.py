@@ -1,0 +1,134 @@
+"""From plan.toml to a signed plan: runs the task once, in this process, for p and version 0.
+
+Knows:    version 0 comes from the plan's seed, or warm from a file of float32; plan files and how they are signed.
+Never:    talks to a broker.
+Used by:  wardround.commands.plan, wardround.demo, tests.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from learning.entry import folder_digest, load_task, task_folder
+from learning.task import Task, TrainingSettings
+from protocol.digests import digest_of
+from protocol.signing import SigningKey, verify_plan
+from schemas.errors import LocalError, PeerError
+from schemas.plan import Plan, plan_of
+from schemas.plan_toml import Draft, TaskFacts, read_draft
+from schemas.records import PLAN_BYTES_MAX, Signed
+from wardround.keyfiles import write_whole
+
+
+@dataclass(frozen=True, slots=True)
+class AuthoredPlan:
+    """A plan and its version 0, float32 (p,); `sites` are the names its author expects."""
+
+    plan: Plan
+    initial: NDArray[np.float32]
+    sites: tuple[str, ...]
+
+
+def read_plan_draft(path: Path) -> Draft:
+    """Raises LocalError when the file cannot be read or its text is wrong."""
+    try:
+        return read_draft(path.read_text(encoding="utf-8"), where=str(path))
+    except OSError as error:
+        hint = "make one with `wardround plan init`"
+        raise LocalError(f"{path} cannot be read: {error.strerror}", hint=hint) from None
+    except UnicodeDecodeError:
+        raise LocalError(f"{path} is no text", hint="a plan is written as TOML; signed plans end in .plan") from None
+
+
+def author_plan(path: Path, *, warm: Path | None = None) -> AuthoredPlan:
+    """Import the task, make version 0 and build the plan. `warm` is a file of p float32, little-endian.
+
+    Raises LocalError for a wrong plan, a task that cannot be imported, or a warm file that does not fit.
+    """
+    draft = read_plan_draft(path)
+    code = folder_digest(task_folder(draft.entry))
+    task = load_task(draft.entry)
+    initial = _warm(warm, task) if warm else np.asarray(task.initial(draft.seed), dtype="<f4")
+    facts = TaskFacts(
+        parameters=task.parameters(),
+        code=code,
+        initial=digest_of([np.ascontiguousarray(initial).data.cast("B")]),
+        metric=task.metric,
+        higher_is_better=task.higher_is_better,
+        weight=task.weight,
+    )
+    plan = draft.plan(facts)
+    _check_training(plan, path)
+    return AuthoredPlan(plan, initial, draft.sites)
+
+
+def write_signed(authored: AuthoredPlan, key: SigningKey, folder: Path) -> tuple[Path, Path]:
+    """Write `<study>.plan` (signed) and `<study>.initial` (float32); the plan last. Returns both paths."""
+    plan = authored.plan
+    payload = plan.to_bytes()
+    signed = Signed(key.key_id, payload, key.sign_plan(payload))
+    initial_path, plan_path = folder / f"{plan.study}.initial", folder / f"{plan.study}.plan"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LocalError(f"{folder} cannot be made: {error.strerror}") from None
+    write_whole(initial_path, np.ascontiguousarray(authored.initial).data.cast("B"))
+    write_whole(plan_path, signed.to_bytes())
+    return plan_path, initial_path
+
+
+def read_signed_plan(path: Path, public: bytes | None = None) -> Plan:
+    """A plan from its signed file; with `public` the signature is checked. Raises LocalError saying what is wrong."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(PLAN_BYTES_MAX + 256)
+        signed = Signed.from_bytes(content)
+        if public is not None:
+            verify_plan(signed.payload, signed.signature, public)
+        return plan_of(signed.payload)
+    except OSError as error:
+        raise LocalError(
+            f"{path} cannot be read: {error.strerror}", hint="make it with `wardround plan sign`"
+        ) from None
+    except PeerError as error:
+        raise LocalError(
+            f"{path} is no plan signed with this key: {error}",
+            hint="sign it with `wardround plan sign --key registrar.sign`",
+        ) from None
+
+
+def _warm(path: Path, task: Task) -> NDArray[np.float32]:
+    try:
+        vector = np.fromfile(path, dtype="<f4")
+        size = path.stat().st_size
+    except OSError as error:
+        raise LocalError(f"the warm start {path} cannot be read: {error.strerror}") from None
+    if size != 4 * task.parameters():
+        raise LocalError(
+            f"{path} has {size} bytes, the task's model {task.parameters()} parameters of 4 bytes",
+            hint="it has to be the model of the same task, as plain float32 little-endian",
+        )
+    if not np.isfinite(vector).all():
+        raise LocalError(f"{path} holds values that are not finite")
+    return vector
+
+
+def _check_training(plan: Plan, path: Path) -> None:
+    """What learning would refuse at each site is refused here, before anybody signs it."""
+    training = plan.training
+    try:
+        TrainingSettings(
+            optimiser="adam" if training.optimiser == "adam" else "sgd",
+            learning_rate=training.learning_rate,
+            momentum=training.momentum,
+            weight_decay=training.weight_decay,
+            epochs=training.epochs,
+            steps=training.steps,
+            batch=training.batch,
+            proximal=training.proximal,
+            time_limit_s=training.time_limit_s,
+        )
+    except LocalError as error:
+        raise LocalError(f"{path}: {error}", hint=error.hint) from None

@@ -1,0 +1,104 @@
+"""The command `wardround`: finds the command's module, runs it, turns errors into one clear line and an exit code.
+
+Knows:    exit codes: 0 done, 1 failed, 2 set up wrongly (also wrong arguments), 3 broker not reached, 130 interrupted.
+Never:    imports a command that was not asked for: ten services start at once on a small machine.
+"""
+
+import argparse
+import difflib
+import importlib
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+
+from schemas.errors import FederationError
+
+INTERRUPTED = 130
+COMMANDS: Mapping[str, tuple[str, str]] = {  # name -> (module, what it does)
+    "demo": ("demo", "watch hospitals learn together over a Kafka of its own"),
+    "plan": ("plan", "write, check, name and sign the plan of a study"),
+    "keys": ("keys", "make a member's keys"),
+    "registrar": ("registrar", "say who belongs: registrar keys, members, roster"),
+    "study": ("study", "begin a study from its signed plan"),
+    "coordinator": ("coordinator", "run the service that makes new versions"),
+    "participant": ("participant", "run a hospital's service: fetches, trains, sends"),
+    "status": ("status", "how the studies stand and what each site is doing"),
+    "report": ("report", "write a study's report as one HTML file"),
+    "recompute": ("recompute", "audit: compute a version again from the log and compare"),
+    "kafka": ("kafka", "start and stop a small Kafka on this machine"),
+}
+_EPILOG = """\
+a federation by hand:
+  wardround kafka up                                    a broker on this machine
+  wardround registrar keys --out keys                   the registrar's key pair
+  wardround keys new coordinator --out keys             a key pair for each member
+  wardround keys new clinic-north --out keys
+  wardround registrar member keys/coordinator.pub --role coordinator
+  wardround registrar member keys/clinic-north.pub
+  wardround registrar roster
+  wardround plan sign plan.toml                         runs the task once, makes version 0
+  wardround study create lung.plan
+
+exit codes: 0 done, 1 failed, 2 set up wrongly, 3 broker not reached within 10 s, 130 interrupted
+`wardround COMMAND --help` tells more.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _run(words)
+    except FederationError as error:
+        from runtime.service import report
+
+        return report(error)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader of our output, e.g. `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _run(words: list[str]) -> int:
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(_help())
+        return 0 if words else 2
+    if words[0] == "--version":
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            print(f"wardround {version('wardround')}")
+        except PackageNotFoundError:
+            print("wardround (from a checkout)")
+        return 0
+    name, rest = words[0], words[1:]
+    if name not in COMMANDS:
+        near = difflib.get_close_matches(name, COMMANDS, n=1)
+        hint = f"did you mean `wardround {near[0]}`?" if near else f"commands: {', '.join(COMMANDS)}"
+        print(f"error: no command `{name}`\nhint:  {hint}", file=sys.stderr)
+        return 2
+    module = importlib.import_module(f"wardround.commands.{COMMANDS[name][0]}")
+    parser = argparse.ArgumentParser(
+        prog=f"wardround {name}",
+        description=module.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    module.add_arguments(parser)
+    arguments = parser.parse_args(rest)
+    run: Callable[[argparse.Namespace], int] = arguments.run
+    return run(arguments)
+
+
+def _help() -> str:
+    lines = "\n".join(f"  {name:<12} {text}" for name, (_, text) in COMMANDS.items())
+    return (
+        "usage: wardround COMMAND ...\n\n"
+        "Federated learning for hospitals over Kafka: records stay where they are, updates travel.\n\n"
+        f"commands:\n{lines}\n\n{_EPILOG}"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,119 @@
+"""Options and output that several commands share."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from transport.settings import KafkaSettings
+
+BROKER_VARIABLE = "WARDROUND_KAFKA_BOOTSTRAP"
+REGISTRAR_KEY_VARIABLE = "WARDROUND_KEYS_REGISTRAR"
+_UNITS = ((2**40, "TB"), (2**30, "GB"), (2**20, "MB"), (2**10, "kB"))
+
+
+def subcommand(
+    into: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    run: Callable[[argparse.Namespace], int],
+    text: str,
+    example: str,
+) -> argparse.ArgumentParser:
+    """Add one subcommand with its help and an example."""
+    parser = into.add_parser(
+        name,
+        help=text[:1].lower() + text[1:].split(".")[0],
+        description=text,
+        epilog=f"example:\n  {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(run=run)
+    return parser
+
+
+def add_broker(parser: argparse.ArgumentParser) -> None:
+    """`--broker host:port`, else the environment, else the broker of `wardround kafka up`."""
+    parser.add_argument(
+        "--broker",
+        metavar="HOST:PORT",
+        default=os.environ.get(BROKER_VARIABLE, "127.0.0.1:9092"),
+        help=f"Kafka's address (default: ${BROKER_VARIABLE}, else 127.0.0.1:9092); several separated by commas",
+    )
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print one JSON object for scripts")
+
+
+def add_registrar_public(parser: argparse.ArgumentParser) -> None:
+    """`--registrar registrar.pub`: whom to believe."""
+    parser.add_argument(
+        "--registrar",
+        type=Path,
+        metavar="FILE",
+        default=Path(os.environ.get(REGISTRAR_KEY_VARIABLE, "keys/registrar.pub")),
+        help=f"the registrar's public key (default: ${REGISTRAR_KEY_VARIABLE}, else keys/registrar.pub)",
+    )
+
+
+def add_registrar_key(parser: argparse.ArgumentParser) -> None:
+    """`--key registrar.sign`: whoever holds it is the registrar."""
+    parser.add_argument(
+        "--key",
+        type=Path,
+        metavar="FILE",
+        default=Path("keys/registrar.sign"),
+        help="the registrar's private key (default: keys/registrar.sign)",
+    )
+
+
+def kafka_settings(arguments: argparse.Namespace) -> KafkaSettings:
+    """Kafka settings of a command; its library warnings are silenced, the command itself says what is wrong."""
+    from runtime.logs import configure
+    from transport.settings import KafkaSettings
+
+    configure("warning" if os.environ.get("WARDROUND_LOG_LEVEL") is None else os.environ["WARDROUND_LOG_LEVEL"])
+    return KafkaSettings(arguments.broker, client_id=f"wardround-{os.getpid()}", backoff_max_s=1.0)
+
+
+def emit(arguments: argparse.Namespace, values: Mapping[str, Any], lines: Sequence[str]) -> None:
+    """Print JSON for a script or lines for a person."""
+    if arguments.json:
+        print(json.dumps(values, indent=2, sort_keys=True))
+    else:
+        print("\n".join(lines))
+
+
+@contextmanager
+def waiting(text: str) -> Iterator[None]:
+    """A spinner on a terminal while a person waits; nothing elsewhere."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status(text):
+        yield
+
+
+def human_bytes(size: float) -> str:
+    """1536 -> '1.5 kB' (powers of 1024)."""
+    for unit, name in _UNITS:
+        if size >= unit:
+            return f"{size / unit:.3g} {name}" if size / unit < 1000 else f"{size / unit:.0f} {name}"
+    return f"{size:.0f} bytes"
+
+
+def human_time(seconds: float) -> str:
+    """5400 -> '1.5 hours'."""
+    for unit, name in ((86400, "days"), (3600, "hours"), (60, "minutes")):
+        if seconds >= 1.5 * unit:
+            return f"{seconds / unit:.3g} {name}"
+    return f"{seconds:.3g} seconds"

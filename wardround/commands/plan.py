@@ -1,0 +1,155 @@
+"""Write, check, name and sign the plan of a study.
+
+A plan is a TOML file that its author writes, most keys left out. `check` says in plain words what it would mean,
+`sign` runs the task once for version 0 and writes STUDY.plan (signed, with a digest that names the study for ever)
+and STUDY.initial. A published plan never changes: a changed plan is a new study.
+
+example:
+  wardround plan init studies.lung.task:task --site clinic-north --site clinic-south > plan.toml
+  wardround plan check plan.toml --round 10m
+  wardround plan digest plan.toml
+  wardround plan sign plan.toml --key keys/registrar.sign
+"""
+
+import argparse
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wardround.commands import options
+
+if TYPE_CHECKING:
+    from schemas.plan import Plan
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    into = parser.add_subparsers(required=True, metavar="init|check|digest|sign")
+    init = options.subcommand(
+        into,
+        "init",
+        run_init,
+        "Write an annotated plan for a task, every key with its default, after running the task once.",
+        "wardround plan init studies.lung.task:task --site clinic-north --site clinic-south --out plan.toml",
+    )
+    init.add_argument("entry", help="the task as package.module:attribute")
+    init.add_argument("--study", help="the study's id (default: the name of the task's folder)")
+    init.add_argument("--site", action="append", default=[], help="a site expected to take part; repeatable")
+    init.add_argument("--out", type=Path, metavar="FILE", help="where to write (default: print it)")
+    check = options.subcommand(
+        into,
+        "check",
+        run_check,
+        "Say what a plan means: days of absence, bytes, disk, shares, and what it does without.",
+        "wardround plan check plan.toml --round 10m",
+    )
+    check.add_argument("--round", default="10m", metavar="TIME", help="expected time of a version: 30s, 10m, 6h, 1d")
+    digest = options.subcommand(
+        into,
+        "digest",
+        run_digest,
+        "Print the digest by which a plan is approved at each site.",
+        "wardround plan digest lung.plan",
+    )
+    for one in (check, digest):
+        one.add_argument("plan", type=Path, metavar="PLAN", help="plan.toml (its task is run once) or a signed .plan")
+        options.add_json(one)
+    sign = options.subcommand(
+        into,
+        "sign",
+        run_sign,
+        "Run the task once for version 0 and write STUDY.plan and STUDY.initial.",
+        "wardround plan sign plan.toml --key keys/registrar.sign --out signed",
+    )
+    sign.add_argument("plan", type=Path, metavar="plan.toml")
+    sign.add_argument("--out", type=Path, default=Path(), metavar="FOLDER", help="where to write (default: here)")
+    options.add_registrar_key(sign)
+    options.add_json(sign)
+    for one in (check, digest, sign):
+        one.add_argument(
+            "--warm", type=Path, metavar="FILE", help="begin from this model (p float32, little-endian), not a seed"
+        )
+
+
+def run_init(arguments: argparse.Namespace) -> int:
+    from learning.entry import load_task
+    from schemas.errors import LocalError
+    from wardround.keyfiles import write_whole
+    from wardround.plan_template import plan_template
+
+    with options.waiting(f"importing {arguments.entry}"):
+        task = load_task(arguments.entry)
+    study = arguments.study or arguments.entry.split(":")[0].split(".")[-2].replace("_", "-").lower()
+    text = plan_template(
+        study=study,
+        entry=arguments.entry,
+        sites=arguments.site or ["site-1", "site-2", "site-3"],
+        parameters=task.parameters(),
+        metric=task.metric,
+        higher_is_better=task.higher_is_better,
+    )
+    if arguments.out is None:
+        print(text, end="")
+        return 0
+    if arguments.out.exists():
+        raise LocalError(f"{arguments.out} exists already", hint="name another file with --out")
+    write_whole(arguments.out, text.encode())
+    print(f"{arguments.out} written; next: `wardround plan check {arguments.out}`")
+    return 0
+
+
+def run_check(arguments: argparse.Namespace) -> int:
+    from wardround.plan_words import plan_lines, plan_values
+
+    round_s = seconds(arguments.round)
+    plan = _load(arguments)
+    options.emit(arguments, plan_values(plan, round_s), plan_lines(plan, round_s))
+    return 0
+
+
+def run_digest(arguments: argparse.Namespace) -> int:
+    plan = _load(arguments)
+    options.emit(arguments, {"study": plan.study, "plan": plan.digest.hex()}, [plan.digest.hex()])
+    return 0
+
+
+def run_sign(arguments: argparse.Namespace) -> int:
+    from protocol.signing import SigningKey
+    from wardround.authoring import author_plan, write_signed
+
+    key = SigningKey.load(arguments.key)
+    with options.waiting("running the task once for version 0"):
+        authored = author_plan(arguments.plan, warm=arguments.warm)
+    plan_path, initial_path = write_signed(authored, key, arguments.out)
+    plan = authored.plan
+    values = {
+        "study": plan.study,
+        "plan": plan.digest.hex(),
+        "parameters": plan.parameters,
+        "files": [str(plan_path), str(initial_path)],
+    }
+    lines = [
+        f"{plan_path}     study {plan.study}, plan {plan.digest.hex()}",
+        f"{initial_path}  version 0, {plan.parameters:,} parameters",
+        f"next: `wardround study create {plan_path}`",
+    ]
+    options.emit(arguments, values, lines)
+    return 0
+
+
+def seconds(text: str) -> float:
+    """'10m' -> 600.0. Raises LocalError for anything else."""
+    from schemas.errors import LocalError
+
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)(s|m|h|d)", text)
+    if match is None or float(match[1]) == 0:
+        raise LocalError(f"--round `{text}` is no time", hint="write for example 30s, 10m, 6h or 1d")
+    return float(match[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]
+
+
+def _load(arguments: argparse.Namespace) -> "Plan":
+    from wardround.authoring import author_plan, read_signed_plan
+
+    if arguments.plan.suffix == ".plan":
+        return read_signed_plan(arguments.plan)
+    with options.waiting("running the task once"):
+        return author_plan(arguments.plan, warm=arguments.warm).plan

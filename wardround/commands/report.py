@@ -1,0 +1,38 @@
+"""Write a study's report: one HTML file without anything loaded from elsewhere, to be mailed, printed or filed.
+
+It shows what was learnt per site, who was there and when, what weighed how much, what left each hospital, and the plan.
+Made from the log alone, with the registrar's public key.
+
+example:
+  wardround report lung --out lung.html
+"""
+
+import argparse
+import asyncio
+from pathlib import Path
+
+from wardround.commands import options
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("study", help="the study's id")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="where to write (default: STUDY.html)")
+    options.add_registrar_public(parser)
+    options.add_broker(parser)
+    options.add_json(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from wardround.federation import Federation
+    from wardround.report import write_report
+
+    options.kafka_settings(arguments)
+    path = arguments.out or Path(f"{arguments.study}.html")
+    with options.waiting(f"reading the log at {arguments.broker}"):
+        federation = Federation(arguments.broker, registrar_key=arguments.registrar)
+        history = asyncio.run(federation.history(arguments.study))
+        write_report(history, path)
+    values = {"study": history.study, "version": history.version, "file": str(path)}
+    options.emit(arguments, values, [f"{path}: study {history.study} up to version {history.version}"])
+    return 0

@@ -1,0 +1,123 @@
+"""How the studies stand: newest version, metric so far, and for each site what it does and what became of its work.
+
+Reads the log alone, with the registrar's public key; it asks no service and disturbs none.
+
+example:
+  wardround status
+  wardround status lung --json
+"""
+
+import argparse
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any
+
+from wardround.commands import options
+
+if TYPE_CHECKING:
+    from wardround.history import Decision, SiteHistory, StudyHistory
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("study", nargs="?", help="one study (default: all of them)")
+    options.add_registrar_public(parser)
+    options.add_broker(parser)
+    options.add_json(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    with options.waiting(f"reading the log at {arguments.broker}"):
+        histories = asyncio.run(_read(arguments))
+    now_ms = time.time_ns() // 1_000_000
+    values = {"studies": [study_values(history, now_ms) for history in histories]}
+    lines = [line for history in histories for line in (*study_lines(history, now_ms), "")]
+    options.emit(arguments, values, lines[:-1] or ["no study is published yet"])
+    return 0
+
+
+def study_values(history: "StudyHistory", now_ms: int) -> dict[str, Any]:
+    """One study for a script."""
+    sites = [site_values(history, site, now_ms) for site in history.sites.values()]
+    return {
+        "study": history.study,
+        "plan": history.plan_digest.hex(),
+        "version": history.version,
+        "versions": history.plan.stop.versions,
+        "final": history.final,
+        "stop": history.stop.name.lower(),
+        "metric": history.plan.evaluation.metric,
+        "value": history.overall(history.version),
+        "offers": history.offered,
+        "counted": history.counted,
+        "refused": history.refused,
+        "sites": sites,
+    }
+
+
+def site_values(history: "StudyHistory", site: "SiteHistory", now_ms: int) -> dict[str, Any]:
+    """One site for a script; `staleness` counts from the base version of its newest offer."""
+    state, last = site.state(now_ms), site.last
+    newest = max(site.offers.values(), default=None, key=lambda offer: offer.sequence)
+    return {
+        "site": site.name,
+        "state": state.name.lower() if state is not None else "away",
+        "seen_s": None if not site.seen_ms else round((now_ms - site.seen_ms[-1]) / 1000, 1),
+        "staleness": None if newest is None else max(0, history.version - newest.base_version),
+        "counted": sum(decision.outcome.name == "COUNTED" for decision in site.decisions.values()),
+        "last": None if last is None else _outcome(*last),
+        "value": site.newest(history.plan.evaluation.metric),
+    }
+
+
+def study_lines(history: "StudyHistory", now_ms: int) -> list[str]:
+    """One study for a person: a head and a table of sites."""
+    values = study_values(history, now_ms)
+    metric = "" if values["value"] is None else f", {values['metric']} {values['value']:.4f}"
+    ended = f", ended ({values['stop']})" if history.final else ""
+    refused = ", ".join(f"{count} {code}" for code, count in history.refused.items()) or "none"
+    reached = f"version {history.version}" if history.version >= 0 else "no version yet"
+    head = f"{history.study}: {reached}, {history.plan.stop.versions} planned{metric}{ended}"
+    rows = [("site", "state", "seen", "behind", "counted", "last receipt", values["metric"])]
+    for site in values["sites"]:
+        last = site["last"]
+        rows.append(
+            (
+                site["site"],
+                site["state"],
+                "never" if site["seen_s"] is None else f"{options.human_time(site['seen_s'])} ago",
+                "–" if site["staleness"] is None else str(site["staleness"]),
+                str(site["counted"]),
+                "–" if last is None else _receipt(last),
+                "–" if site["value"] is None else f"{site['value']:.4f}",
+            )
+        )
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    table = ["  " + "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)) for row in rows]
+    tail = f"  offers {history.offered}, counted {history.counted}, refused {refused}"
+    return [head, *(line.rstrip() for line in table), tail]
+
+
+def _outcome(sequence: int, decision: "Decision") -> dict[str, Any]:
+    return {
+        "sequence": sequence,
+        "outcome": decision.outcome.name.lower(),
+        "code": decision.code,
+        "version": decision.version,
+        "weight": decision.weight,
+    }
+
+
+def _receipt(last: dict[str, Any]) -> str:
+    if last["outcome"] == "counted":
+        return f"counted in {last['version']}, weight {last['weight']}/16"
+    return f"{last['outcome']} ({last['code']})" if last["code"] else str(last["outcome"])
+
+
+async def _read(arguments: argparse.Namespace) -> list["StudyHistory"]:
+    from wardround.federation import Federation
+
+    options.kafka_settings(arguments)
+    async with Federation(arguments.broker, registrar_key=arguments.registrar) as federation:
+        names = [arguments.study] if arguments.study else sorted(await federation.studies())
+        return [await federation.history(name) for name in names]

@@ -1,0 +1,62 @@
+"""Begin a study: make its topics, upload version 0 sealed to the coordinator, publish its plan.
+
+A study runs from the moment its plan is published; the coordinator announces version 0 and sites that approved the
+plan begin to train. If this command was interrupted, run it again; once the plan is published it changes nothing more.
+
+example:
+  wardround study create lung.plan
+"""
+
+import argparse
+import asyncio
+import sys
+from pathlib import Path
+
+from wardround.commands import options
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    into = parser.add_subparsers(required=True, metavar="create")
+    create = options.subcommand(
+        into,
+        "create",
+        run,
+        "Publish a signed plan and its version 0. Needs a roster that names the coordinator.",
+        "wardround study create lung.plan",
+    )
+    create.add_argument("plan", type=Path, metavar="STUDY.plan", help="written by `wardround plan sign`")
+    create.add_argument(
+        "--initial", type=Path, metavar="FILE", help="version 0 (default: STUDY.initial beside the plan)"
+    )
+    options.add_registrar_key(create)
+    options.add_broker(create)
+    options.add_json(create)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from protocol.signing import SigningKey
+    from wardround.authoring import read_signed_plan
+    from wardround.registrar import CreatedStudy, Registrar
+
+    key = SigningKey.load(arguments.key)
+    plan = read_signed_plan(arguments.plan, key.public)
+    initial = arguments.initial or arguments.plan.with_suffix(".initial")
+    settings = options.kafka_settings(arguments)
+
+    async def create() -> CreatedStudy:
+        async with Registrar(settings, key) as registrar:
+            registrar.refuse_foreign_log()
+            return await registrar.create_study(plan, initial, progress=_progress)
+
+    created = asyncio.run(create())
+    digest = created.digest.hex()
+    line = f"study {plan.study} is published: plan {digest}" if created.new else f"study {plan.study} stood already"
+    approve = f'each site approves it in its settings: [[studies]] plan = "{digest}"'
+    options.emit(arguments, {"study": plan.study, "plan": digest, "new": created.new}, [line, approve])
+    return 0
+
+
+def _progress(sent: int, total: int) -> None:
+    if sys.stderr.isatty() and total > 1:
+        end = "\n" if sent == total else ""
+        print(f"\rversion 0: {sent} of {total} chunks sent", end=end, file=sys.stderr, flush=True)

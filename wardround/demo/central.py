@@ -1,0 +1,83 @@
+"""What only a demo on public data can do: make the plan where the data are, and train on everybody's records at once.
+
+`python -m wardround.demo.central --plan plan.toml --key registrar.sign --out FOLDER [--data FOLDER]` signs each plan
+into FOLDER, then writes `<study>.pooled.json`: {site: [value, low, high]} of one model trained on all records.
+
+Knows:    the plan's author and central learning need torch: one process imports it once for both.
+Used by:  wardround.demo.main, as a process of its own that gives way to all others once the plans are made.
+"""
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+
+from learning.entry import load_task
+from learning.task import DataSource, TrainingSettings
+from protocol.signing import SigningKey
+from runtime.service import report
+from schemas.errors import FederationError
+from schemas.plan import Plan
+from wardround.authoring import AuthoredPlan, author_plan, write_signed
+from wardround.keyfiles import write_whole
+
+NICE = 15
+RESAMPLES = 1000
+
+
+def scores(authored: AuthoredPlan, data: Path | None) -> dict[str, list[float | None]]:
+    """[value, low, high] at each site of one model trained on all sites' training patients until it stops improving."""
+    plan = authored.plan
+    task = load_task(plan.task.entry)
+    options = dict(plan.task.options)
+    sites = [task.load(DataSource(name, data, options)) for name in authored.sites]
+    everybody = task.pool(sites)
+    vector = task.alone(everybody, _settings(plan), seed=plan.seed, progress=lambda _: None)
+    found: dict[str, list[float | None]] = {}
+    for site in sites:
+        seen = task.as_pooled(site, everybody)
+        value = task.evaluate(vector, seen).get(task.metric)
+        if value is not None:
+            resamples = min(RESAMPLES, plan.evaluation.bootstrap)
+            bounds = task.interval(vector, seen, resamples=resamples) if resamples else None
+            found[site.site] = [value, *(bounds or (None, None))]
+    return found
+
+
+def _settings(plan: Plan) -> TrainingSettings:
+    training = plan.training
+    return TrainingSettings(
+        optimiser="adam" if training.optimiser == "adam" else "sgd",
+        learning_rate=training.learning_rate,
+        momentum=training.momentum,
+        weight_decay=training.weight_decay,
+        epochs=training.epochs,
+        steps=training.steps,
+        batch=training.batch,
+    )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--plan", type=Path, action="append", required=True)
+    parser.add_argument("--key", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--data", type=Path)
+    arguments = parser.parse_args()
+    try:
+        key = SigningKey.load(arguments.key)
+        authored = [author_plan(path) for path in arguments.plan]
+        for one in authored:
+            write_signed(one, key, arguments.out)
+        os.nice(NICE)
+        for one in authored:
+            found = scores(one, arguments.data)
+            write_whole(arguments.out / f"{one.plan.study}.pooled.json", json.dumps(found).encode())
+    except FederationError as error:
+        return report(error)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,165 @@
+"""Brings the demo's federation up: torch, Kafka, keys side by side, then members, plans, services; plays the acts.
+
+Knows:    what has to be there before what; which sites reach the broker through a link that can be cut.
+Used by:  wardround.demo.main.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from ops.kafka import Broker, Kafka
+from ops.kafka.ports import free_ports
+from ops.link_proxy import LinkProxy
+from schemas.errors import LocalError
+from schemas.plan import Plan
+from schemas.plan_toml import TaskFacts
+from schemas.records import Role
+from transport.settings import KafkaSettings
+from wardround.authoring import read_plan_draft, read_signed_plan
+from wardround.demo.catalogue import Entry
+from wardround.demo.processes import Process, Processes
+from wardround.demo.script import Act, Cast, Script, cast
+from wardround.demo.stage import COORDINATOR, Stage, coordinator_settings, make_keys, participant_settings
+from wardround.registrar import NewMember, Registrar
+
+SETUP_S = 120.0
+_LOOK_S = 0.03
+Tell = Callable[[str], None]
+
+
+class BriefKafka(Kafka):
+    """A broker for half a minute: what the JVM's optimising compiler costs it would never earn back."""
+
+    @property
+    def jvm_options(self) -> tuple[str, ...]:
+        return (*super().jvm_options, "-XX:TieredStopAtLevel=1")
+
+
+class Running:
+    """One demo federation. `begin`, then `come_up`, then `play` the acts as they fall due."""
+
+    def __init__(self, entry: Entry, data: Path | None, processes: Processes) -> None:
+        """Raises LocalError for a plan that is wrong."""
+        self._entry, self._data, self.processes = entry, data, processes
+        drafts = [read_plan_draft(path) for path in entry.plans]
+        rough = drafts[0].plan(TaskFacts(1, bytes(32), bytes(32), "metric", higher_is_better=True))
+        self.sites = drafts[0].sites
+        self.titles = {draft.study: rough.title if draft is drafts[0] else draft.study for draft in drafts}
+        self._modules = sorted({draft.entry.split(":")[0] for draft in drafts})
+        self.cast: Cast = cast(self.sites, rough.aggregation.goal)
+        self.script = Script(self.cast, rough.stop.versions, rough.aggregation.staleness_max)
+        self.plans: list[Plan] = []
+        self.links: dict[str, LinkProxy] = {}
+        self._stage: Stage | None = None
+        self._broker: Broker | None = None
+
+    @property
+    def stage(self) -> Stage:
+        assert self._stage is not None
+        return self._stage
+
+    @property
+    def bootstrap(self) -> str:
+        assert self._broker is not None
+        return self._broker.bootstrap
+
+    @property
+    def plans_folder(self) -> Path:
+        return self.processes.folder / "plans"
+
+    async def begin(self, kafka: Kafka) -> None:
+        """Start what takes long: the plan's author and the fork server (they import torch), and the broker."""
+        folder = self.processes.folder
+        self._stage = make_keys(folder, self.sites)
+        self._start_central()
+        preload = [word for module in self._modules for word in ("--preload", module)]
+        self.processes.start(
+            "fork-server", "--socket", str(self.stage.socket), *preload,
+            service=False, module="participant.training.fork_server",
+        )  # fmt: skip
+        listeners = {f"LINK{number}": site for number, site in enumerate(self.cast.cut)}
+        brief = BriefKafka(kafka.home, kafka.java, kafka.jars)
+        ports = dict(zip(listeners, free_ports(len(listeners)), strict=True))
+        broker = Broker.start(folder / "broker", extra_listeners=ports, kafka=brief, wait_s=0)
+        self._broker = broker
+        self.processes.add(Process("broker", broker.argv, broker.cwd, dict(broker.env), broker.pid or 0, broker.log))
+        for name, site in listeners.items():
+            self.links[site] = LinkProxy(broker.listener_port(name), port=ports[name])
+            await self.links[site].start()
+
+    async def come_up(self, tell: Tell) -> None:
+        """Members, plans, services. Raises FederationError with the last words of what failed."""
+        tell("starting Kafka")
+        await self._until(lambda: self._broker is not None and self._broker.is_ready(), "Kafka", "broker")
+        tell("publishing members")
+        settings = KafkaSettings(self.bootstrap, "wardround-demo")
+        async with Registrar(settings, self.stage.registrar) as registrar:
+            await registrar.publish_members(self._members())
+            await registrar.publish_roster()
+            self.processes.start(
+                COORDINATOR, COORDINATOR, "--config", str(coordinator_settings(self.stage, self.bootstrap))
+            )
+            tell("making the plan and version 0")
+            await self._until(self._plans_are_made, "the plan", "central")
+            tell("starting the sites")
+            for site in self.sites:
+                if site != self.cast.late:
+                    self._start_site(site)
+            for plan in self.plans:
+                await registrar.create_study(plan, self.plans_folder / f"{plan.study}.initial")
+
+    async def play(self, act: Act) -> None:
+        """Do one act of the script."""
+        if act.kind == "join":
+            self._start_site(act.site)
+        elif act.kind == "cut":
+            await self.links[act.site].cut()
+        else:
+            await self.links[act.site].restore()
+
+    async def close(self) -> None:
+        """Close the links; processes are ended by their keeper."""
+        for link in self.links.values():
+            await link.close()
+
+    async def pooled(self, study: str) -> Path | None:
+        """Wait for the file with the pooled scores; None when their process ended without it."""
+        path = self.plans_folder / f"{study}.pooled.json"
+        with contextlib.suppress(LocalError):
+            await self._until(path.exists, "the pooled model", "central")
+        return path if path.exists() else None
+
+    def _start_central(self) -> None:
+        line = [word for path in self._entry.plans for word in ("--plan", str(path))]
+        line += ["--key", str(self.stage.keys / "registrar.sign"), "--out", str(self.plans_folder)]
+        line += ["--data", str(self._data.resolve())] if self._data else []
+        self.processes.start("central", *line, service=False, module="wardround.demo.central")
+
+    def _start_site(self, site: str) -> None:
+        link = self.links.get(site)
+        bootstrap = f"127.0.0.1:{link.port}" if link else self.bootstrap
+        path = participant_settings(self.stage, site, bootstrap, self.plans, self._data)
+        self.processes.start(site, "participant", "--config", str(path))
+
+    def _members(self) -> list[NewMember]:
+        cards = self.stage.cards
+        sites = [NewMember(cards[site], (Role.SITE,), institution=site) for site in self.sites]
+        return [NewMember(cards[COORDINATOR], (Role.COORDINATOR,)), *sites]
+
+    def _plans_are_made(self) -> bool:
+        paths = [self.plans_folder / f"{study}.plan" for study in self.titles]
+        if not all(path.exists() for path in paths):
+            return False
+        self.plans = [read_signed_plan(path, self.stage.registrar.public) for path in paths]
+        return True
+
+    async def _until(self, done: Callable[[], bool], what: str, name: str) -> None:
+        """Wait for something a process makes; a process that ends without it tells why."""
+        process, until_s = self.processes.all[name], time.monotonic() + SETUP_S
+        while not done():
+            if (not process.is_running() and not done()) or time.monotonic() > until_s:
+                raise LocalError(f"{what} could not be made:\n{process.last_lines()}", hint=f"see {process.log}")
+            await asyncio.sleep(_LOOK_S)

@@ -1,0 +1,76 @@
+"""The demo's federation before anything runs: keys, and one settings file a service, in the run's folder.
+
+Used by:  wardround.demo.main.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from protocol.signing import SigningKey
+from schemas.plan import Plan
+from wardround.keyfiles import MemberCard, make_member_keys, make_registrar_keys, write_whole
+
+COORDINATOR = "coordinator"
+PRESENCE_PERIOD_S = 0.75  # away after two missed ones: a hospital's link fails for minutes, a demo's for seconds
+PRESENCE_INTERVAL_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Paths below the run's folder, and the keys made there."""
+
+    folder: Path
+    registrar: SigningKey
+    cards: Mapping[str, MemberCard]
+
+    @property
+    def keys(self) -> Path:
+        return self.folder / "keys"
+
+    @property
+    def socket(self) -> Path:
+        return self.folder / "fork.sock"
+
+
+def make_keys(folder: Path, sites: Sequence[str]) -> Stage:
+    """Keys of registrar, coordinator and sites."""
+    keys = folder / "keys"
+    registrar = make_registrar_keys(keys)
+    cards = {name: make_member_keys(name, keys) for name in (COORDINATOR, *sites)}
+    return Stage(folder, registrar, cards)
+
+
+def coordinator_settings(stage: Stage, bootstrap: str) -> Path:
+    """Write the coordinator's settings file; returns its path."""
+    return _write(stage, COORDINATOR, bootstrap, "")
+
+
+def participant_settings(stage: Stage, site: str, bootstrap: str, plans: Sequence[Plan], data: Path | None) -> Path:
+    """Write a participant's settings file, with every plan approved; returns its path."""
+    first = f"presence_period_s = {PRESENCE_PERIOD_S}\npresence_interval_min_s = {PRESENCE_INTERVAL_S}\n"
+    rest = f"[trainer]\nfork_server = {_text(stage.socket)}\n"
+    for plan in plans:
+        rest += f"[[studies]]\nplan = {_text(plan.digest.hex())}\ntask = {_text(plan.task.entry)}\n"
+        rest += f"data = {_text(data.resolve())}\n" if data else ""
+    return _write(stage, site, bootstrap, first, rest)
+
+
+def _write(stage: Stage, name: str, bootstrap: str, first: str, rest: str = "") -> Path:
+    keys = stage.keys
+    text = (
+        f"name = {_text(name)}\ndata_dir = {_text(stage.folder / name)}\n{first}"
+        f"[kafka]\nbootstrap = {_text(bootstrap)}\n"
+        f"[keys]\nsigning = {_text(keys / f'{name}.sign')}\nopening = {_text(keys / f'{name}.open')}\n"
+        f"registrar = {_text(keys / 'registrar.pub')}\n"
+        f"[metrics]\nport = 0\n{rest}"
+    )
+    path = stage.folder / f"{name}.toml"
+    write_whole(path, text.encode())
+    return path
+
+
+def _text(value: object) -> str:
+    """A TOML basic string; JSON's escapes are TOML's."""
+    return json.dumps(str(value))

@@ -1,0 +1,255 @@
+"""Look into a federation from a notebook or a command: its studies, their history, the versions themselves.
+
+Knows:    the registrar's public key, and for versions one member's name and opening key.
+Never:    writes anything; each wait for the broker ends after 10 s, except in `follow`, which goes on for ever.
+Used by:  notebooks, `wardround status`, `wardround report`, wardround.demo.
+
+    async with Federation("broker:9092", registrar_key=Path("registrar.pub")) as federation:
+        async for history in federation.follow("lung"):
+            print(history.version, history.overall(history.version))
+
+    with Federation.connect("broker:9092", registrar_key=Path("registrar.pub")) as federation:   # without await
+        print(federation.history("lung").effective_shares())
+"""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterable
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protocol.digests import body_digest, digest_of, model_subject
+from protocol.directory import Directory
+from protocol.sealing import ChunkOpener, OpenKey, open_epoch_box, open_epoch_key
+from schemas import topics
+from schemas.errors import LocalError, PeerError
+from schemas.plan import Plan
+from schemas.records import BodyAt
+from transport.admin import within
+from transport.bodies import BodyReader
+from transport.errors import BodyGone
+from transport.link import Link
+from transport.log import EARLIEST, Entry, LogReader, read_to_end
+from transport.settings import KafkaSettings
+from wardround.history import StudyHistory
+from wardround.keyfiles import read_registrar_public
+from wardround.study_log import StudyLog
+
+BROKER_S = 10.0
+PACE_S = 0.3
+T = TypeVar("T")
+
+
+class Federation:
+    """A read-only view of one federation; use it with `async with`, or by `Federation.connect` without await."""
+
+    def __init__(
+        self,
+        bootstrap: str,
+        *,
+        registrar_key: bytes | Path,
+        member: str | None = None,
+        opening_key: OpenKey | Path | None = None,
+    ) -> None:
+        """`registrar_key` is registrar.pub or its 32 bytes. `member` and its `opening_key` are needed for `version`."""
+        self._settings = KafkaSettings(bootstrap=bootstrap, client_id="wardround-federation", fetch_wait_ms=100)
+        self._link = Link(self._settings)
+        public = registrar_key if isinstance(registrar_key, bytes) else read_registrar_public(registrar_key)
+        self._registrar = public
+        self._member = member
+        self._open_key = OpenKey.load(opening_key) if isinstance(opening_key, Path) else opening_key
+
+    @classmethod
+    def connect(
+        cls,
+        bootstrap: str,
+        *,
+        registrar_key: bytes | Path,
+        member: str | None = None,
+        opening_key: OpenKey | Path | None = None,
+    ) -> "Connection":
+        """The same without `await`, for a notebook: see Connection."""
+        return Connection(cls(bootstrap, registrar_key=registrar_key, member=member, opening_key=opening_key))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        return None
+
+    async def studies(self) -> dict[str, Plan]:
+        """The published plans by study. Raises TransientError when the broker is not reached in 10 s."""
+        directory = await self._directory()
+        return {plan.study: plan for plan, _ in directory.plans.values()}
+
+    async def history(self, study: str) -> StudyHistory:
+        """The study's history up to now. Raises LocalError when there is no such study, TransientError as `studies`."""
+        return (await self._study_log(study)).history
+
+    async def follow(self, study: str, *, pace_s: float = PACE_S) -> AsyncIterator[StudyHistory]:
+        """The study's history, again whenever it has grown (the same object); over broken links, for ever.
+
+        Reads at most every `pace_s` seconds: many records at once cost much less than one by one. Sites that join later
+        are followed too. Raises LocalError when there is no such study.
+        """
+        directory = await self._directory()
+        followed = StudyLog(_plan(directory, study), directory)
+        reader = LogReader(self._settings, self._link)
+        try:
+            await reader.assign(_positions(followed, {}))
+            while True:
+                entries = await reader.batch(records_max=1000)
+                if self._take(directory, followed, entries):
+                    await reader.assign(_positions(followed, reader.positions()))
+                if entries:
+                    yield followed.history
+                    await asyncio.sleep(pace_s)
+        finally:
+            await reader.close()
+
+    async def version(self, study: str, n: int | None = None) -> NDArray[np.float32]:
+        """The model's version `n` (the newest without it), float32 (p,); every byte is checked against the log.
+
+        Raises LocalError without a member's keys, for a version that is not there or no longer kept, or when this
+        member is not given the study's key.
+        """
+        if self._member is None or self._open_key is None:
+            raise LocalError(
+                "opening a version needs a member's keys",
+                hint="Federation(..., member=NAME, opening_key=Path('NAME.open'))",
+            )
+        log = await self._study_log(study, topics.keys(study))
+        number = log.history.version if n is None else n
+        if number not in log.models:
+            raise LocalError(f"study {study} has no version {number}", hint=f"the newest is {log.history.version}")
+        body, epoch = log.models[number]
+        opener = self._opener(log, number, body, epoch)
+        return await self._bounded(self._fetch(study, number, body, opener))
+
+    async def _directory(self) -> Directory:
+        directory = Directory(self._registrar)
+        for entry in await self._read([topics.MEMBERS, topics.PLANS]):
+            _feed(directory, entry)
+        return directory
+
+    async def _study_log(self, study: str, *also: str) -> StudyLog:
+        directory = await self._directory()
+        log = StudyLog(_plan(directory, study), directory)
+        for entry in await self._read([*log.topic_names(), *also]):
+            log.feed(entry.topic, entry.value, entry.timestamp_ms)
+        return log
+
+    def _take(self, directory: Directory, log: StudyLog, entries: Iterable[Entry]) -> bool:
+        """Feed a batch; True when sites have joined, whose topics have to be read from now on."""
+        before = set(log.history.sites)
+        registrar = [entry for entry in entries if entry.topic in (topics.MEMBERS, topics.PLANS)]
+        for entry in registrar:
+            _feed(directory, entry)
+        if registrar:
+            log.meet_sites()
+        for entry in entries:
+            if entry.topic not in (topics.MEMBERS, topics.PLANS):
+                log.feed(entry.topic, entry.value, entry.timestamp_ms)
+        return set(log.history.sites) != before
+
+    def _opener(self, log: StudyLog, number: int, body: BodyAt, epoch: int) -> ChunkOpener:
+        assert self._member is not None
+        assert self._open_key is not None
+        key = log.epoch_keys.get((epoch, self._member))
+        if key is None or key.key_id != self._open_key.key_id:
+            raise LocalError(
+                f"{self._member} was not given the key of epoch {epoch} of study {log.study}",
+                hint="members get the key when they are on the roster; is this the key file of that member?",
+            )
+        epoch_key = open_epoch_key(self._open_key, log.study, epoch, self._member, key.box)
+        subject = model_subject(log.study, number)
+        return ChunkOpener(open_epoch_box(epoch_key, body.body.boxes), subject, body.body.count)
+
+    async def _fetch(self, study: str, number: int, body: BodyAt, opener: ChunkOpener) -> NDArray[np.float32]:
+        reader, whole = BodyReader(self._settings, self._link), bytearray()
+        try:
+            index = 0
+            async for sealed in reader.chunks(topics.models(study), body.body.runs):
+                whole += opener.open(index, sealed)
+                index += 1
+        except BodyGone:
+            raise LocalError(
+                f"version {number} of {study} is no longer kept", hint="only the newest versions stay on the broker"
+            ) from None
+        finally:
+            await reader.close()
+        if digest_of([memoryview(whole)]) != body.digest or body_digest(body.body.chunk_digests) != body.digest:
+            raise PeerError(f"the body of version {number} of {study} is not the one announced")
+        return np.frombuffer(whole, dtype="<f4").astype(np.float32, copy=False)
+
+    async def _read(self, names: Iterable[str]) -> list[Entry]:
+        return await self._bounded(read_to_end(self._settings, self._link, names))
+
+    def _bounded(self, awaitable: Awaitable[T]) -> Awaitable[T]:
+        return within(awaitable, BROKER_S, f"broker {self._settings.bootstrap}")
+
+
+class Connection:
+    """A Federation for code without `await`: it runs in a thread of its own, so it works in a notebook too."""
+
+    def __init__(self, federation: Federation) -> None:
+        self._federation = federation
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="federation", daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def studies(self) -> dict[str, Plan]:
+        """As Federation.studies."""
+        return self._run(self._federation.studies())
+
+    def history(self, study: str) -> StudyHistory:
+        """As Federation.history."""
+        return self._run(self._federation.history(study))
+
+    def version(self, study: str, n: int | None = None) -> NDArray[np.float32]:
+        """As Federation.version."""
+        return self._run(self._federation.version(study, n))
+
+    def close(self) -> None:
+        """End the thread; the connection is of no use afterwards."""
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+            self._loop.close()
+
+    def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+
+
+def _feed(directory: Directory, entry: Entry) -> None:
+    try:
+        directory.feed(entry.topic, entry.key, entry.value)
+    except PeerError:
+        return  # written by somebody else than the registrar: of no account here
+
+
+def _plan(directory: Directory, study: str) -> Plan:
+    found = [plan for plan, _ in directory.plans.values() if plan.study == study]
+    if not found:
+        known = ", ".join(sorted(plan.study for plan, _ in directory.plans.values())) or "none"
+        raise LocalError(f"no study {study} on this federation", hint=f"published studies: {known}")
+    return found[-1]
+
+
+def _positions(log: StudyLog, known: dict[str, int]) -> dict[str, int]:
+    wanted = [topics.MEMBERS, topics.PLANS, *log.topic_names()]
+    return {topic: known.get(topic, EARLIEST) for topic in wanted}

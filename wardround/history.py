@@ -1,0 +1,323 @@
+"""What happened in one study: a value that grows as verified records are fed to it, for display, report and notebooks.
+
+Knows:    versions and their cohorts, what became of every offer, what sites measured, when they showed themselves.
+Never:    verifies (wardround.federation does), reads a topic, a file or a clock: times are the log's append times.
+Used by:  wardround.federation, wardround.report, wardround.demo, `wardround status`.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from schemas.plan import Plan
+from schemas.records import (
+    Announcement,
+    Decided,
+    Evaluation,
+    Failed,
+    Header,
+    Offer,
+    Outcome,
+    Presence,
+    Receipt,
+    Request,
+    SiteState,
+    Stop,
+)
+
+PRESENCE_PERIOD_S = 300.0
+OVERTAKEN = "overtaken"  # decided, but so long ago that the receipt no longer says how
+MICRO = 1_000_000
+_FINAL = (Outcome.COUNTED, Outcome.REFUSED, Outcome.VOID)
+
+StudyRecord = Announcement | Request | Failed | Receipt | Offer | Presence | Evaluation
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """One update in a version; `weight` in 16ths."""
+
+    site: str
+    sequence: int
+    weight: int
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One announced version; version 0 has no cohort. `model` is its body digest."""
+
+    number: int
+    at_ms: int
+    model: bytes
+    cohort: tuple[Counted, ...]
+    patience: int
+
+
+@dataclass(frozen=True, slots=True)
+class OfferSeen:
+    """One update as its site offered it. `size_bytes` is the body's, without seals and record headers."""
+
+    sequence: int
+    base_version: int
+    at_ms: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The coordinator's answer to one offer. `version` is the one it was counted into."""
+
+    outcome: Outcome
+    code: str | None
+    version: int | None
+    weight: int
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """What a site was doing from `start_ms` to `end_ms`; state None: no sign of life."""
+
+    start_ms: int
+    end_ms: int
+    state: SiteState | None
+
+
+@dataclass(slots=True)
+class SiteHistory:
+    """Everything the log tells about one site in one study."""
+
+    name: str
+    institution: str = ""
+    offers: dict[int, OfferSeen] = field(default_factory=dict)
+    decisions: dict[int, Decision] = field(default_factory=dict)
+    evaluations: dict[int, Mapping[str, float]] = field(default_factory=dict)  # by version, metric -> value
+    states: list[tuple[int, SiteState]] = field(default_factory=list)  # (at_ms, state) as presence told it
+    seen_ms: list[int] = field(default_factory=list)  # append times of everything it sent, rising
+    decided: int = -1  # highest sequence with a final receipt, which decides every lower one too
+
+    def metric(self, version: int, name: str) -> float | None:
+        return self.evaluations.get(version, {}).get(name)
+
+    def newest(self, name: str) -> float | None:
+        """The value of metric `name` in the newest evaluation that has it."""
+        for version in sorted(self.evaluations, reverse=True):
+            if name in self.evaluations[version]:
+                return self.evaluations[version][name]
+        return None
+
+    @property
+    def bytes_up(self) -> int:
+        """Bytes it says it sent so far; at least the bodies of its offers."""
+        return max(round(self.newest("bytes-up") or 0), sum(offer.size_bytes for offer in self.offers.values()))
+
+    @property
+    def bytes_down(self) -> int:
+        return round(self.newest("bytes-down") or 0)
+
+    @property
+    def bytes_data(self) -> int | None:
+        """Size of its raw data, as it says: what central learning would have moved."""
+        value = self.newest("bytes-data")
+        return None if value is None else round(value)
+
+    @property
+    def train_seconds(self) -> float:
+        return self.newest("train-seconds") or 0.0
+
+    @property
+    def last(self) -> tuple[int, Decision] | None:
+        """Its newest decided offer: (sequence, decision)."""
+        return max(self.decisions.items(), default=None, key=lambda item: item[0])
+
+    def state(self, now_ms: int, period_s: float = PRESENCE_PERIOD_S) -> SiteState | None:
+        """What it was doing last; None: away, that is two presence periods without a sign."""
+        if not self.seen_ms or now_ms - self.seen_ms[-1] > 2000 * period_s:
+            return None
+        return self.states[-1][1] if self.states else SiteState.IDLE
+
+    def spans(self, end_ms: int, period_s: float = PRESENCE_PERIOD_S) -> Iterator[Span]:
+        """Its time line from the first sign to `end_ms`, without gaps; equal neighbours are one span."""
+        moments = sorted([*((at, None) for at in self.seen_ms), *self.states], key=lambda item: item[0])
+        if not moments:
+            return
+        state, start = SiteState.IDLE, moments[0][0]
+        for (at, told), following in zip(moments, [*(at for at, _ in moments[1:]), end_ms], strict=True):
+            if told is not None and told != state:
+                if at > start:
+                    yield Span(start, at, state)
+                state, start = told, at
+            if following - at > 2000 * period_s:
+                if at > start:
+                    yield Span(start, at, state)
+                yield Span(at, following, None)
+                start = following
+        if end_ms > start:
+            yield Span(start, end_ms, state)
+
+
+class StudyHistory:
+    """Grows by `feed`, topic by topic in the log's order; everything else only reads. Any order between topics does."""
+
+    def __init__(self, plan: Plan, plan_digest: bytes, sites: Mapping[str, str] | None = None) -> None:
+        """`sites` names the study's sites and their institutions; sites met on the log are added."""
+        self.study, self.plan, self.plan_digest = plan.study, plan, plan_digest
+        self.versions: dict[int, Version] = {}
+        self.failed: list[Failed] = []
+        self.stop, self.final = Stop.NONE, False
+        self.ended_ms: int | None = None
+        self.sites: dict[str, SiteHistory] = {}
+        self._request: Request | None = None
+        self._index = -1
+        for name, institution in sorted((sites or {}).items()):
+            self.site(name).institution = institution
+
+    def site(self, name: str) -> SiteHistory:
+        return self.sites.setdefault(name, SiteHistory(name))
+
+    def feed(self, record: StudyRecord, at_ms: int) -> None:
+        """Take one verified record, appended to the log at `at_ms`."""
+        if isinstance(record, Announcement | Request | Failed):
+            if record.index > self._index:
+                self._index = record.index
+                self._round(record, at_ms)
+        elif isinstance(record, Receipt):
+            self._receipt(record, at_ms)
+        elif isinstance(record, Offer):
+            self._offer(record, at_ms)
+        elif isinstance(record, Presence):
+            self._presence(record, at_ms)
+        elif record.study == self.study:
+            values = {name: value / MICRO for name, value in record.values}
+            self._seen(record.site, at_ms).evaluations[record.version] = values
+
+    def _round(self, record: Announcement | Request | Failed, at_ms: int) -> None:
+        if isinstance(record, Request):
+            self._request = record
+            return
+        request, self._request = self._request, None
+        if isinstance(record, Failed):
+            self.failed.append(record)
+            return
+        if record.version not in self.versions:
+            cohort = tuple(Counted(one.site, one.sequence, one.weight) for one in request.entries) if request else ()
+            self.versions[record.version] = Version(record.version, at_ms, record.model.digest, cohort, record.patience)
+            for update in cohort:
+                counted = Decision(Outcome.COUNTED, None, record.version, update.weight, at_ms)
+                self.site(update.site).decisions[update.sequence] = counted
+        if record.final and not self.final:
+            self.stop, self.final, self.ended_ms = Stop(record.stop), True, at_ms
+
+    def _receipt(self, record: Receipt, at_ms: int) -> None:
+        site = self.site(record.site)
+        self._decide(site, record, at_ms)
+        for one in record.recent:
+            self._decide(site, one, at_ms)
+        if record.outcome in _FINAL:
+            site.decided = max(site.decided, record.sequence)
+            for sequence in site.offers:
+                self._overtake(site, sequence, at_ms)
+
+    def _overtake(self, site: SiteHistory, sequence: int, at_ms: int) -> None:
+        if sequence < site.decided and sequence not in site.decisions:
+            site.decisions[sequence] = Decision(Outcome.REFUSED, OVERTAKEN, None, 0, at_ms)
+
+    def _decide(self, site: SiteHistory, one: Receipt | Decided, at_ms: int) -> None:
+        known = site.decisions.get(one.sequence)
+        if known is None or known.outcome not in _FINAL or known.code == OVERTAKEN:
+            outcome = Outcome(one.outcome)
+            site.decisions[one.sequence] = Decision(outcome, one.code, one.version, one.weight, at_ms)
+
+    def _offer(self, record: Offer, at_ms: int) -> None:
+        header = Header.from_bytes(record.header)
+        site = self._seen(header.site, at_ms)
+        if header.study == self.study and header.sequence not in site.offers:
+            seen = OfferSeen(header.sequence, header.base_version, at_ms, record.body.size_bytes)
+            site.offers[header.sequence] = seen
+            self._overtake(site, header.sequence, at_ms)
+
+    def _presence(self, record: Presence, at_ms: int) -> None:
+        states = dict(record.states)
+        if self.study in states or record.site in self.sites:
+            site = self._seen(record.site, at_ms)
+            if self.study in states:
+                site.states.append((at_ms, SiteState(states[self.study])))
+
+    def _seen(self, name: str, at_ms: int) -> SiteHistory:
+        site = self.site(name)
+        site.seen_ms.append(max(at_ms, site.seen_ms[-1]) if site.seen_ms else at_ms)
+        return site
+
+    @property
+    def version(self) -> int:
+        """The newest version; -1 before version 0."""
+        return max(self.versions, default=-1)
+
+    @property
+    def started_ms(self) -> int | None:
+        return self.versions[0].at_ms if 0 in self.versions else None
+
+    @property
+    def seconds(self) -> float | None:
+        """From version 0 to the newest (or, when it ended, the final) announcement."""
+        if self.started_ms is None:
+            return None
+        return ((self.ended_ms or self.versions[self.version].at_ms) - self.started_ms) / 1000
+
+    @property
+    def counted(self) -> int:
+        return sum(len(version.cohort) for version in self.versions.values())
+
+    @property
+    def offered(self) -> int:
+        """Distinct updates offered or decided so far."""
+        return sum(len(site.offers.keys() | site.decisions.keys()) for site in self.sites.values())
+
+    @property
+    def refused(self) -> dict[str, int]:
+        """Refused updates by code, void ones as `void`; sorted."""
+        codes: Counter[str] = Counter()
+        for site in self.sites.values():
+            for decision in site.decisions.values():
+                if decision.outcome in (Outcome.REFUSED, Outcome.VOID):
+                    codes[decision.code or decision.outcome.name.lower()] += 1
+        return dict(sorted(codes.items()))
+
+    @property
+    def undecided(self) -> int:
+        """Offers without a final receipt."""
+        return self.offered - self.counted - sum(self.refused.values())
+
+    def staleness(self, version: Version, update: Counted) -> int | None:
+        """How many versions an update of `version`'s cohort was behind; None when its offer is no longer on the log."""
+        offer = self.site(update.site).offers.get(update.sequence)
+        return None if offer is None else version.number - 1 - offer.base_version
+
+    def effective_shares(self) -> dict[str, float]:
+        """Each site's share of the model: the mean over versions of its weight over the cohort's weights."""
+        shares = dict.fromkeys(self.sites, 0.0)
+        made = [version.cohort for version in self.versions.values() if version.cohort]
+        for cohort in made:
+            total = sum(update.weight for update in cohort)
+            for update in cohort:
+                shares[update.site] += update.weight / total / len(made)
+        return shares
+
+    def overall(self, version: int, metric: str | None = None) -> float | None:
+        """The mean over sites at `version`, weighted as the plan says: by test patients, or by comparable pairs.
+
+        A site that did not evaluate this version counts with its newest evaluation before it.
+        """
+        name = metric or self.plan.evaluation.metric
+        values = {}
+        for site in self.sites.values():
+            known = [number for number in site.evaluations if number <= version and name in site.evaluations[number]]
+            if known:
+                values[site.name] = site.evaluations[max(known)][name]
+        return self.mean(values)
+
+    def mean(self, values: Mapping[str, float]) -> float | None:
+        """Weigh one value per site as `overall` does; None when there is nothing to weigh."""
+        weights = {name: self.site(name).newest(self.plan.evaluation.weight) or 0.0 for name in values}
+        total = sum(weights.values())
+        return sum(values[name] * weights[name] for name in values) / total if total else None

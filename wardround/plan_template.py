@@ -1,0 +1,104 @@
+"""The annotated plan.toml that `plan init` writes: required keys filled in, every other one shown with its default.
+
+Used by:  wardround.commands.plan; a test reads every line of it back.
+"""
+
+from collections.abc import Sequence
+
+_TEMPLATE = """\
+# The plan of one study: everything its members agree on. Lines with # show the default; take the # away to change it.
+# `wardround plan check` says what it means, `wardround plan sign` makes it final.
+
+[study]
+id = "{study}"
+title = "{study}"
+seed = 0                        # version 0 and the order of patients follow from it
+
+[members]
+sites = [{sites}]
+
+[task]
+entry = "{entry}"     # {parameters:,} parameters, judged by {metric} ({direction} is better)
+
+[task.options]                  # texts that the task understands
+# split = "0"
+
+[training]                      # what a site does for one update
+optimiser = "sgd"               # sgd or adam, with fresh state each time
+learning_rate = 0.01
+# momentum = 0.0                # sgd alone
+# weight_decay = 0.0
+epochs = 1                      # passes over the training patients; or `steps` instead
+batch = 32                      # 0: all patients at once
+# proximal = 0.0                # FedProx: holds an update near the version it began from
+# time_limit_s = 3600           # after that, what was reached is the update
+
+[aggregation]
+preset = "fedbuff"              # fedbuff: two thirds of the sites; fedavg: all of them; fedasync: one
+# goal = {goal}                      # so many updates close a version
+# minimum = {minimum}                   # so many are enough at the deadline
+# cohort_min = {minimum}                # never fewer
+# cohort_max = {goal}                # never more
+# deadline_s = {deadline}            # after the first update of a version; 0: none
+# staleness = "polynomial"      # how a late update weighs: polynomial, hinge, constant
+# exponent = 0.5                # polynomial: (1 + versions late) ** -exponent
+# slope = 0.5                   # hinge
+# late_from = 4                 # hinge
+# staleness_max = 64            # later than so many versions: refused
+# server_optimiser = "average"  # average, momentum, adagrad, yogi, adam
+# server_lr = 1.0
+# beta1 = 0.9
+# beta2 = 0.99
+# epsilon = 0.001
+
+[privacy]
+clip = 1.0                      # most an update may be long; longer ones are scaled down
+# clip_inf = {clip_inf}                # most one coordinate may be
+# scale_bits = {scale_bits}               # fixed point: the largest that cannot overflow
+# examples = false              # true: a site weighs by its number of training patients
+# examples_max = 1000           # then the largest number of any site
+# trustees = []                 # masking is not built yet
+# noise_std = 0.0               # as is noise
+
+[evaluation]
+# every = 1                     # each n-th version is tested at each site
+# bootstrap = 1000              # resamples for the interval
+# alone = true                  # also train without the others, for comparison
+
+[stop]
+versions = 20
+# patience = 0                  # versions without progress; 0: never mind
+# target = 0.8                  # enough, in {metric}
+# time_s = 0                    # 0: no limit
+
+[storage]
+# versions_kept = 10
+# audit_days = 30
+# auditors = []                 # members that may open updates to recompute a version
+"""
+
+
+def plan_template(
+    *, study: str, entry: str, sites: Sequence[str], parameters: int, metric: str, higher_is_better: bool
+) -> str:
+    """The text; defaults that depend on the task or the number of sites are worked out."""
+    from schemas.plan import largest_scale_bits
+    from schemas.plan_presets import deadline_s, goal_of, minimum_of
+
+    goal = goal_of("fedbuff", len(sites))
+    minimum = minimum_of(goal, len(sites))
+    clip_inf = 1.0 if parameters <= 4096 else 0.125
+    scale_bits = largest_scale_bits(cohort_max=goal, bound=clip_inf, noise_std=0.0, trustees=0, modulus_bits=32)
+    return _TEMPLATE.format(
+        study=study,
+        entry=entry,
+        sites=", ".join(f'"{site}"' for site in sites),
+        parameters=parameters,
+        metric=metric,
+        direction="higher" if higher_is_better else "lower",
+        goal=goal,
+        minimum=minimum,
+        deadline=deadline_s(goal, minimum),
+        clip_inf=clip_inf,
+        scale_bits=scale_bits,
+    )

@@ -1,0 +1,66 @@
+"""A plan in words for a terminal and in values for a script: what `plan check` prints.
+
+Used by:  wardround.commands.plan.
+"""
+
+from dataclasses import asdict
+from typing import Any
+
+from schemas.plan import Plan
+from schemas.plan_meaning import BODIES_KEPT_DAYS, meaning
+from wardround.commands.options import human_bytes, human_time
+
+
+def plan_values(plan: Plan, round_s: float) -> dict[str, Any]:
+    """The same facts as `plan_lines`, units in the names."""
+    return {"study": plan.study, "plan": plan.digest.hex(), "round_s": round_s, **asdict(meaning(plan, round_s))}
+
+
+def plan_lines(plan: Plan, round_s: float) -> list[str]:
+    """One fact a line, what deserves a second look last."""
+    means, rule, stop = meaning(plan, round_s), plan.aggregation, plan.stop
+    ends = [f"{stop.versions} versions"]
+    ends += [f"{stop.patience} versions without progress"] if stop.patience else []
+    ends += [f"{plan.evaluation.metric} {stop.target / 1e6:g}"] if stop.target is not None else []
+    ends += [human_time(stop.time_s)] if stop.time_s else []
+    deadline = f", or {rule.minimum} after {human_time(rule.deadline_ms / 1000)}" if rule.deadline_ms else ""
+    facts = [
+        ("study", f"{plan.study}: {plan.title}"),
+        ("plan", plan.digest.hex()),
+        ("task", f"{plan.task.entry}, code {plan.task.code.hex()[:16]}…, {plan.parameters:,} parameters"),
+        ("training", _training(plan)),
+        ("a version", f"{rule.goal} updates of {plan.sites_expected} sites{deadline}; {_server(plan)}"),
+        ("the end", " or ".join(ends) + f"; at one version in {human_time(round_s)}: {human_time(means.duration_s)}"),
+        ("absence", f"work finished before an absence of {human_time(means.absence_s)} still counts; {_weights(plan)}"),
+        ("one site's share", f"at most {means.share_most:.0%} of a version"),
+        ("a site's traffic", f"up {human_bytes(means.up_bytes)}, down {human_bytes(means.down_bytes)} a day"),
+        ("disk on the broker", f"{human_bytes(means.disk_bytes)}, with updates kept {BODIES_KEPT_DAYS} days"),
+        ("audit", f"a version can be computed again from the log for {human_time(means.recompute_s)}"),
+    ]
+    width = max(len(name) for name, _ in facts)
+    lines = [f"{name:<{width}}  {text}" for name, text in facts]
+    lines += [f"{'off':<{width}}  {text}" for text in means.off]
+    return lines + [f"{'look again':<{width}}  {text}" for text in means.warnings]
+
+
+def _training(plan: Plan) -> str:
+    training = plan.training
+    amount, what = (training.epochs, "epoch") if training.epochs else (training.steps, "step")
+    work = f"{amount} {what}{'s' if amount > 1 else ''}"
+    batch = f"batches of {training.batch}" if training.batch else "the full batch"
+    proximal = f", proximal {training.proximal:g}" if training.proximal else ""
+    return f"{training.optimiser} at {training.learning_rate:g}, {work}, {batch}{proximal}"
+
+
+def _server(plan: Plan) -> str:
+    rule = plan.aggregation
+    weighted = "weighted by examples" if plan.privacy.examples else "every site alike"
+    return f"{rule.server_optimiser} at {rule.server_lr:g}, {weighted}"
+
+
+def _weights(plan: Plan) -> str:
+    table = plan.aggregation.weight_table
+    if len(set(table)) == 1:
+        return "every update weighs the same, however late"
+    shown = ", ".join(str(weight) for weight in table[:6])
+    return f"weights by staleness, in 16ths: {shown}{'…' if len(table) > 6 else ''} (least {table[-1]})"
