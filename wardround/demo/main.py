@@ -98,6 +98,8 @@ class _Demo:
                 pooled = await self._pooled()
                 show.doing("writing the report")
                 await self._finish(pooled)
+                show.doing("stopping everything")
+                await asyncio.to_thread(self._processes.stop)
                 show.doing("")
             self._print(pooled)
         finally:
@@ -202,8 +204,7 @@ class _Demo:
         return found
 
     async def _finish(self, pooled: dict[str, dict[str, Score]]) -> None:
-        """Write report and summary of each study while everything is being stopped."""
-        stopping = asyncio.create_task(asyncio.to_thread(self._processes.stop))
+        """Write report and summary of each study."""
         for study, history in self._histories.items():
             folder = self._out / study
             report = folder / "report.html"
@@ -213,7 +214,6 @@ class _Demo:
             comparison = compare(history, pooled[study])
             values = summary(history, comparison, time.monotonic() - self._began_s)
             write_whole(folder / "summary.json", json.dumps(values, indent=1, ensure_ascii=False).encode())
-        await stopping
         self._copy_first()
 
     def _print(self, pooled: dict[str, dict[str, Score]]) -> None:

@@ -41,11 +41,15 @@ class Process:
     service: bool = True  # the demo waits for it to come back
     child: subprocess.Popen[bytes] | None = None
 
+    def is_alive(self) -> bool:
+        """Whether its newest known life goes on."""
+        if self.child is not None:
+            return self.child.poll() is None
+        return guard.arguments(self.pid) == self.argv
+
     def is_running(self) -> bool:
-        """Whether it lives, in this life or in another that somebody gave it by its line."""
-        if self.child is not None and self.child.poll() is None:
-            return True
-        if guard.arguments(self.pid) == self.argv and self.child is None:
+        """Whether it lives, in this life or in another that somebody gave it by its line; looks at all processes."""
+        if self.is_alive():
             return True
         for pid in guard.everybody():
             if guard.arguments(pid) == self.argv:
@@ -140,14 +144,12 @@ class Processes:
 
     def stop(self) -> None:
         """End everything: SIGTERM, after 5 s SIGKILL; the run's folder goes too. Can be called twice."""
-        running = [one for one in self.all.values() if one.is_running()]
-        brokers = [one for one in running if one.name == "broker"]
+        running = [one for one in self.all.values() if one.name != "broker" and one.is_running()]
         for process in running:
-            if process not in brokers:
-                process.signal(signal.SIGTERM)
+            process.signal(signal.SIGTERM)
         until = time.monotonic() + STOP_S
-        while time.monotonic() < until and any(one.is_running() for one in running if one not in brokers):
-            time.sleep(0.02)
+        while time.monotonic() < until and any(one.is_alive() for one in running):
+            time.sleep(0.05)
         self.close()
 
     def close(self) -> None:

@@ -47,9 +47,15 @@ def coordinator_settings(stage: Stage, bootstrap: str) -> Path:
     return _write(stage, COORDINATOR, bootstrap, "")
 
 
-def participant_settings(stage: Stage, site: str, bootstrap: str, plans: Sequence[Plan], data: Path | None) -> Path:
-    """Write a participant's settings file, with every plan approved; returns its path."""
-    first = f"presence_period_s = {PRESENCE_PERIOD_S}\npresence_interval_min_s = {PRESENCE_INTERVAL_S}\n"
+def participant_settings(
+    stage: Stage, site: str, bootstrap: str, plans: Sequence[Plan], data: Path | None, *, lively: bool = True
+) -> Path:
+    """Write a participant's settings file, with every plan approved; returns its path.
+
+    lively   tell every change of state at once, for people to watch
+    """
+    often = f"presence_period_s = {PRESENCE_PERIOD_S}\npresence_interval_min_s = {PRESENCE_INTERVAL_S}\n"
+    first = often if lively else ""
     rest = f"[trainer]\nfork_server = {_text(stage.socket)}\n"
     for plan in plans:
         rest += f"[[studies]]\nplan = {_text(plan.digest.hex())}\ntask = {_text(plan.task.entry)}\n"
