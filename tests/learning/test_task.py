@@ -125,12 +125,16 @@ def test_early_stopping_ends_after_a_hundred_epochs() -> None:
     assert walk([200.0 - epoch for epoch in range(101)]) == (100, 100, 8)
 
 
+def test_the_untrained_start_is_never_kept() -> None:
+    assert walk([0.0] + [9.0] * 20) == (1, 11, 8)
+
+
 def test_a_loss_that_is_not_a_number_is_never_kept() -> None:
     assert walk([9.0, 5.0] + [float("nan")] * 20) == (1, 11, 8)
 
 
 def test_with_hardly_any_patients_nobody_is_held_back() -> None:
-    assert walk([9.0] * 20, n=4) == (0, 10, 4)
+    assert walk([9.0] * 20, n=4) == (1, 11, 4)
     with pytest.raises(TrainingError, match="no training patients"):
         walk([9.0] * 20, n=0)
 

@@ -8,6 +8,7 @@ Used by:  wardround.demo.
 import contextlib
 import json
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -90,9 +91,10 @@ class Processes:
         self.out = out
         self._mark = out / ".run"
         self._end_stale()
-        self.folder = Path(tempfile.mkdtemp(prefix=guard.PREFIX))
+        self.folder = Path(tempfile.gettempdir()).resolve() / f"{guard.PREFIX}{secrets.token_hex(4)}"
         self.all: dict[str, Process] = {}
-        write_whole(self._mark, str(self.folder).encode())
+        write_whole(self._mark, str(self.folder).encode())  # before the folder, so that the next run knows of it
+        self.folder.mkdir(mode=0o700)
         self._logs = out / "logs"
         self._logs.mkdir(exist_ok=True)
         for old in self._logs.glob("*.log"):
