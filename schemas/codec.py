@@ -262,13 +262,15 @@ class Struct:
         names = cls._fields()
         if type(wire) is not tuple or len(wire) != len(names):
             raise ValueError(f"{cls.__name__} has {len(names)} fields")
-        values: dict[str, Any] = {}
+        value = object.__new__(cls)  # what unpack has checked is not packed only to be checked again
         for (name, codec), item in zip(names, wire, strict=True):
             try:
-                values[name] = codec.unpack(item)
+                object.__setattr__(value, name, codec.unpack(item))
             except ValueError as error:
                 raise ValueError(f"{cls.__name__}.{name}: {error}") from None
-        return cls(**values)
+        object.__setattr__(value, "_packed", wire)
+        value.check()
+        return value
 
 
 class Record(Struct):
@@ -308,8 +310,9 @@ class Record(Struct):
             value = cls._from_wire(wire[2:])
         except ValueError as error:
             raise PeerError(str(error)) from None
-        if value.to_bytes() != payload:
+        if msgpack.packb(wire) != payload:
             raise PeerError(f"{cls.__name__} in a second encoding; every record has exactly one")
+        object.__setattr__(value, "_encoded", payload)
         return value
 
 

@@ -30,14 +30,6 @@ _LOOK_S = 0.03
 Tell = Callable[[str], None]
 
 
-class BriefKafka(Kafka):
-    """A broker for half a minute: what the JVM's optimising compiler costs it would never earn back."""
-
-    @property
-    def jvm_options(self) -> tuple[str, ...]:
-        return (*super().jvm_options, "-XX:TieredStopAtLevel=1")
-
-
 class Running:
     """One demo federation. `begin`, then `come_up`, then `play` the acts as they fall due."""
 
@@ -81,9 +73,8 @@ class Running:
             service=False, module="participant.training.fork_server",
         )  # fmt: skip
         listeners = {f"LINK{number}": site for number, site in enumerate(self.cast.cut)}
-        brief = BriefKafka(kafka.home, kafka.java, kafka.jars)
         ports = dict(zip(listeners, free_ports(len(listeners)), strict=True))
-        broker = Broker.start(folder / "broker", extra_listeners=ports, kafka=brief, wait_s=0)
+        broker = Broker.start(folder / "broker", extra_listeners=ports, kafka=kafka, wait_s=0)
         self._broker = broker
         self.processes.add(Process("broker", broker.argv, broker.cwd, dict(broker.env), broker.pid or 0, broker.log))
         for name, site in listeners.items():
