@@ -24,6 +24,7 @@ from rich.table import Table
 from bench.cells import CELLS, FULL, Cell
 from bench.measure import cpu_by_role, cpu_seconds, peak_mb, roles
 from ops.kafka import Broker
+from runtime import logs
 from runtime.service import report
 from schemas import topics
 from schemas.errors import FederationError, LocalError
@@ -73,6 +74,7 @@ def main() -> int:
     chosen = [known[name] for name in arguments.cells] or list(CELLS)
     if not arguments.cells and (arguments.full or os.environ.get("FULL") == "1"):
         chosen += FULL
+    logs.configure("error")
     try:
         results = asyncio.run(run_cells(chosen))
     except FederationError as error:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import ctypes
 import os
 import signal
 import sys
@@ -12,10 +13,13 @@ from typing import Any
 from schemas.errors import EXIT_AWAY, EXIT_LOCAL, FederationError, LocalError, TransientError
 
 STOP_S = 10.0
+KEPT_BYTES = 32 * 1024 * 1024
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 
 
 def run_service(main: Coroutine[Any, Any, None]) -> int:
     """Run `main` until it ends or SIGTERM or SIGINT comes; returns the exit code (0, 1 failed, 2 setup, 3 away)."""
+    keep_freed_memory()
     bound = threading.Timer(STOP_S, _give_up)
     bound.daemon = True
     try:
@@ -29,6 +33,18 @@ def run_service(main: Coroutine[Any, Any, None]) -> int:
         raise
     finally:
         bound.cancel()
+
+
+def keep_freed_memory() -> None:
+    """Let the C library reuse buffers of up to 32 MiB instead of giving each back to the kernel.
+
+    A chunk of 512 KiB is copied several times on its way to the broker; with fresh pages for every copy, uploading took
+    twice the CPU. Where the C library knows no mallopt, nothing changes.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        library = ctypes.CDLL(None)
+        library.mallopt(M_MMAP_THRESHOLD, KEPT_BYTES)
+        library.mallopt(M_TRIM_THRESHOLD, 2 * KEPT_BYTES)
 
 
 def first_error(group: BaseExceptionGroup) -> BaseException:

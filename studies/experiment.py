@@ -49,8 +49,8 @@ class Outcome:
     largest: float
 
 
-def read_study(plan: Path) -> Study:
-    """The study of a plan.toml. Raises LocalError when it cannot be read."""
+def read_study(plan: Path, versions: int | None = None) -> Study:
+    """The study of a plan.toml, for its own or another number of versions. Raises LocalError when it cannot be read."""
     try:
         sections = tomllib.loads(plan.read_text("utf-8"))
         names, written = {field.name for field in fields(Aggregation)}, sections["aggregation"]
@@ -66,7 +66,7 @@ def read_study(plan: Path) -> Study:
             TrainingSettings(**training),
             Aggregation(
                 **rule,
-                versions=sections["stop"]["versions"],
+                versions=versions or sections["stop"]["versions"],
                 examples=sections.get("privacy", {}).get("examples", False),
             ),
         )
@@ -117,13 +117,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--splits", type=int, default=0, help="so many runs, each on a split of its own")
     parser.add_argument("--seeds", type=int, default=5, help="so many runs on the plan's split (without --splits)")
     parser.add_argument("--first", type=int, default=0, help="number of the first split or seed")
+    parser.add_argument("--versions", type=int, help="so many versions instead of the plan's")
     parser.add_argument("--data", type=Path, help="the folder with the data, for studies that do not ship them")
     parser.add_argument("--option", action="append", default=[], metavar="KEY=TEXT", help="a task option; repeatable")
     given = parser.parse_args(arguments)
     options = dict(pair.partition("=")[::2] for pair in given.option)
     try:
         path = Path(given.study) if given.study.endswith(".toml") else Path(__file__).parent / given.study / "plan.toml"
-        study, outcomes = read_study(path), []
+        study, outcomes = read_study(path, given.versions), []
         for number in range(given.first, given.first + (given.splits or given.seeds)):
             split = {"split": str(number)} if given.splits else {}
             outcomes.append(run_once(study, study.load(given.data, **options, **split), seed=number))

@@ -19,7 +19,7 @@ from transport.settings import KafkaSettings
 from transport.transactions import TransactionalWriter
 from transport.writer import Writer
 
-SPOOL_BYTES_LEAST = 24 * 1024 * 1024
+SPOOL_BYTES_LEAST = 8 * 1024 * 1024
 
 
 class ByteBudget:

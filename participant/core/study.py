@@ -23,7 +23,7 @@ from participant.core.restored import Restored
 from schemas.plan import Plan
 from schemas.records import Receipt
 
-UNDECIDED_MAX = 4  # below the eight outcomes that a receipt remembers
+UNDECIDED_MAX = 1  # more would only queue up at the coordinator and grow stale
 TRIES_MAX = 3  # for what is not needed to go on: evaluations and the local baseline
 # Training again from the same version cannot heal these; a newer version may find the roster or the plan changed.
 LASTING = frozenset({"duplicate", "stranger", "revoked", "plan", "floor"})

@@ -1,4 +1,4 @@
-"""A whole synchronous federation in memory: the coordinator's core, the protocol's arithmetic, a real task; no Kafka."""
+"""A synchronous federation in memory: the coordinator's core, the protocol's arithmetic, a real task; no Kafka."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -91,7 +91,9 @@ def test_one_finished_update_at_most_waits_unsent() -> None:
     site.tell(seen.Fetched(0))
     site.seal(0)
     assert site.announce(1) == []
-    assert site.send() == [do.Fetch(1)]
+    assert site.send() == []
+    decided = site.tell(seen.ReceiptRead(receipt(FIRST, Outcome.COUNTED)))
+    assert decided == [do.Settle(FIRST, "counted"), do.Fetch(1)]
 
 
 def test_a_bounded_number_of_updates_waits_for_receipts() -> None:
@@ -126,7 +128,9 @@ def test_an_offered_update_waits_for_its_receipt_however_late() -> None:
     site = Driver()
     site.join()
     site.offer(0)
-    assert site.announce(STALENESS_MAX + 9) == [do.Fetch(STALENESS_MAX + 9)]
+    assert site.announce(STALENESS_MAX + 9) == []
+    decided = site.tell(seen.ReceiptRead(receipt(FIRST, Outcome.COUNTED)))
+    assert decided == [do.Settle(FIRST, "counted"), do.Fetch(STALENESS_MAX + 9)]
 
 
 def test_a_void_update_is_trained_again_from_the_same_version_after_a_pause_with_another_seed() -> None:
@@ -267,7 +271,9 @@ def test_the_local_baseline_runs_in_a_quiet_moment_and_makes_room_for_a_new_vers
     assert site.seal(1) == [do.Seal(1), do.RunAlone(), do.Send(FIRST, anew=False)]
     site.send()
     assert site.shown() is State.WAITING
-    assert site.announce(2) == [do.Fetch(2)]
+    assert site.announce(2) == []
+    decided = site.tell(seen.ReceiptRead(receipt(FIRST, Outcome.COUNTED)))
+    assert decided == [do.Settle(FIRST, "counted"), do.Fetch(2)]
     assert site.tell(seen.Fetched(2)) == [do.StopWork(), do.Train(2, 0)]
 
 
@@ -330,4 +336,6 @@ def test_a_restart_goes_on_with_the_outbox_and_does_not_train_the_same_version_a
     site = Driver(restored=restored)
     assert site.join(3) == [do.Send(FIRST, anew=False)]
     assert site.tell(seen.Sent(FIRST, 9)) == []
-    assert site.announce(4) == [do.Fetch(4)]
+    assert site.announce(4) == []
+    decided = site.tell(seen.ReceiptRead(receipt(FIRST, Outcome.COUNTED)))
+    assert decided == [do.Settle(FIRST, "counted"), do.Fetch(4)]

@@ -41,7 +41,7 @@ def test_weighted_by_samples_is_gradient_descent_on_the_pooled_points() -> None:
 
 @pytest.mark.parametrize("kind", ["plain", "weighted"])
 def test_every_version_of_the_task_is_the_closed_computation(kind: str) -> None:
-    study = read_study(STUDY / f"plan_{kind}.toml")
+    study = read_study(STUDY / f"plan_{kind}.toml", versions=100)
     sites, seen, largest = study.load(None), [study.task.initial(0)], list[float]()
     federate(
         study.task, sites, study.training, study.aggregation, seed=0, largest=largest, seen=lambda _, v: seen.append(v)

@@ -191,7 +191,8 @@ class _Demo:
                     if update.site == site:
                         del self._returning[site]
                         late = history.staleness(newest, update) if newest else None
-                        self._show.note(f"{site} counts again: {late} versions late, weight {update.weight}/16")
+                        delay = "" if late is None else f" {late} versions late,"
+                        self._show.note(f"{site} counts again:{delay} weight {update.weight}/16")
 
     async def _pooled(self) -> dict[str, dict[str, Score]]:
         """The pooled scores by study; empty where their process died."""
