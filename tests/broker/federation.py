@@ -5,10 +5,10 @@ A scripted site does by hand what a participant does, so that a test can do any 
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +49,7 @@ from wardround.registrar import NewMember, Registrar
 
 Vector = NDArray[np.float32]
 PATIENCE_S = 30.0
+T = TypeVar("T")
 
 
 def small_plan(study: str, *, sites: int, parameters: int = 8, versions: int = 1000, **parts: Any) -> Plan:
@@ -138,7 +139,7 @@ class Federation:
 
         return await self.until(found, f"receipt of {site} for {sequence}")
 
-    async def until(self, look: Callable[[], Any], what: str) -> Any:
+    async def until(self, look: Callable[[], Awaitable[T | None]], what: str) -> T:
         """Look again and again until something is there; a failed test after PATIENCE_S."""
         loop = asyncio.get_running_loop()
         until_s = loop.time() + PATIENCE_S
