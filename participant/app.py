@@ -28,6 +28,7 @@ from protocol.sealing import OpenKey
 from protocol.signing import SigningKey
 from runtime import metrics_port
 from runtime.lock import FolderLock
+from runtime.service import first_error
 from schemas.errors import FederationError, LocalError
 from transport.bodies import BodyReader, BodyWriter
 from transport.link import Link
@@ -58,7 +59,7 @@ async def serve(settings: Settings) -> None:
             log.info("participant starts", name=settings.name, broker=settings.kafka.bootstrap)
             await _run(settings, services, LogReader(kafka, link))
     except BaseExceptionGroup as group:
-        raise _cause(group) from group
+        raise first_error(group) from group
     finally:
         store.close()
         threads.shutdown(wait=False, cancel_futures=True)
@@ -145,16 +146,3 @@ async def _flush(store: Store) -> None:
                 await asyncio.to_thread(store.flush)
             except sqlite3.Error as error:
                 log.error("site.db cannot be written, trying again", reason=str(error), hint="free some space")
-
-
-def _cause(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The error that ended the service: one with a name before any other."""
-    flat: list[BaseException] = []
-    todo: list[BaseException] = [group]
-    while todo:
-        error = todo.pop(0)
-        if isinstance(error, BaseExceptionGroup):
-            todo.extend(error.exceptions)
-        else:
-            flat.append(error)
-    return next((error for error in flat if isinstance(error, FederationError)), flat[0])

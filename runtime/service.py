@@ -48,11 +48,16 @@ def keep_freed_memory() -> None:
 
 
 def first_error(group: BaseExceptionGroup) -> BaseException:
-    """The first error inside a group of tasks' errors: what ended them all."""
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
+    """What ended a group of tasks: an error with a name before any other, the first of its kind."""
+    flat: list[BaseException] = []
+    todo: list[BaseException] = [group]
+    while todo:
+        error = todo.pop(0)
+        if isinstance(error, BaseExceptionGroup):
+            todo.extend(error.exceptions)
+        else:
+            flat.append(error)
+    return next((error for error in flat if isinstance(error, FederationError)), flat[0])
 
 
 def report(error: FederationError) -> int:

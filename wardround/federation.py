@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from protocol.digests import body_digest, digest_of, model_subject
 from protocol.directory import Directory
+from protocol.key_files import read_registrar_key
 from protocol.sealing import ChunkOpener, OpenKey, open_epoch_box, open_epoch_key
 from schemas import topics
 from schemas.errors import LocalError, PeerError
@@ -35,7 +36,6 @@ from transport.link import Link
 from transport.log import EARLIEST, Entry, LogReader, read_to_end
 from transport.settings import KafkaSettings
 from wardround.history import StudyHistory
-from wardround.keyfiles import read_registrar_public
 from wardround.study_log import StudyLog
 
 BROKER_S = 10.0
@@ -57,7 +57,7 @@ class Federation:
         """`registrar_key` is registrar.pub or its 32 bytes. `member` and its `opening_key` are needed for `version`."""
         self._settings = KafkaSettings(bootstrap=bootstrap, client_id="wardround-federation", fetch_wait_ms=100)
         self._link = Link(self._settings)
-        public = registrar_key if isinstance(registrar_key, bytes) else read_registrar_public(registrar_key)
+        public = registrar_key if isinstance(registrar_key, bytes) else read_registrar_key(registrar_key)
         self._registrar = public
         self._member = member
         self._open_key = OpenKey.load(opening_key) if isinstance(opening_key, Path) else opening_key

@@ -86,20 +86,6 @@ def make_registrar_keys(folder: Path) -> SigningKey:
     return key
 
 
-def read_registrar_public(path: Path) -> bytes:
-    """The registrar's Ed25519 public key from 32 raw bytes or 64 hex digits. Raises LocalError."""
-    content = _read(path, "registrar's public key")
-    if len(content) == SIGN_PUBLIC_BYTES:
-        return content
-    try:
-        public = bytes.fromhex(content.decode("ascii"))
-    except ValueError:
-        public = b""
-    if len(public) != SIGN_PUBLIC_BYTES:
-        raise LocalError(f"{path} is no registrar's public key", hint="it is the file registrar.pub, 32 bytes")
-    return public
-
-
 def write_whole(path: Path, content: bytes | memoryview) -> None:
     """Write a file whole or not at all. Raises LocalError, e.g. when the disk is full."""
     part = path.with_name(path.name + ".part")

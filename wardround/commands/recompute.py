@@ -51,14 +51,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 async def _check(arguments: argparse.Namespace) -> "Audit":
+    from protocol.key_files import read_registrar_key
     from protocol.sealing import OpenKey
     from transport.admin import COMMAND_S, Admin, within
     from transport.link import Link
     from wardround.audit import Auditor
-    from wardround.keyfiles import read_registrar_public
 
     opening = OpenKey.load(arguments.key)
-    registrar = read_registrar_public(arguments.registrar)
+    registrar = read_registrar_key(arguments.registrar)
     settings = options.kafka_settings(arguments)
     admin = Admin(settings, Link(settings))
     try:
