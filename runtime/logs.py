@@ -69,7 +69,7 @@ def configure(level: str = "info") -> None:
         processors=[*shared, structlog.processors.format_exc_info, renderer] if not terminal else [*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(number),
         logger_factory=structlog.PrintLoggerFactory(cast(TextIO, _STDERR)),
-        cache_logger_on_first_use=True,
+        cache_logger_on_first_use=False,
     )
     handler = logging.StreamHandler(cast(TextIO, _STDERR))
     handler.setFormatter(
