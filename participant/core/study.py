@@ -26,7 +26,7 @@ from schemas.records import Receipt
 UNDECIDED_MAX = 1  # more would only queue up at the coordinator and grow stale
 TRIES_MAX = 3  # for what is not needed to go on: evaluations and the local baseline
 # Training again from the same version cannot heal these; a newer version may find the roster or the plan changed.
-LASTING = frozenset({"duplicate", "stranger", "revoked", "plan", "floor"})
+LASTING = frozenset({"duplicate", "plan", "floor"})
 
 
 @dataclass(slots=True)
@@ -138,6 +138,7 @@ class StudyCore:
             self._stop_fetching()  # what was under way before the cut is old by now
         if back:
             self._pauses.passed("fetch")
+            self._outbox.linked()
 
     def _on_announced(self, event: seen.Announced) -> None:
         before = self._newest
@@ -272,8 +273,10 @@ class StudyCore:
             self._stop_fetching()
         if self._work is not None and self._work.kind == "train" and self._late(self._work.version):
             self._stop_work()
-        for entry in [one for one in self._outbox.unsent() if not one.anew and self._late(one.base_version)]:
-            self._settle(entry, "ended" if newest.final else "stale")
+        if self._connected:
+            for entry in self._outbox.given_up(self._late, self._now_ms):
+                self._settle(entry, "ended" if newest.final else "stale")
+        self._outbox.remind(self._now_ms)
 
     def _late(self, base_version: int) -> bool:
         """Whether an update from this version, not offered yet, can never count."""
