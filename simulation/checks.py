@@ -55,6 +55,7 @@ class Checks(Observer):
         if (site, sequence) in self._trainings and not self._world.sites[site].copied:
             raise Broken("name-twice", f"two updates of {site} are both named {sequence}")
         self._trainings[site, sequence] = training
+        self._receipts.sealed.add((site, sequence))
 
     def on_offered(self, site: str, offset: int, offer: SentOffer, now_ms: int) -> None:
         if offer.intact and offer.signer == site == offer.fact.site:

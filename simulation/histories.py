@@ -56,7 +56,7 @@ def draw(seed: int, plans: Sequence[Plan]) -> History:
 
 
 def _fault(chance: random.Random, sites: Sequence[str], coordinators: Sequence[str]) -> Fault:
-    leading = chance.random() < 0.35
+    leading = chance.random() < 0.4
     kind, who = (
         (chance.choice(ON_COORDINATORS), chance.choice(coordinators))
         if leading
@@ -101,7 +101,7 @@ def _spec(chance: random.Random, at: int, plan: Plan) -> SiteSpec:
     floor = chance.choice((1, 1, 1, plan.aggregation.minimum))
     return SiteSpec(
         f"site-{at}", train_ms=chance.choice((700, 2_000, 6_000)), evaluate_ms=chance.choice((1, 100)), spread=0.5,
-        up_bytes_s=chance.choice((4e2, 1e4, 1e6)), down_bytes_s=1e5, latency_ms=chance.choice((1, 30, 300)),
+        up_bytes_s=chance.choice((6e1, 4e2, 1e4, 1e6)), down_bytes_s=1e5, latency_ms=chance.choice((1, 30, 300)),
         floor=floor,
     )  # fmt: skip
 
