@@ -41,6 +41,7 @@ class Checks(Observer):
         self._headers: dict[bytes, SentOffer] = {}
         self._trainings: dict[Name, int] = {}
         self._receipts = ReceiptChecks(plan)
+        self._request: Request | None = None  # the newest
         self._version_ms = 0
         self._world: World
 
@@ -102,10 +103,10 @@ class Checks(Observer):
             self._add(record)
             if isinstance(record, Request):
                 self._check_request(record)
-        request = next((one for one in records if isinstance(one, Request)), None)
+                self._request = record
         if announced is not None and announced.request is not None:
-            self._check_model(announced, request)
-        self._receipts.committed(receipts, request, announced, now_ms)
+            self._check_model(announced, self._request)
+        self._receipts.committed(receipts, self._request, announced)
         if announced is not None:
             self._version_ms = now_ms
 

@@ -41,8 +41,10 @@ class History:
         return max((fault.over_ms for fault in self.faults), default=0)
 
 
-def draw(seed: int, plans: Sequence[Plan]) -> History:
-    """The history of this seed: two to five sites, one or two coordinators, up to a dozen faults."""
+def draw(seed: int, plans: Sequence[Plan], kinds: Sequence[str] = ()) -> History:
+    """The history of this seed: as many sites as its plan needs and up to two more, one or two coordinators, up to a
+    dozen faults; `kinds` draws of these kinds of faults alone.
+    """
     chance = random.Random(f"history {seed}")
     plan = chance.randrange(len(plans))
     least = plans[plan].aggregation.goal
@@ -51,17 +53,17 @@ def draw(seed: int, plans: Sequence[Plan]) -> History:
     names = [f"site-{at}" for at in range(sites)]
     leaders = [f"coordinator-{at + 1}" for at in range(coordinators)]
     number = chance.choice((0, 1, 2, 4, 6, 9, 12))
-    faults = tuple(sorted((_fault(chance, names, leaders) for _ in range(number)), key=lambda one: one.at_ms))
+    drawn = [_fault(chance, names, leaders, kinds) for _ in range(number)]
+    faults = tuple(sorted(drawn, key=lambda fault: fault.at_ms))
     return History(seed, plan, sites, coordinators, chance.choice((0, 1, 50, 500)), faults)
 
 
-def _fault(chance: random.Random, sites: Sequence[str], coordinators: Sequence[str]) -> Fault:
-    leading = chance.random() < 0.4
-    kind, who = (
-        (chance.choice(ON_COORDINATORS), chance.choice(coordinators))
-        if leading
-        else (chance.choice(ON_SITES), chance.choice(sites))
-    )
+def _fault(chance: random.Random, sites: Sequence[str], coordinators: Sequence[str], kinds: Sequence[str]) -> Fault:
+    on_sites = [kind for kind in ON_SITES if kind in kinds or not kinds]
+    on_coordinators = [kind for kind in ON_COORDINATORS if kind in kinds or not kinds]
+    leading = on_coordinators and (chance.random() < 0.4 or not on_sites)
+    kind = chance.choice(on_coordinators if leading else on_sites)
+    who = chance.choice(coordinators if leading else sites)
     length_ms = chance.choice((50, 400, 3_000, 9_000, 25_000))
     if kind in ("die", "kill"):
         length_ms = chance.choice((1, 500, DEAD_MS, 12_000))
@@ -98,7 +100,7 @@ class Play:
 
 
 def _spec(chance: random.Random, at: int, plan: Plan) -> SiteSpec:
-    floor = chance.choice((1, 1, 1, plan.aggregation.minimum))
+    floor = chance.choice((1, 1, 1, plan.aggregation.minimum, plan.aggregation.goal))
     return SiteSpec(
         f"site-{at}", train_ms=chance.choice((700, 2_000, 6_000)), evaluate_ms=chance.choice((1, 100)), spread=0.5,
         up_bytes_s=chance.choice((6e1, 4e2, 1e4, 1e6)), down_bytes_s=1e5, latency_ms=chance.choice((1, 30, 300)),

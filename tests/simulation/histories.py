@@ -3,12 +3,11 @@
 from dataclasses import replace
 
 from schemas.plan import Plan
-from simulation.histories import Play, broken, draw
 from tests.simulation.plans import plan_of
 
 
-def _stopping(plan: Plan, **rule: object) -> Plan:
-    return replace(plan, stop=replace(plan.stop, **rule))  # type: ignore[arg-type]
+def _stops(plan: Plan, *, patience: int = 0, time_s: int = 0) -> Plan:
+    return replace(plan, stop=replace(plan.stop, patience=patience, time_s=time_s))
 
 
 PLANS = (
@@ -17,4 +16,6 @@ PLANS = (
     plan_of(goal=3, minimum=2, deadline_ms=4_000, versions=7),
     plan_of(goal=3, minimum=2, floor=2, deadline_ms=9_000, versions=6),
     plan_of(goal=4, minimum=1, deadline_ms=2_500, versions=8),
+    _stops(plan_of(goal=2, versions=12), patience=3),
+    _stops(plan_of(goal=2, versions=50), time_s=60),
 )
