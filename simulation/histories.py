@@ -115,14 +115,18 @@ def _measure(site: str, version: int) -> tuple[int, int]:
 
 
 def broken(history: History, plans: Sequence[Plan]) -> Broken | None:
-    """What the history breaks, if it does."""
+    """What the history breaks, if it does. Any other error of a core or a shell is an end that nobody asked for."""
+    play = Play(history, plans)
     try:
-        Play(history, plans).run()
-    except Broken as found:
-        return found
-    except AssertionError as error:
-        return Broken("untrue", f"a core's own assertion: {error!r}")
-    return None
+        play.run()
+    except Broken as error:
+        found = error
+    except Exception as error:
+        found = Broken("crash", f"{type(error).__name__} {error}")
+    else:
+        return None
+    found.at_ms = play.world.clock.now_ms
+    return found
 
 
 def shrink(history: History, sites_min: int, fails: Callable[[History], bool]) -> History:
@@ -130,7 +134,7 @@ def shrink(history: History, sites_min: int, fails: Callable[[History], bool]) -
     for _ in range(50):
         smaller = next((one for one in _smaller(history, sites_min) if fails(one)), None)
         if smaller is None:
-            return history
+            break
         history = smaller
     return history
 
@@ -143,6 +147,9 @@ def _smaller(history: History, sites_min: int) -> Iterator[History]:
         yield replace(history, faults=faults[half:])
     for at in range(len(faults)):
         yield replace(history, faults=faults[:at] + faults[at + 1 :])
+    ends_ms = [fault.over_ms for fault in faults]
+    if history.until_ms == NEVER_MS and ends_ms:
+        yield replace(history, until_ms=max(ends_ms) + 1_000)
     last = f"site-{history.sites - 1}"
     if history.sites > sites_min and all(fault.who != last for fault in faults):
         yield replace(history, sites=history.sites - 1)

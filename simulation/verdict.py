@@ -4,6 +4,7 @@ CONDITIONS: dict[str, str] = {
     "alarm": "a site meets on the log what must not be there",
     "cohort": "a cohort that the plan does not allow, or with an update that nobody offered",
     "counted-twice": "an update counts twice",
+    "crash": "a process ends by an error of its own",
     "decided-twice": "an update gets two final answers",
     "floor": "a cohort is smaller than one of its sites allows",
     "lost": "an update is lost although it was offered and fresh enough",
@@ -30,3 +31,4 @@ class Broken(AssertionError):  # noqa: N818  # what was found, not an error of t
     def __init__(self, condition: str, sentence: str) -> None:
         super().__init__(f"{condition}: {sentence} ({CONDITIONS[condition]})")
         self.condition, self.sentence = condition, sentence
+        self.at_ms = 0  # virtual time at which it was found

@@ -3,8 +3,8 @@
 import pytest
 
 from simulation.histories import Play, draw
+from simulation.plans import PLANS
 from simulation.verdict import CONDITIONS, Broken
-from tests.simulation.histories import PLANS
 from tests.simulation.planted import MISTAKES, Mistake
 
 HISTORIES_MAX = 400
