@@ -17,6 +17,7 @@ from simulation.verdict import Broken
 from simulation.world import Costs, Outcome, World
 
 STORM_MS = 60_000  # faults begin within this time
+BEGIN_MS = 1_500  # some of them while the study begins
 REST_MS = 3 * 3_600_000  # after the last version everybody hears of it within this time
 LOOK_MS = 10 * 60_000
 DEAD_MS = 2_000
@@ -67,7 +68,8 @@ def _fault(chance: random.Random, sites: Sequence[str], coordinators: Sequence[s
     length_ms = chance.choice((50, 400, 3_000, 9_000, 25_000))
     if kind in ("die", "kill"):
         length_ms = chance.choice((1, 500, DEAD_MS, 12_000))
-    return Fault(kind, who, chance.randrange(STORM_MS), length_ms, chance.randrange(13))
+    at_ms = chance.randrange(STORM_MS if chance.random() < 0.9 else BEGIN_MS)
+    return Fault(kind, who, at_ms, length_ms, chance.randrange(13))
 
 
 class Play:

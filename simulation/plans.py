@@ -28,6 +28,8 @@ def plan_of(
     patience: int = 0,
     time_s: int = 0,
     parameters: int = 100,
+    every: int = 1,
+    table: tuple[int, ...] = TABLE,
 ) -> Plan:
     """A valid plan of a study in which nothing is learnt; `minimum` is the goal where it is not given."""
     least = goal if minimum is None else minimum
@@ -42,14 +44,14 @@ def plan_of(
         task=TaskSpec("simulated:task", bytes(32), ()),
         training=Training("sgd", 0.1, 0.0, 0.0, 1, 0, 32, 0.0, 600),
         aggregation=Aggregation(
-            "fedbuff", goal, least, floor, COHORT_MAX, deadline_ms, len(TABLE) - 1, TABLE, "average", 1.0, 0.9, 0.99,
+            "fedbuff", goal, least, floor, COHORT_MAX, deadline_ms, len(table) - 1, table, "average", 1.0, 0.9, 0.99,
             1e-3,
         ),
         privacy=Privacy(
             (), "clipped", 32, 1.0, 1.0, scale_bits, (), None, 0, 0.0, share_max(floor), cohort_effective_min(floor), 0,
             None, 60 * 24 * 3600, "aes-256-ctr", "MLKEM768_X25519",
         ),
-        evaluation=EvaluationRule(1, "accuracy", True, "n-test", 0, False),
+        evaluation=EvaluationRule(every, "accuracy", True, "n-test", 0, False),
         stop=StopRule(versions, patience, None, time_s),
         storage=Storage(2, 30, ()),
     )  # fmt: skip
@@ -63,4 +65,6 @@ PLANS = (
     plan_of(goal=4, minimum=1, deadline_ms=2_500, versions=8),
     plan_of(goal=2, versions=12, patience=3),
     plan_of(goal=2, versions=50, time_s=60),
+    plan_of(goal=2, versions=6, every=3, table=(16,)),
+    plan_of(goal=1, versions=9, every=4, table=(16, 4)),
 )

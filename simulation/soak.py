@@ -1,4 +1,4 @@
-"""`make soak SEEDS=…`: as many histories as one likes, on all cores; what breaks is printed as short as it could be made.
+"""`make soak SEEDS=…`: as many histories as one likes, on all cores; what breaks is printed as short as can be made.
 
     python -m simulation.soak 100000          seeds 0 to 99999
     python -m simulation.soak 5000-6000       these seeds

@@ -15,6 +15,7 @@ CONDITIONS: dict[str, str] = {
     "no-progress": "nothing goes on although conditions allow it",
     "open-request": "a Request is never finished",
     "other-model": "a model is not what its Request gives",
+    "patience": "an Announcement says something else of progress than its evaluations",
     "position": "a receipt's position falls, or passes an offer that nobody decided",
     "receipt": "a receipt contradicts the model",
     "receipt-apart": "a model is announced without the receipts of its cohort",
