@@ -1,13 +1,15 @@
-# make demo | test | check | bench    (Python 3.11, make and git; the first run downloads, a second one does not)
+# make demo | test | check | bench | soak    (Python 3.11, make and git; the first run downloads, a second one does not)
 #   make demo STUDY=breast            lung (default), breast, linear-regression, heart
 #   make demo STUDY=heart DATA=dir    a study whose data you bring
 #   make demo TORCH=cpu               torch without CUDA: 0.2 GB instead of 4.7 GB
+#   make soak SEEDS=100000            simulated histories with faults, on all cores; SEEDS=5000-6000 plays these
 # Everything is installed at a pinned version and checked by hash, but torch with TORCH=cpu (it comes from the index
 # that uv knows for that build, version pinned) and what builds the few packages that exist as source alone.
 
 STUDY ?= lung
 DATA ?=
 FULL ?=
+SEEDS ?= 10000
 TORCH ?= $(if $(wildcard .venv/.installed-cpu),cpu,index)
 PYTHON ?= python3.11
 
@@ -18,7 +20,7 @@ TORCH_PIN := $(shell sed -n 's/^torch==\([^ ]*\).*/\1/p' requirements/torch.txt)
 INSTALLED := $(VENV)/.installed-$(TORCH)
 DEV_INSTALLED := $(VENV)/.installed-$(TORCH)-dev
 
-.PHONY: demo test check bench
+.PHONY: demo test check bench soak
 .DELETE_ON_ERROR:
 
 demo: $(INSTALLED)
@@ -34,6 +36,9 @@ check: $(DEV_INSTALLED)
 
 bench: $(INSTALLED)
 	$(RUN) -m bench $(if $(FULL),--full)
+
+soak: $(INSTALLED)
+	$(RUN) -m simulation.soak $(SEEDS)
 
 $(UV): requirements/uv.txt
 	$(PYTHON) -m venv $(VENV)

@@ -13,7 +13,7 @@ from coordinator.core import site as coordinator_site
 from coordinator.core import study as coordinator_study
 from coordinator.core.events import Effect, OfferFact
 from coordinator.strategies.gathering import Gathering
-from participant.core.outbox import Outbox
+from participant.core.outbox import Entry, Outbox
 from participant.core.study import StudyCore as SiteCore
 from protocol.rounds import RoundsRecord
 from schemas.plan import Plan
@@ -255,6 +255,20 @@ def offered_updates_given_up_at_the_end(patch: Patch) -> None:
     patch.setattr(SiteCore, "_on_announced", hasty)
 
 
+def an_update_given_up_before_its_receipt_could_come(patch: Patch) -> None:
+    """What is not acknowledged and past the table is taken for never offered."""
+
+    def hasty(self: Outbox, late: Callable[[int], bool], now_ms: int) -> list[Entry]:
+        return [one for one in self.unsent() if not (one.anew or one.reminding) and late(one.base_version)]
+
+    patch.setattr(Outbox, "given_up", hasty)
+
+
+def an_offer_that_is_never_repeated(patch: Patch) -> None:
+    """Retention takes an offer before anybody has read it, and its site waits for ever."""
+    patch.setattr(Outbox, "remind", lambda self, now_ms: None)
+
+
 def a_refused_base_never_trained_again(patch: Patch) -> None:
     """A site that the roster left out for a moment waits for a version that needs it."""
     patch.setattr("participant.core.study.LASTING", frozenset({"duplicate", "plan", "floor", "stranger", "revoked"}))
@@ -273,7 +287,14 @@ MISTAKES = (
     _mistake(a_sequence_not_persisted, "name-twice", "alarm", under=("die", "kill")),
     _mistake(a_resent_update_counted, "counted-twice", "decided-twice", "two-models", under=("twice", "repeat")),
     _mistake(
-        memory_kept_across_a_failed_commit, "two-models", "receipt", "lost", "position", "untrue", under=("abort",)
+        memory_kept_across_a_failed_commit,
+        "no-progress",
+        "two-models",
+        "receipt",
+        "lost",
+        "position",
+        "untrue",
+        under=("abort",),
     ),
     _mistake(a_share_check_that_can_never_be_met, "no-progress"),
     _mistake(
@@ -288,5 +309,7 @@ MISTAKES = (
     _mistake(a_floor_that_nobody_looks_at, "floor"),
     _mistake(an_again_that_the_site_does_not_hear, "lost", "no-progress", under=("bodies-gone",)),
     _mistake(offered_updates_given_up_at_the_end, "untrue"),
+    _mistake(an_update_given_up_before_its_receipt_could_come, "untrue", under=("cut", "stall", "up-only")),
+    _mistake(an_offer_that_is_never_repeated, "no-progress", "lost", under=("offers-gone", "stall", "kill")),
     _mistake(a_refused_base_never_trained_again, "no-progress", under=("roster",)),
 )
