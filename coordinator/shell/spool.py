@@ -4,6 +4,7 @@ Knows:    memory is one body (the budget bounds how many); large chunks are work
 """
 
 import asyncio
+import contextlib
 import hashlib
 
 import numpy as np
@@ -29,17 +30,12 @@ async def fetch_body(services: Services, offer: VerifiedOffer, encoding: Encodin
     subject = update_subject(offer.offer.header)
     key = open_body_box(services.opening, ref.boxes, subject)
     body = _Body(encoding, ChunkOpener(key, subject, ref.count), ref.chunk_digests)
-    chunks = services.reader.chunks(topics.bodies(offer.fact.site), ref.runs)
-    index = 0
-    try:
-        async for sealed in chunks:
-            if len(sealed) <= INLINE_BYTES_MAX:
-                body.take(index, sealed)
+    async with contextlib.aclosing(services.reader.batches(topics.bodies(offer.fact.site), ref.runs)) as batches:
+        async for sealed in batches:
+            if encoding.body_bytes <= INLINE_BYTES_MAX:
+                body.take(sealed)
             else:
-                await asyncio.to_thread(body.take, index, sealed)
-            index += 1
-    finally:
-        await chunks.aclose()
+                await asyncio.to_thread(body.take, sealed)
     examples = examples_index(encoding)
     if examples is not None and int(centred(body.words[examples : examples + 1])[0]) <= 0:
         raise PeerError("its example weight is not above zero", code="range")
@@ -47,15 +43,22 @@ async def fetch_body(services: Services, offer: VerifiedOffer, encoding: Encodin
 
 
 class _Body:
-    """A body that fills up chunk by chunk."""
+    """A body that fills up, a few chunks at a time."""
 
     def __init__(self, encoding: Encoding, opener: ChunkOpener, digests: bytes) -> None:
         self.words: Words = np.empty(encoding.d, encoding.word_type)
         self._encoding = encoding
         self._opener = opener
         self._digests = digests
+        self._taken = 0
 
-    def take(self, index: int, sealed: bytes) -> None:
+    def take(self, sealed: list[bytes]) -> None:
+        """Take the next chunks; the list is empty afterwards, so that no chunk is held longer than it is needed."""
+        while sealed:
+            self._take_one(self._taken, sealed.pop(0))
+            self._taken += 1
+
+    def _take_one(self, index: int, sealed: bytes) -> None:
         chunk = self._opener.open(index, sealed)
         if hashlib.sha256(chunk).digest() != self._digests[32 * index : 32 * index + 32]:
             raise PeerError(f"chunk {index} is not the one that was signed")
