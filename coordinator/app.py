@@ -24,7 +24,7 @@ from transport.bodies import BodyReader, BodyWriter
 from transport.errors import BodyGone
 from transport.link import Link
 from transport.log import EARLIEST, Entry, LogReader
-from transport.settings import KafkaSettings
+from transport.settings import KafkaSettings, batch_bytes
 from transport.transactions import TransactionalWriter
 from transport.writer import Writer
 
@@ -48,7 +48,12 @@ async def serve(settings: Settings) -> None:
 
 
 def _services(settings: Settings) -> Services:
-    kafka = KafkaSettings(settings.kafka.bootstrap, settings.name, fetch_wait_ms=settings.kafka.fetch_wait_ms)
+    kafka = KafkaSettings(
+        settings.kafka.bootstrap,
+        settings.name,
+        fetch_wait_ms=settings.kafka.fetch_wait_ms,
+        batch_bytes=batch_bytes(chunks=2),
+    )
     link = Link(kafka)
     metrics = CoordinatorMetrics()
     link.on_change(lambda connected: metrics.connected.set(connected))

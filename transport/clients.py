@@ -14,6 +14,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.client import AIOKafkaClient
 
 from schemas.errors import LocalError
+from schemas.topics import BATCH_BYTES_MAX
 from transport.link import Link
 from transport.quiet import quiet
 from transport.settings import KafkaSettings
@@ -106,7 +107,8 @@ def refused(error: BaseException) -> LocalError | None:
         )
     if isinstance(error, errors.MessageSizeTooLargeError | errors.RecordListTooLargeError):
         return LocalError(
-            f"the broker takes no record of this size: {error}", hint="leave max.message.bytes at its default"
+            f"the broker takes no batch of this size: {error}",
+            hint=f"its topics of bodies need max.message.bytes={BATCH_BYTES_MAX}; the registrar makes them so",
         )
     return None
 
