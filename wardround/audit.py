@@ -35,8 +35,9 @@ from schemas.records import (
 from transport.bodies import BodyReader
 from transport.errors import BodyGone
 from transport.link import Link
+from transport.plain import plain_chunks, whole_body
 from transport.settings import KafkaSettings
-from wardround.audit_log import AuditLog, plain_chunks, read_audit_log, whole_body
+from wardround.audit_log import AuditLog, read_audit_log
 
 Keys = Mapping[tuple[str, bytes], bytes]  # (member, key_id) -> Ed25519 public key
 
@@ -177,7 +178,7 @@ def _offer(signed: Signed, entry: RequestEntry, keys: Keys) -> Offer:
     return offer
 
 
-def _floats(body: bytes) -> Floats:
+def _floats(body: bytearray) -> Floats:
     if len(body) % 4:
         raise PeerError(f"a body of {len(body)} bytes is no vector of float32")
     return np.frombuffer(body, "<f4")

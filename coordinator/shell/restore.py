@@ -11,15 +11,16 @@ from coordinator.shell.intake import read_offer_topic
 from coordinator.shell.services import Services
 from coordinator.shell.vectors import Stored
 from coordinator.strategies.stopping import Progress, overall
-from protocol.digests import BodyHasher, initial_subject, model_subject, state_subject
+from protocol.digests import initial_subject, model_subject, state_subject
 from protocol.rounds import RoundsRecord, RoundsView
 from protocol.sealing import ChunkOpener, open_body_box, open_epoch_box
 from protocol.signing import verify
 from schemas import topics
 from schemas.errors import LocalError, PeerError
 from schemas.plan import Plan
-from schemas.records import Announcement, AskAgain, BodyRef, Failed, PlanRecord, Receipt, Request, Signed, kind_of
+from schemas.records import Announcement, AskAgain, BodyAt, Failed, PlanRecord, Receipt, Request, Signed, kind_of
 from transport.log import Entry, read_to_end
+from transport.plain import check_listed, plain_chunks
 
 log = structlog.get_logger()
 _ROUNDS: dict[int, type[RoundsRecord]] = {kind.KIND: kind for kind in (Announcement, Request, AskAgain, Failed)}
@@ -95,15 +96,15 @@ async def fetch_initial(services: Services, plan: Plan, record: PlanRecord, path
         raise PeerError(f"the plan of {plan.study} names no body of version 0: run `wardround study create` again")
     subject = initial_subject(plan.study)
     key = open_body_box(services.opening, record.initial.boxes, subject)
-    return await _download(services, topics.REGISTRAR_BODIES, record.initial, key, subject, plan.initial, path)
+    at = BodyAt(plan.initial, record.initial)
+    return await _download(services, topics.REGISTRAR_BODIES, at, key, subject, path)
 
 
 async def fetch_model(services: Services, plan: Plan, epochs: Epochs, announced: Announcement, path: Path) -> Stored:
     """The announced model, into `path`."""
     subject = model_subject(plan.study, announced.version)
     key = open_epoch_box(epochs.key(announced.key_epoch), announced.model.body.boxes)
-    topic = topics.models(plan.study)
-    return await _download(services, topic, announced.model.body, key, subject, announced.model.digest, path)
+    return await _download(services, topics.models(plan.study), announced.model, key, subject, path)
 
 
 async def fetch_state(services: Services, plan: Plan, announced: Announcement, path: Path) -> Stored | None:
@@ -112,25 +113,16 @@ async def fetch_state(services: Services, plan: Plan, announced: Announcement, p
         return None
     subject = state_subject(plan.study, announced.version)
     key = open_body_box(services.opening, announced.state.body.boxes, subject)
-    topic = topics.models(plan.study)
-    return await _download(services, topic, announced.state.body, key, subject, announced.state.digest, path)
+    return await _download(services, topics.models(plan.study), announced.state, key, subject, path)
 
 
-async def _download(
-    services: Services, topic: str, ref: BodyRef, key: bytes, subject: bytes, digest: bytes, path: Path
-) -> Stored:
-    opener, hasher = ChunkOpener(key, subject, ref.count), BodyHasher()
-    index = 0
+async def _download(services: Services, topic: str, at: BodyAt, key: bytes, subject: bytes, path: Path) -> Stored:
+    check_listed(topic, at)
+    opener = ChunkOpener(key, subject, at.body.count)
     try:
         with path.open("wb") as file:
-            async for sealed in services.reader.chunks(topic, ref.runs):
-                chunk = opener.open(index, sealed)
-                hasher.update(chunk)
+            async for _, chunk in plain_chunks(services.reader, topic, at.body, opener):
                 file.write(chunk)
-                index += 1
     except OSError as error:
         raise LocalError(f"{path} cannot be written ({error.strerror})", hint="free disk space") from None
-    found, chunk_digests = hasher.finish()
-    if found != digest or path.stat().st_size != ref.size_bytes:
-        raise PeerError(f"{topic}: a body is not the one that the log names")
-    return Stored(path, digest, chunk_digests, ref.size_bytes)
+    return Stored(path, at.digest, at.body.chunk_digests, at.body.size_bytes)
