@@ -21,6 +21,8 @@ from transport.settings import KafkaSettings
 START_S = 15.0  # one try to connect; the next one begins with a fresh client
 STOP_S = 2.0
 RETRY_MS = 500  # aiokafka's constant pause between its own tries
+MEMBER_RETRY_MS = 100  # a member that has just found its group asks again at once
+MEMBER_REQUEST_MS = 10_000  # a heartbeat is small; a join waits for the slowest member, at most a session
 TRANSACTION_RETRY_MS = 50  # also its pause while the broker still completes the transaction before
 
 NO_TOPIC_HINT = "the registrar makes topics: `wardround registrar member` a site's, `wardround study create` a study's"
@@ -51,6 +53,25 @@ def new_consumer(settings: KafkaSettings, *, committed: bool, fetch_wait_ms: int
         max_partition_fetch_bytes=min(settings.fetch_bytes, 1024 * 1024),
         request_timeout_ms=settings.request_timeout_ms,
         retry_backoff_ms=RETRY_MS,
+    )
+
+
+def new_member(
+    settings: KafkaSettings, *, group: str, assignor: object, session_ms: int, heartbeat_ms: int
+) -> AIOKafkaConsumer:
+    """A member of a group that only divides partitions: it reads and commits nothing, and needs no polling."""
+    quiet()
+    return AIOKafkaConsumer(
+        bootstrap_servers=settings.servers,
+        client_id=settings.client_id,
+        group_id=group,
+        enable_auto_commit=False,
+        partition_assignment_strategy=(assignor,),
+        session_timeout_ms=session_ms,
+        heartbeat_interval_ms=heartbeat_ms,
+        max_poll_interval_ms=2**31 - 1,
+        request_timeout_ms=MEMBER_REQUEST_MS,
+        retry_backoff_ms=MEMBER_RETRY_MS,
     )
 
 

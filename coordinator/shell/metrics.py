@@ -12,6 +12,10 @@ class CoordinatorMetrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self.connected = self._gauge("connected", "1 while the broker answers")
+        self.leads = self._gauge("leads", "1 while this process runs the studies of a lead partition", "partition")
+        self.takeovers = self._counter("takeovers", "Times this process began to lead a partition", "partition")
+        self.fenced = self._counter("fenced", "Times it was overtaken, or had to ask the log anew", "partition")
+        self.heartbeat_age_s = self._gauge("lead_heartbeat_age_seconds", "Since the broker last heard this member")
         self.version = self._gauge("version", "Newest announced version", "study")
         self.round_age_s = self._gauge("round_age_seconds", "Age of the running round", "study")
         self.buffer = self._gauge("buffer_updates", "Undecided updates, by phase", "study", "phase")

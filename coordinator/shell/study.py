@@ -90,20 +90,30 @@ class StudyRunner:
         self._spooled: dict[tuple[str, int], _Spooled] = {}
         self._pending: dict[str, Receipt] = {}
         self._flushed_ms = now_ms()
+        self._watched: frozenset[str] = frozenset()
         self._view: RoundsView
         self._core: StudyCore
         self._model: Stored
         self._state: Stored | None = None
-        self._offers: OffersReader
+        self._offers = OffersReader(services, plan, self._hear)
+        self._trimmer = Trimmer(services, plan)
         self._sum: RunningSum
         self._tasks: asyncio.TaskGroup
 
     async def run(self) -> None:
-        """Run until cancelled. Raises PeerError when the study's log cannot be trusted; nothing is written then."""
-        await self._restore()
-        self._sum = RunningSum(self._encoding)
-        self._offers = OffersReader(self._services, self.plan, self._hear)
-        self._trimmer = Trimmer(self._services, self.plan)
+        """Run until cancelled. Raises PeerError when the study's log cannot be trusted; nothing is written then.
+
+        Raises Fenced and CommitUnknown when another process leads this study, or may: nothing here is true any more.
+        """
+        try:
+            await self._restore()
+            await self._lead()
+        finally:
+            self._services.transactions.forget(self._watched)
+            await self._give_back_bodies()
+            await self._offers.close()
+
+    async def _lead(self) -> None:
         self._services.metrics.goal.labels(self.plan.study).set(self.plan.aggregation.goal)
         await self._do(self._core.on(SitesChanged(self._sites()), now_ms()))
         try:
@@ -115,8 +125,13 @@ class StudyRunner:
                 tasks.create_task(self._act(), name=f"act {self.plan.study}")
         except BaseExceptionGroup as group:
             raise first_error(group) from group
-        finally:
-            await self._offers.close()
+
+    async def _give_back_bodies(self) -> None:
+        """What this run still held of the memory that all studies share."""
+        for spooled in self._spooled.values():
+            if spooled.body is not None:
+                spooled.body = None
+                await self._services.budget.give_back(spooled.size_bytes)
 
     async def membership_changed(self) -> None:
         """Tell the study that the directory holds a newer roster."""
@@ -155,12 +170,15 @@ class StudyRunner:
             old.unlink()
         restored = await read_study(self._services, self.plan)
         self._view = restored.view
+        self._watched = frozenset(restored.ends)
+        self._services.transactions.watch(restored.ends)
         await self._epochs.restore()
         fresh = await self._epochs.ensure(self._services.membership)
         if self._view.newest is None:
             await self._begin()
         else:
             await self._resume(self._view.newest, announce=fresh)
+        self._sum = RunningSum(self._encoding)
         newest = self._view.newest
         assert newest is not None
         reach = range(max(0, newest.version - self.plan.aggregation.staleness_max), newest.version + 1)
