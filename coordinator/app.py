@@ -78,7 +78,11 @@ class _Coordinator:
         self._settings = settings
         lead = settings.lead
         self._election = Election(
-            services.kafka, services.link, session_ms=lead.session_timeout_ms, heartbeat_ms=lead.heartbeat_ms
+            services.kafka,
+            services.link,
+            busy=lambda: self._leading.busy(self._election.partitions),
+            session_ms=lead.session_timeout_ms,
+            heartbeat_ms=lead.heartbeat_ms,
         )
         self._leading = Leading(services, self._election.confirmed)
         self._waits = False

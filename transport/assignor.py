@@ -1,6 +1,6 @@
-"""Gives out the lead partitions: everybody keeps what it has, the rest goes where least is held.
+"""Gives out the lead partitions: those with studies evenly, and everybody keeps what it has as far as that goes.
 
-Knows:    what each member says it holds, and since which generation of the group.
+Knows:    what each member says it holds, and since which generation of the group; which partitions have studies.
 Never:    moves a partition that need not move: a move makes its studies begin again from the log.
 Used by:  transport.election; aiokafka calls it by the names of its methods.
 """
@@ -20,9 +20,10 @@ NO_CLAIM: Claim = (-1, frozenset())
 
 @dataclass(frozen=True, slots=True)
 class KeepingAssignor:
-    """One member's part in giving out; `claim` tells what it holds when the group asks."""
+    """One member's part in giving out; `claim` and `busy` tell what it holds, and what has studies, when asked."""
 
     claim: Callable[[], Claim]
+    busy: Callable[[], frozenset[int]]
     name: str = "wardround-keep"
 
     def metadata(self, wanted: Iterable[str]) -> ConsumerProtocolMemberMetadata:
@@ -35,32 +36,38 @@ class KeepingAssignor:
         count = len(cluster.partitions_for_topic(topics.LEAD) or ())
         return {
             member: ConsumerProtocolMemberAssignment(0, [(topics.LEAD, sorted(held))], b"")
-            for member, held in give_out(claims, count).items()
+            for member, held in give_out(claims, count, self.busy()).items()
         }
 
     def on_assignment(self, assignment: Any) -> None:
         """Nothing to remember: the election does."""
 
 
-def give_out(claims: Mapping[str, Claim], partitions: int) -> dict[str, set[int]]:
-    """Every partition to exactly one member, no member above its fair share (rounded up).
+def give_out(claims: Mapping[str, Claim], partitions: int, busy: frozenset[int]) -> dict[str, set[int]]:
+    """Every partition to exactly one member; of the busy ones, and of the idle ones, nobody gets above a fair share.
 
     Where two claim a partition, the claim of the newer generation is the true one. Deterministic: ties go by name.
     """
     given: dict[str, set[int]] = {member: set() for member in sorted(claims)}
-    if not given:
-        return given
-    at_least, with_one_more = divmod(partitions, len(given))
-    free = set(range(partitions))
-    for member in sorted(claims, key=lambda one: (-claims[one][0], -len(claims[one][1]), one)):
-        share = at_least + (with_one_more > 0)
-        kept = sorted(claims[member][1] & free)[:share]
-        with_one_more -= len(kept) > at_least
+    everything = frozenset(range(partitions))
+    for part in (everything & busy, everything - busy):
+        for member, got in _share_out(claims, part).items():
+            given[member] |= got
+    return given
+
+
+def _share_out(claims: Mapping[str, Claim], part: frozenset[int]) -> dict[str, set[int]]:
+    """A fair share (rounded up for as many as it takes) of `part` to each; claims first, the rest to who has fewest."""
+    given: dict[str, set[int]] = {member: set() for member in sorted(claims)}
+    share, larger = divmod(len(part), max(1, len(given)))
+    free = set(part)
+    for member in sorted(claims, key=lambda one: (-claims[one][0], -len(claims[one][1] & part), one)):
+        kept = sorted(claims[member][1] & free)[: share + (larger > 0)]
+        larger -= len(kept) > share
         given[member].update(kept)
         free.difference_update(kept)
-    for partition in sorted(free):
-        fewest = min(given, key=lambda one: (len(given[one]), one))
-        given[fewest].add(partition)
+    for partition in sorted(free) if given else ():
+        given[min(given, key=lambda one: (len(given[one]), one))].add(partition)
     return given
 
 

@@ -34,13 +34,21 @@ class Election:
     """One member of the group. `partitions` is how many there are, once `run` has asked; `rebuilds` counts stalls."""
 
     def __init__(
-        self, settings: KafkaSettings, link: Link, *, session_ms: int = SESSION_MS, heartbeat_ms: int = HEARTBEAT_MS
+        self,
+        settings: KafkaSettings,
+        link: Link,
+        *,
+        busy: Callable[[], frozenset[int]],
+        session_ms: int = SESSION_MS,
+        heartbeat_ms: int = HEARTBEAT_MS,
     ) -> None:
+        """`busy` tells which partitions have studies: those are what has to be shared out evenly."""
         self.partitions = 0
         self.rebuilds = 0
         self.held: frozenset[int] = frozenset()
         self._settings = settings
         self._link = link
+        self._busy = busy
         self._session_ms = session_ms
         self._heartbeat_ms = heartbeat_ms
         self._assigned: frozenset[int] | None = None  # by the newest generation; None until there is news
@@ -81,7 +89,7 @@ class Election:
         return time.monotonic() - self._heard_s
 
     def _new_member(self) -> AIOKafkaConsumer:
-        assignor = KeepingAssignor(lambda: (self._generation, self.held))
+        assignor = KeepingAssignor(lambda: (self._generation, self.held), self._busy)
         return new_member(
             self._settings,
             group=GROUP,

@@ -50,14 +50,14 @@ class Transaction:
             await self._writer.check(self._producer, topic)
             self.sent.append((topic, value, await self._producer.send(topic, value, key, partition=0)))
         except _BROKEN as error:
-            raise self._writer.failure(error) from error
+            raise self._writer.failure(error, self._producer) from error
 
     async def acknowledged(self) -> list[int]:
         """The offsets of all records: with all of them known, only the commit itself can stay in doubt."""
         try:
             return [int((await future).offset) for _, _, future in self.sent]
         except _BROKEN as error:
-            raise self._writer.failure(error) from error
+            raise self._writer.failure(error, self._producer) from error
 
 
 class TransactionalWriter:
@@ -122,7 +122,7 @@ class TransactionalWriter:
                 await producer.begin_transaction()
             except _BROKEN as error:
                 await self._drop()
-                raise self.failure(error) from error
+                raise self.failure(error, producer) from error
             transaction = Transaction(self, producer)
             try:
                 yield transaction
@@ -144,9 +144,9 @@ class TransactionalWriter:
             await check_topic(producer.client, topic, self._settings.bootstrap)
             self._topics.add(topic)
 
-    def failure(self, error: BaseException) -> Exception:
+    def failure(self, error: BaseException, producer: AIOKafkaProducer) -> Exception:
         """What an error before the commit means: nothing was committed, whatever else."""
-        if isinstance(error, _FENCED):
+        if _is_fenced(error, producer):
             return Fenced(f"another process has taken over {self._id}")
         return refused(error) or TransactionAborted(f"transaction of {self._id} was not committed: {error!r}")
 
@@ -183,11 +183,11 @@ class TransactionalWriter:
             await producer.commit_transaction()
         except _BROKEN as error:
             await self._drop()
-            if isinstance(error, _FENCED):
-                raise self.failure(error) from error
+            if _is_fenced(error, producer):
+                raise self.failure(error, producer) from error
             _log.warning("outcome of a commit unknown, asking the log", transactional_id=self._id, reason=repr(error))
             if not await self._was_committed(transaction, offsets):
-                raise self.failure(error) from error
+                raise self.failure(error, producer) from error
         except BaseException:
             await self._drop()  # cancelled in the middle: whoever starts next finds out from the log
             raise
@@ -222,6 +222,15 @@ class TransactionalWriter:
         producer, self._producer = self._producer, None
         if producer is not None:
             await end(producer)
+
+
+def _is_fenced(error: BaseException, producer: AIOKafkaProducer) -> bool:
+    """Whether a producer was overtaken; its own task may have heard of it while the caller meets only the wreck."""
+    manager = producer._txn_manager
+    if isinstance(error, _FENCED) or not manager.is_fatal_error():
+        return isinstance(error, _FENCED)
+    waiter = manager._transaction_waiter
+    return waiter is not None and waiter.done() and isinstance(waiter.exception(), _FENCED)
 
 
 def outcome(expected: Records, entries: Iterable[Entry], transactional_id: str) -> bool:

@@ -54,7 +54,8 @@ class LeadPartition:
         """Lead until cancelled: after a fence, or a commit whose outcome nobody knows, again from the log."""
         gauge = self._services.metrics.leads.labels(str(self._number))
         while True:
-            await self._wanted.wait()  # a partition without studies needs no producer
+            if not self._plans:  # a partition without studies needs no producer
+                await self._wanted.wait()
             writer = TransactionalWriter(self._services.kafka, self._services.link, topics.lead_id(self._number))
             try:
                 await writer.start()
@@ -124,6 +125,10 @@ class Leading:
         if plan.study not in self._plans:
             self._plans[plan.study] = (plan, record)
             self._spread()
+
+    def busy(self, partitions: int) -> frozenset[int]:
+        """The lead partitions that have studies."""
+        return frozenset(topics.lead_partition(study, partitions) for study in self._plans)
 
     async def membership_changed(self) -> None:
         for partition, _ in list(self._held.values()):
