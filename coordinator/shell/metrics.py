@@ -21,6 +21,9 @@ class CoordinatorMetrics:
         self.buffer = self._gauge("buffer_updates", "Undecided updates, by phase", "study", "phase")
         self.goal = self._gauge("goal_updates", "Updates that close a cohort at once", "study")
         self.final = self._gauge("final", "1 once the study has ended", "study")
+        self.paused = self._gauge("paused", "1 while an operator has paused the study", "study")
+        self.excluded = self._gauge("excluded_sites", "Sites that an operator has excluded", "study")
+        self.commands = self._counter("commands", "Operators' commands read, by outcome", "study", "outcome")
         self.site_seen = self._gauge("site_last_seen_timestamp_seconds", "Newest record of a site", "study", "site")
         self.offers = self._counter(
             "offers", "Offers decided or set aside, by outcome and reason", "study", "outcome", "reason"

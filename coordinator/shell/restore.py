@@ -12,6 +12,7 @@ from coordinator.shell.intake import read_offer_topic
 from coordinator.shell.services import Services
 from coordinator.shell.vectors import Stored
 from coordinator.strategies.stopping import Progress, overall
+from protocol.commands import CommandLog
 from protocol.digests import BodyHasher, initial_subject, model_subject, state_subject
 from protocol.rounds import RoundsRecord, RoundsView
 from protocol.sealing import ChunkOpener, open_body_box, open_epoch_box
@@ -35,23 +36,40 @@ class Restored:
     view: RoundsView
     receipts: dict[str, Receipt]
     announcements: list[Announcement]
+    commands: CommandLog
     ends: dict[str, int]  # topic -> one after the last record read
+
+    @property
+    def watched(self) -> dict[str, int]:
+        """Where the coordinator alone writes."""
+        return {topic: end for topic, end in self.ends.items() if topic != topics.commands(self.view.study)}
 
 
 async def read_study(services: Services, plan: Plan) -> Restored:
-    """Read `rounds` and `receipts` to their ends. Raises PeerError when the log breaks its own rules."""
+    """Read `rounds`, `receipts` and `commands` to their ends. Raises PeerError when the log breaks its own rules."""
     study = plan.study
     view = RoundsView(study, plan.digest, trustees=len(plan.privacy.trustees))
-    restored = Restored(view, {}, [], dict.fromkeys((topics.rounds(study), topics.receipts(study)), 0))
+    wanted = (topics.rounds(study), topics.receipts(study), topics.commands(study))
+    restored = Restored(view, {}, [], CommandLog(study), dict.fromkeys(wanted, 0))
     for number, entry in enumerate(await read_to_end(services.kafka, services.link, sorted(restored.ends))):
         restored.ends[entry.topic] = entry.offset + 1
-        if entry.value is not None:
+        if entry.topic == topics.commands(study):
+            take_command(restored.commands, entry)
+        elif entry.value is not None:
             _take(restored, entry, Signed.from_bytes(entry.value), services)
         if number % RECORDS_A_TURN == 0:
             await asyncio.sleep(0)  # a long log must not hold up the heartbeats of this process
     if view.open_request is not None:
         raise PeerError(f"{study}: a Request without trustees is open; Request and Announcement belong together")
     return restored
+
+
+def take_command(commands: CommandLog, entry: Entry) -> None:
+    """Keep a record of `commands`; bytes that are none are said and left out."""
+    try:
+        commands.add(entry.value)
+    except PeerError as error:
+        log.warning("command not readable", topic=entry.topic, offset=entry.offset, reason=str(error))
 
 
 def _take(restored: Restored, entry: Entry, signed: Signed, services: Services) -> None:

@@ -13,10 +13,11 @@ from typing import Any
 
 from coordinator.core import events as seen
 from coordinator.core.events import Close, Decide, Effect, Event, OfferFact
+from coordinator.core.orders import Orders
 from coordinator.core.study import BEHIND_MAX, StudyCore
 from coordinator.strategies.stopping import Progress, overall
 from schemas.plan import Plan
-from schemas.records import RECENT_MAX, Outcome, Receipt, Stop
+from schemas.records import RECENT_MAX, Action, Command, Outcome, Receipt, Stop
 from tests.coordinator.judging import check_cohort, check_reason
 from tests.coordinator.log import Body, Ending, Log, Name, is_final, model_digest, name_of
 
@@ -70,6 +71,7 @@ class Driver:
         for (site, sequence), (outcome, _) in self.log.decided.items():
             if is_final(outcome):
                 self.highest[site] = max(self.highest[site], sequence)
+        self.on(seen.Commanded(tuple(self.log.commands)))
         self.on(seen.SitesChanged(self.members))
 
     def crash(self) -> None:
@@ -199,6 +201,14 @@ class Driver:
         for site in joined:
             self.position[site] = self.core.next_offset(site)
 
+    def command(self, action: Action, *, site: str | None = None, version: int | None = None) -> None:
+        """An operator's command stands on the log, and the core hears of it."""
+        self.log.commands.append(Command(self.plan.study, len(self.log.commands), action, site, version, "as agreed"))
+        self.on(seen.Commanded(tuple(self.log.commands)))
+
+    def _orders(self) -> Orders:
+        return Orders.of(self.log.commands)
+
     # -- effects
 
     def _do(self, effects: list[Effect]) -> None:
@@ -223,6 +233,10 @@ class Driver:
                 self.sum[name_of(offer)] += weight
             case seen.Remove(offer, weight):
                 assert self.sum.pop(name_of(offer)) == weight
+            case seen.Unload(offer):
+                assert self._orders().paused
+                self.fetching.pop(name_of(offer), None)
+                self.spooled.discard(name_of(offer))
             case seen.Drop(offer):
                 self.fetching.pop(name_of(offer), None)
                 self.spooled.discard(name_of(offer))
