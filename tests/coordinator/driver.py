@@ -128,8 +128,10 @@ class Driver:
         digest = hashlib.sha256(f"{site} {self.log.version} {value}".encode()).digest()
         version = self.log.version
         self.log.offers[site].append(None)
-        self.evaluations[site] = seen.Evaluated(site, version, model_digest(version), digest, value, weight)
-        self.on(self.evaluations[site])
+        told = seen.Evaluated(site, version, model_digest(version), digest, value, weight)
+        if site not in self.orders.excluded:
+            self.evaluations[site] = told
+        self.on(told)
 
     def presence(self, site: str) -> None:
         self.log.offers[site].append(None)
@@ -204,9 +206,12 @@ class Driver:
     def command(self, action: Action, *, site: str | None = None, version: int | None = None) -> None:
         """An operator's command stands on the log, and the core hears of it."""
         self.log.commands.append(Command(self.plan.study, len(self.log.commands), action, site, version, "as agreed"))
+        if site is not None and action is Action.EXCLUDE:
+            self.evaluations.pop(site, None)
         self.on(seen.Commanded(tuple(self.log.commands)))
 
-    def _orders(self) -> Orders:
+    @property
+    def orders(self) -> Orders:
         return Orders.of(self.log.commands)
 
     # -- effects
@@ -234,7 +239,7 @@ class Driver:
             case seen.Remove(offer, weight):
                 assert self.sum.pop(name_of(offer)) == weight
             case seen.Unload(offer):
-                assert self._orders().paused
+                assert self.orders.paused
                 self.fetching.pop(name_of(offer), None)
                 self.spooled.discard(name_of(offer))
             case seen.Drop(offer):
@@ -352,6 +357,9 @@ class Driver:
         self.ending, self.die_after = Ending.COMMIT, None
         self.end_round()
         self.change_members(self.sites)
+        self.command(Action.RESUME)
+        for site in self.orders.excluded:
+            self.command(Action.INCLUDE, site=site)
         for _ in range(200):
             before = (self.log.version, len(self.decides), dict(self.position))
             self.read_all()
