@@ -47,6 +47,7 @@ def _services(settings: Settings) -> Services:
     link = Link(kafka)
     metrics = CoordinatorMetrics()
     link.on_change(lambda connected: metrics.connected.set(connected))
+    link.on_rebuild(lambda kind: metrics.rebuilds.labels(kind).inc())
     writer = Writer(kafka, link)
     return Services(
         name=settings.name,

@@ -14,6 +14,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.client import AIOKafkaClient
 
 from schemas.errors import LocalError
+from transport import watch
 from transport.link import Link
 from transport.quiet import quiet
 from transport.settings import KafkaSettings
@@ -35,6 +36,7 @@ TRANSACTION_TIMEOUT_MS = 600_000
 Client: TypeAlias = AIOKafkaConsumer | AIOKafkaProducer | AIOKafkaClient | AIOKafkaAdminClient
 C = TypeVar("C", AIOKafkaConsumer, AIOKafkaProducer, AIOKafkaClient, AIOKafkaAdminClient)
 
+_watches: dict[AIOKafkaProducer, asyncio.Task[None]] = {}
 _ending: set[asyncio.Task[None]] = set()  # the event loop itself keeps no task alive
 
 
@@ -153,7 +155,17 @@ async def started(make: Callable[[], C], link: Link) -> C:
             raise
         else:
             link.up()
+            if isinstance(client, AIOKafkaProducer):
+                _watch(client, link)
             return client
+
+
+def _watch(producer: AIOKafkaProducer, link: Link) -> None:
+    def stall_s() -> float:
+        return link.stall_s("producer", watch.STALL_S)
+
+    watching = watch.watch_producer(producer, link, stall_s, lambda: _kill_producer(producer))
+    _watches[producer] = asyncio.create_task(watching)
 
 
 async def end(client: Client) -> None:
@@ -161,6 +173,9 @@ async def end(client: Client) -> None:
 
     When the caller is cancelled meanwhile, the ending goes on by itself and stays bounded.
     """
+    watching = _watches.pop(client, None)
+    if watching is not None:
+        watching.cancel()
     task = asyncio.create_task(_end(client))
     _ending.add(task)
     task.add_done_callback(_ending.discard)

@@ -31,7 +31,7 @@ OnHeld = Callable[[frozenset[int]], Awaitable[None]]
 
 
 class Election:
-    """One member of the group. `partitions` is how many there are, once `run` has asked; `rebuilds` counts stalls."""
+    """One member of the group. `partitions` is how many there are, once `run` has asked."""
 
     def __init__(
         self,
@@ -44,7 +44,6 @@ class Election:
     ) -> None:
         """`busy` tells which partitions have studies: those are what has to be shared out evenly."""
         self.partitions = 0
-        self.rebuilds = 0
         self.held: frozenset[int] = frozenset()
         self._settings = settings
         self._link = link
@@ -71,7 +70,6 @@ class Election:
             except (KafkaError, OSError) as error:
                 if (final := refused(error)) is not None:
                     raise final from error
-                self.rebuilds += 1
                 self._link.down(error)
             finally:
                 await end(consumer)
@@ -150,6 +148,7 @@ class Election:
 
     def _heard(self, at_s: float) -> None:
         self._heard_s = at_s
+        self._link.got_on("member")
         self._beat.set()
         self._beat = asyncio.Event()
 
@@ -160,8 +159,9 @@ class Election:
                 self._refuse_other_number(max(self._assigned, default=-1) + 1)
                 self.held, self._assigned = self._assigned, None
                 await on_held(self.held)
-            if self.silent_s > _STALL_S:
-                raise KafkaError(f"no answer to a heartbeat for {_STALL_S:g} s")
+            if self.silent_s > self._link.stall_s("member", _STALL_S):
+                self._link.rebuilt("member", f"no answer to a heartbeat for {self.silent_s:.0f} s")
+                raise KafkaError("the member stalled")
             try:
                 await asyncio.wait_for(self._news.wait(), _LOOK_S)
             except TimeoutError:

@@ -23,6 +23,8 @@ from transport.log import Entry, read_to_end
 from transport.settings import KafkaSettings
 from transport.writer import check_topic
 
+COMMIT_S = 30.0
+
 _log = structlog.get_logger("transport")
 
 Records = dict[str, list[tuple[int, bytes | None]]]  # topic -> (offset, value)
@@ -180,8 +182,8 @@ class TransactionalWriter:
 
     async def _commit(self, producer: AIOKafkaProducer, transaction: Transaction, offsets: list[int]) -> None:
         try:
-            await producer.commit_transaction()
-        except _BROKEN as error:
+            await self._commit_in_time(producer)
+        except (*_BROKEN, TimeoutError) as error:
             await self._drop()
             if _is_fenced(error, producer):
                 raise self.failure(error, producer) from error
@@ -191,6 +193,17 @@ class TransactionalWriter:
         except BaseException:
             await self._drop()  # cancelled in the middle: whoever starts next finds out from the log
             raise
+
+    async def _commit_in_time(self, producer: AIOKafkaProducer) -> None:
+        """A commit that is not answered is in doubt; the log knows more than a longer wait would."""
+        stall_s = self._link.stall_s("commit", COMMIT_S)
+        try:
+            await asyncio.wait_for(producer.commit_transaction(), stall_s)
+        except TimeoutError:
+            self._link.rebuilt("commit", f"a commit of {self._id} not answered for {stall_s:.0f} s")
+            raise
+        self._link.got_on("commit")
+        self._link.got_on("producer")
 
     async def _was_committed(self, transaction: Transaction, offsets: list[int]) -> bool:
         """Ask the log. Our next start ends whatever is open under this id, so what is visible afterwards is final."""
