@@ -1,10 +1,12 @@
 """Where each record lies: topic names and their settings, one writer each."""
 
+import zlib
 from collections.abc import Mapping
 
 MEMBERS = "wardround.members"
 PLANS = "wardround.plans"
 LEAD = "wardround.lead"
+LEAD_PARTITIONS = 8  # how many coordinators can share the studies of a federation
 REGISTRAR_BODIES = "wardround.bodies.registrar"
 ROSTER_KEY = b"roster"
 BATCH_BYTES_MAX = 4 * 1024 * 1024  # what topics of bodies take at a time, a whole batch of chunks
@@ -52,8 +54,18 @@ def trustee_bodies(study: str, name: str) -> str:
     return f"wardround.study.{study}.trustee-bodies.{name}"
 
 
+def lead_partition(study: str, partitions: int) -> int:
+    """The partition of `wardround.lead` whose holder runs this study."""
+    return zlib.crc32(study.encode()) % partitions
+
+
+def lead_id(partition: int) -> str:
+    """The transactional id of whoever leads a partition: the fence between leader and predecessor."""
+    return f"{LEAD}.{partition}"
+
+
 def federation_topics() -> Mapping[str, Mapping[str, str]]:
-    """Topics of the whole federation with their configuration; each has one partition."""
+    """Topics of the whole federation with their configuration; each has one partition, but LEAD."""
     return {MEMBERS: _COMPACT, PLANS: _COMPACT, REGISTRAR_BODIES: {**_KEEP, **_LARGE}, LEAD: {}}
 
 

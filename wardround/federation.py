@@ -29,6 +29,7 @@ from schemas import topics
 from schemas.errors import LocalError, PeerError
 from schemas.plan import Plan
 from schemas.records import BodyAt
+from schemas.roster import Membership
 from transport.admin import within
 from transport.bodies import BodyReader
 from transport.errors import BodyGone
@@ -85,6 +86,10 @@ class Federation:
         """The published plans by study. Raises TransientError when the broker is not reached in 10 s."""
         directory = await self._directory()
         return {plan.study: plan for plan, _ in directory.plans.values()}
+
+    async def membership(self) -> Membership | None:
+        """Who belongs, by the newest roster; None before the first. Raises TransientError as `studies`."""
+        return (await self._directory()).membership
 
     async def history(self, study: str) -> StudyHistory:
         """The study's history up to now. Raises LocalError when there is no such study, TransientError as `studies`."""

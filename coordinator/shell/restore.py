@@ -1,5 +1,6 @@
 """Rebuilds a study from the log alone: rounds, receipts, the newest model and state, progress towards the stop rule."""
 
+import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from coordinator.shell.intake import read_offer_topic
 from coordinator.shell.services import Services
 from coordinator.shell.vectors import Stored
 from coordinator.strategies.stopping import Progress, overall
+from protocol.commands import CommandLog
 from protocol.digests import initial_subject, model_subject, state_subject
 from protocol.rounds import RoundsRecord, RoundsView
 from protocol.sealing import ChunkOpener, open_body_box, open_epoch_box
@@ -21,6 +23,8 @@ from schemas.plan import Plan
 from schemas.records import Announcement, AskAgain, BodyAt, Failed, PlanRecord, Receipt, Request, Signed, kind_of
 from transport.log import Entry, read_to_end
 from transport.plain import check_listed, plain_chunks
+
+RECORDS_A_TURN = 64  # verified at once: about 10 ms
 
 log = structlog.get_logger()
 _ROUNDS: dict[int, type[RoundsRecord]] = {kind.KIND: kind for kind in (Announcement, Request, AskAgain, Failed)}
@@ -33,32 +37,55 @@ class Restored:
     view: RoundsView
     receipts: dict[str, Receipt]
     announcements: list[Announcement]
+    commands: CommandLog
+    ends: dict[str, int]  # topic -> one after the last record read
+
+    @property
+    def watched(self) -> dict[str, int]:
+        """Where the coordinator alone writes."""
+        return {topic: end for topic, end in self.ends.items() if topic != topics.commands(self.view.study)}
 
 
 async def read_study(services: Services, plan: Plan) -> Restored:
-    """Read `rounds` and `receipts` to their ends. Raises PeerError when the log breaks its own rules."""
+    """Read `rounds`, `receipts` and `commands` to their ends. Raises PeerError when the log breaks its own rules."""
     study = plan.study
     view = RoundsView(study, plan.digest, trustees=len(plan.privacy.trustees))
-    restored = Restored(view, {}, [])
-    for entry in await read_to_end(services.kafka, services.link, [topics.rounds(study), topics.receipts(study)]):
-        if entry.value is None:
-            continue
-        signed = Signed.from_bytes(entry.value)
-        public = services.membership.signing_key(services.name, signed.key_id)
-        if entry.topic == topics.receipts(study):
-            receipt = verify(signed, Receipt, public)
-            restored.receipts[receipt.site] = receipt
-            continue
-        kind = _ROUNDS.get(kind_of(signed.payload))
-        if kind is None:
-            raise PeerError(f"offset {entry.offset} of {entry.topic} holds no record of rounds")
-        record = verify(signed, kind, public)
-        view.add(record)
-        if isinstance(record, Announcement):
-            restored.announcements.append(record)
+    wanted = (topics.rounds(study), topics.receipts(study), topics.commands(study))
+    restored = Restored(view, {}, [], CommandLog(study), dict.fromkeys(wanted, 0))
+    for number, entry in enumerate(await read_to_end(services.kafka, services.link, sorted(restored.ends))):
+        restored.ends[entry.topic] = entry.offset + 1
+        if entry.topic == topics.commands(study):
+            take_command(restored.commands, entry)
+        elif entry.value is not None:
+            _take(restored, entry, Signed.from_bytes(entry.value), services)
+        if number % RECORDS_A_TURN == 0:
+            await asyncio.sleep(0)  # a long log must not hold up the heartbeats of this process
     if view.open_request is not None:
         raise PeerError(f"{study}: a Request without trustees is open; Request and Announcement belong together")
     return restored
+
+
+def take_command(commands: CommandLog, entry: Entry) -> None:
+    """Keep a record of `commands`; bytes that are none are said and left out."""
+    try:
+        commands.add(entry.value)
+    except PeerError as error:
+        log.warning("command not readable", topic=entry.topic, offset=entry.offset, reason=str(error))
+
+
+def _take(restored: Restored, entry: Entry, signed: Signed, services: Services) -> None:
+    public = services.membership.signing_key(services.name, signed.key_id)
+    if entry.topic == topics.receipts(restored.view.study):
+        receipt = verify(signed, Receipt, public)
+        restored.receipts[receipt.site] = receipt
+        return
+    kind = _ROUNDS.get(kind_of(signed.payload))
+    if kind is None:
+        raise PeerError(f"offset {entry.offset} of {entry.topic} holds no record of rounds")
+    record = verify(signed, kind, public)
+    restored.view.add(record)
+    if isinstance(record, Announcement):
+        restored.announcements.append(record)
 
 
 async def read_progress(services: Services, plan: Plan, restored: Restored) -> Progress:
@@ -68,7 +95,9 @@ async def read_progress(services: Services, plan: Plan, restored: Restored) -> P
     known: dict[bytes, Evaluated] = {}
     sites = services.membership.sites(plan.study)
     names = await services.admin.existing(topics.offers(site) for site in sites)
-    for entry in await read_to_end(services.kafka, services.link, sorted(names), committed=False):
+    for number, entry in enumerate(await read_to_end(services.kafka, services.link, sorted(names), committed=False)):
+        if number % RECORDS_A_TURN == 0:
+            await asyncio.sleep(0)
         evaluated = _evaluation(entry, services, plan)
         if evaluated is not None:
             known[evaluated.digest] = evaluated

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Annotated, ClassVar
 
-from schemas.codec import ID, Id, Maybe, Record, Text, U, Whole
+from schemas.codec import COUNT, ID, Id, Maybe, Record, Text, U, Whole
 
 
 class Action(IntEnum):
@@ -14,6 +14,7 @@ class Action(IntEnum):
     STOP = 4
     EXCLUDE = 5
     INCLUDE = 6
+    CLOSE = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,13 @@ class Command(Record):
     KIND: ClassVar[int] = 15
     study: Id
     serial: U
-    action: Annotated[int, Whole(1, 6)]
-    site: Annotated[str | None, Maybe(ID)]
+    action: Annotated[int, Whole(1, 7)]
+    site: Annotated[str | None, Maybe(ID)]  # whom to exclude or include
+    version: Annotated[int | None, Maybe(COUNT)]  # the newest version of the round to close: it means no later round
     reason: Annotated[str, Text(200)]
+
+    def check(self) -> None:
+        if (self.site is not None) != (self.action in (Action.EXCLUDE, Action.INCLUDE)):
+            raise ValueError("Command.site: exclude and include name a site, nothing else does")
+        if (self.version is not None) != (self.action == Action.CLOSE):
+            raise ValueError("Command.version: closing a round names a version, nothing else does")
