@@ -26,7 +26,7 @@ from schemas.records import Receipt
 UNDECIDED_MAX = 1  # more would only queue up at the coordinator and grow stale
 TRIES_MAX = 3  # for what is not needed to go on: evaluations and the local baseline
 # Training again from the same version cannot heal these; a newer version may find the roster or the plan changed.
-LASTING = frozenset({"duplicate", "stranger", "revoked", "plan", "floor"})
+LASTING = frozenset({"duplicate", "plan", "floor"})
 
 
 @dataclass(slots=True)
@@ -138,6 +138,7 @@ class StudyCore:
             self._stop_fetching()  # what was under way before the cut is old by now
         if back:
             self._pauses.passed("fetch")
+            self._outbox.linked()
 
     def _on_announced(self, event: seen.Announced) -> None:
         before = self._newest
@@ -257,7 +258,6 @@ class StudyCore:
             self._work_on(self._newest)
             self._fetch(self._newest)
             self._send()
-            self._rest()
         if self.state != self._shown:
             self._shown = self.state
             self._effects.append(do.Show(self.state))
@@ -265,15 +265,18 @@ class StudyCore:
     def _abandon(self, newest: seen.Announced) -> None:
         """Stop what can no longer count: past the plan's table, or in a study that is over.
 
-        What was offered before stays: a Request may have named it already.
+        What was offered before stays until its receipt says what became of it, after the end too: an Announcement may
+        be read before the receipts that were written with it.
         """
         needed = newest.final and self._fetching == newest.version
         if self._fetching is not None and self._late(self._fetching) and not needed:
             self._stop_fetching()
         if self._work is not None and self._work.kind == "train" and self._late(self._work.version):
             self._stop_work()
-        for entry in [one for one in self._outbox.unsent() if not one.anew and self._late(one.base_version)]:
-            self._settle(entry, "ended" if newest.final else "stale")
+        if self._connected:
+            for entry in self._outbox.given_up(self._late, self._now_ms):
+                self._settle(entry, "ended" if newest.final else "stale")
+        self._outbox.remind(self._now_ms)
 
     def _late(self, base_version: int) -> bool:
         """Whether an update from this version, not offered yet, can never count."""
@@ -314,16 +317,6 @@ class StudyCore:
         if entry is not None:
             entry.sending = True
             self._effects.append(do.Send(entry.sequence, entry.anew))
-
-    def _rest(self) -> None:
-        """A final version that is measured ends it all: receipts came with its announcement."""
-        if not self._final or self._work is not None or self._fetching is not None:
-            return
-        assert self._newest is not None
-        if self._to_evaluate(self._newest.version):
-            return
-        for entry in list(self._outbox.entries):
-            self._settle(entry, "ended")
 
     def _to_evaluate(self, version: int) -> bool:
         final = self._newest is not None and self._newest == seen.Announced(version, True)

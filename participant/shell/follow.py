@@ -65,7 +65,10 @@ class StudyLog:
             log.warning("record refused", topic=entry.topic, offset=entry.offset, code=error.code, reason=str(error))
 
     def drain(self) -> list[Event]:
-        """What the core has not been told yet. Older announcements and receipts are skipped: the newest say it all."""
+        """What the core has not been told yet. Older announcements and receipts are skipped: the newest say it all.
+
+        The announcement first: a receipt may free the site to train, and then from the newest version.
+        """
         events: list[Event] = []
         held = self._why_held()
         if held != self._held:
@@ -73,12 +76,12 @@ class StudyLog:
             events.append(Held(held))
         requested, self._requested = self._requested, []
         events += requested
-        receipt, self._receipt = self._receipt, None
-        if receipt is not None:
-            events.append(ReceiptRead(receipt))
         if self._new_rounds and self.view.newest is not None:
             self._new_rounds = False
             events.append(Announced(self.view.newest.version, self.view.newest.final))
+        receipt, self._receipt = self._receipt, None
+        if receipt is not None:
+            events.append(ReceiptRead(receipt))
         return events
 
     async def epoch_key(self, epoch: int) -> bytes:

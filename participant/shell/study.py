@@ -30,7 +30,6 @@ from protocol.sealing import open_epoch_box
 from schemas import topics
 from schemas.errors import FederationError, LocalError
 from schemas.plan import Plan
-from schemas.records import Announcement
 from transport.errors import BodyGone
 
 log = structlog.get_logger()
@@ -74,10 +73,7 @@ class StudyRunner:
     def _do(self, effect: Effect) -> None:
         match effect:
             case do.Fetch():
-                newest = self.log.view.newest
-                assert newest is not None
-                assert newest.version == effect.version
-                self._fetching = self._services.spawn(self._fetch(newest))
+                self._fetching = self._services.spawn(self._fetch(effect.version))
             case do.StopFetching():
                 _cancel(self._fetching)
             case do.Evaluate():
@@ -105,9 +101,12 @@ class StudyRunner:
             case do.Halt():
                 self._services.spawn(_end_service(effect))
 
-    async def _fetch(self, announced: Announcement) -> None:
-        study, version = self._plan.study, announced.version
+    async def _fetch(self, version: int) -> None:
+        study, announced = self._plan.study, self.log.view.newest
         target = self._model(version)
+        if announced is None or announced.version != version:  # read since, and the core will be told next
+            self.post(seen.FetchFailed(version))
+            return
         try:
             epoch_key = await self.log.epoch_key(announced.key_epoch)
             await fetch_model(

@@ -118,6 +118,18 @@ def test_only_this_sites_receipts_are_told(following: Following) -> None:
     assert following.drained() == [seen.ReceiptRead(receipt(sequence=8))]
 
 
+def test_repro_a_receipt_frees_the_site_for_the_version_it_came_with_and_not_for_the_one_before(
+    following: Following,
+) -> None:
+    following.rounds(following.scribe.announcement())
+    asked = following.scribe.request(entry("site-1", 7))
+    following.rounds(asked)
+    following.rounds(following.scribe.answer(asked))
+    following.write(topics.receipts(PLAN.study), receipt(), key="site-1")
+    told = following.drained()
+    assert told == [seen.Requested(0, 7, 16), seen.Announced(1, False), seen.ReceiptRead(receipt())]
+
+
 def test_a_site_off_the_roster_is_held_until_it_is_back(following: Following) -> None:
     following.directory.membership = membership(KeyState.ACTIVE, "coordinator")
     assert "does not list site-1" in following.drained()[0].reason
