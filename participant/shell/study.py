@@ -23,6 +23,7 @@ from participant.shell.fetch import fetch_model
 from participant.shell.follow import StudyLog
 from participant.shell.outgoing import Outgoing
 from participant.shell.services import Services, now_ms
+from participant.shell.store import Decision
 from participant.training.client import Loaded, TrainerRefusedError
 from protocol.digests import model_subject
 from protocol.fixed_point import EncodingError
@@ -211,9 +212,11 @@ class StudyRunner:
         self.post(seen.Sent(sequence, offset))
 
     def _settle(self, effect: do.Settle) -> None:
-        self._out.settle(effect.sequence, again=effect.again)
+        decision = Decision(effect.outcome, effect.code, effect.version, effect.weight)
+        self._out.settle(effect.sequence, decision, again=effect.again)
         self._services.metrics.decided.labels(self._plan.study, effect.outcome, effect.code or "").inc()
-        log.info(
+        tell = log.info if effect.outcome == "counted" else log.warning
+        tell(
             "update decided",
             update=self._named(effect.sequence),
             outcome=effect.outcome,
@@ -243,7 +246,8 @@ class StudyRunner:
         for row in store.rows(study):
             if not self._out.body(row.sequence).exists():
                 log.error("the body of an update is gone", update=self._named(row.sequence))
-                self._out.settle(row.sequence, again=True)
+                self._out.settle(row.sequence, Decision("lost"), again=True)
+                self._services.metrics.decided.labels(study, "lost", "").inc()
         known = {self._out.body(row.sequence) for row in store.rows(study)}
         for path in self._services.outbox.glob(f"{study}.*"):
             if path not in known:
