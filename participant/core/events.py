@@ -121,9 +121,28 @@ class Requested:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """Whether something outside (roster, data, operator) keeps the site from working; `reason` is empty when not."""
+    """Whether something keeps the site from working; `reason` is empty when not.
+
+    by   who says so, each for himself: log (roster, chain), operator (a pause), setup (task or data: finished work
+         still goes out)
+    """
 
     reason: str
+    by: str = "log"
+
+
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """Whether the operator takes the site out: nothing new is begun, what is finished goes out and is settled."""
+
+    leaving: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """Whether the outbox has room for one more update of this study; until it has, none is trained."""
+
+    free: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,5 +167,7 @@ Event = (
     | ReceiptRead
     | Requested
     | Held
+    | Leaving
+    | Room
     | Tick
 )

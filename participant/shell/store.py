@@ -128,6 +128,11 @@ class Store:
     def row(self, study: str, sequence: int) -> Row:
         return self._rows[study, sequence]
 
+    @property
+    def undecided(self) -> int:
+        """How many updates wait in the outbox, of all studies."""
+        return len(self._rows)
+
     def fact(self, study: str, name: str, default: float = 0.0) -> float:
         """A number kept about a study: bytes so far, the local baseline, and the like."""
         return self._facts.get((study, name), default)

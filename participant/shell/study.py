@@ -19,6 +19,7 @@ from participant.core import events as seen
 from participant.core.effects import Effect, State
 from participant.core.events import Event
 from participant.core.study import StudyCore
+from participant.shell.control import StudyState, Wish
 from participant.shell.fetch import fetch_model
 from participant.shell.follow import StudyLog
 from participant.shell.outgoing import Outgoing
@@ -69,6 +70,29 @@ class StudyRunner:
             self._do(effect)
         self._waiting.set(len(self._core.outbox))
         self._set_timer()
+
+    def drain(self) -> None:
+        """Tell the core what its log has that is new."""
+        for event in self.log.drain():
+            self.post(event)
+
+    def take(self, wish: Wish) -> None:
+        """Do what the operator wants; what was held for its task or data is tried again once it is not paused."""
+        paused = wish.pauses(self._plan.study)
+        self.post(seen.Held("paused by the operator" if paused else "", by="operator"))
+        if not paused:
+            self.post(seen.Held("", by="setup"))
+        self.post(seen.Leaving(wish.leaving))
+
+    @property
+    def left(self) -> bool:
+        return self._core.left
+
+    def standing(self) -> StudyState:
+        """How the study stands, for the operator."""
+        entries = self._core.outbox
+        unsent = sum(not entry.offered for entry in entries)
+        return StudyState(self._plan.study, self._core.state.value, self._core.held, len(entries), unsent)
 
     # effects -------------------------------------------------------------------------------------------------------
 
@@ -238,7 +262,7 @@ class StudyRunner:
 
     def _hold(self, error: LocalError) -> None:
         log.error("study held", study=self._plan.study, reason=str(error), hint=error.hint)
-        self.post(seen.Held(str(error)))
+        self.post(seen.Held(str(error), by="setup"))
 
     def _restored(self) -> Any:
         """What site.db remembers; an update whose body is gone is dropped, a body without an update removed."""

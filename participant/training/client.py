@@ -74,6 +74,7 @@ class Trainer:
         self._connection: Connection | None = None
         self._turn = asyncio.Lock()
         self._requests = 0
+        self._closed = False
 
     @property
     def pid(self) -> int | None:
@@ -118,8 +119,9 @@ class Trainer:
         values: dict[str, float] = (await self._ask(study, message, limit_s))["values"]
         return values
 
-    async def close(self) -> None:
-        """End the trainer."""
+    def close(self) -> None:
+        """End the trainer now and for good; whatever is asked of it from here on fails."""
+        self._closed = True
         self._drop()
 
     async def _ask(self, study: str, message: Message, limit_s: float) -> Message:
@@ -147,6 +149,8 @@ class Trainer:
         return Loaded(**{name: answer[name] for name in Loaded.__dataclass_fields__})
 
     async def _connected(self) -> Connection:
+        if self._closed:
+            raise TrainerLostError("the service ends")
         if self._connection is None:
             self._connection = await self._launcher.open()
             log.info("trainer ready", trainer=self._connection.pid)
@@ -189,6 +193,8 @@ class Trainer:
     async def _cancel(self, connection: Connection, request: int, study: str) -> None:
         """Stop a request and wait for its end, shortly: a trainer that does not stop is killed."""
         stopped = False
+        if self._closed:
+            return
         with contextlib.suppress(TrainerLostError, ConnectionError, asyncio.CancelledError):
             connection.writer.write(pack({"kind": "cancel", "id": request}))
             await self._answer(connection, request, study, CANCEL_S)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import signal
 import sqlite3
 import subprocess
@@ -11,24 +12,30 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from learning.entry import folder_digest
+from ops.link_proxy import LinkProxy
 from participant.app import serve
 from participant.settings import Settings
+from participant.shell.control import read_state
 from runtime.settings import load_settings
 from schemas.plan import Plan, TaskSpec
-from tests.broker.federation import Federation, small_plan
+from tests.broker.federation import Federation, Site, small_plan
+from tests.broker.waiting.task import PARAMETERS, STEP
 from transport.log import LogReader
 
 ROOT = Path(__file__).parents[2]
 WAITING = "tests.broker.waiting.task:task"
 PATIENCE_S = 60.0
+_studies = itertools.count()
 STOP_S = 30.0  # how long a test waits for an end; that it came in time is told by the exit code
 
 
-def waiting_plan(study: str, **parts: Any) -> Plan:
-    """A plan for the task that waits for a file, of two sites; every single update closes a cohort."""
+def plan(**parts: Any) -> Plan:
+    """A plan for the task that waits for a file, of two sites, under a study id of its own; the goal is one update."""
+    study = f"p{int(time.time())}-{next(_studies)}"
     gather = {"goal": 1, "minimum": 1, **parts.pop("aggregation", {})}
     evaluation = {"every": 1000, "alone": False, **parts.pop("evaluation", {})}
     code = folder_digest(Path(__file__).parent / "waiting")
@@ -102,6 +109,13 @@ class Hospital:
         await self.until(lambda: bool(self.outbox()), "a finished update")
         return self.outbox()[0][0]
 
+    def state(self) -> str:
+        """What the running service says of the study in state.json; empty when it says nothing."""
+        state = read_state(self.data)
+        if state is None or self.process is None or state.pid != self.process.pid:
+            return ""
+        return next((one.state for one in state.studies if one.study == self._study), "")
+
     def outbox(self) -> list[tuple[int, int]]:
         """(sequence, base version) of what site.db holds undecided."""
         return self.rows("SELECT sequence, base_version FROM outbox ORDER BY sequence")
@@ -161,3 +175,23 @@ async def serving(at: Hospital, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
+
+
+async def pass_versions(fed: Federation, last: int) -> None:
+    """The first site makes versions alone, up to `last`."""
+    quick = next(iter(fed.sites.values()))
+    newest = (await fed.announcements())[-1]
+    while newest.version < last:
+        update = np.zeros(PARAMETERS, np.float32)
+        update[0] = STEP
+        await quick.offer(newest, update)
+        newest = await fed.version(newest.version + 1)
+
+
+def late_site(fed: Federation) -> Site:
+    """The site that a process plays."""
+    return list(fed.sites.values())[-1]
+
+
+def other_end(link: LinkProxy) -> str:
+    return f"127.0.0.1:{link.port}"

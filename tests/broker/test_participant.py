@@ -1,72 +1,19 @@
 """A participant on a real broker that is cut off, killed, kept away and started again."""
 
-import itertools
-import time
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
-import pytest_asyncio
 
 from ops.kafka import Broker
-from ops.kafka.ports import free_ports
 from ops.link_proxy import LinkProxy
 from schemas import topics
-from schemas.plan import Plan
 from schemas.records import Outcome, Request
-from tests.broker.federation import Federation, Site, federation
-from tests.broker.participants import Hospital, hospital, serving, waiting_plan
-from tests.broker.waiting.task import PARAMETERS, STEP
+from tests.broker.federation import Federation, federation
+from tests.broker.participants import Hospital, hospital, late_site, other_end, pass_versions, plan, serving
+from tests.broker.waiting.task import STEP
 
 pytestmark = pytest.mark.broker
-_studies = itertools.count()
 AWAY_VERSIONS = 5
-
-
-def plan(**parts: Any) -> Plan:
-    """A plan under a study id that no other test has."""
-    return waiting_plan(f"p{int(time.time())}-{next(_studies)}", **parts)
-
-
-@pytest.fixture(scope="module")
-def far(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Broker, int]]:
-    """A broker that is also reached over a link, and the port of that link."""
-    port = free_ports(1)[0]
-    broker = Broker.start(tmp_path_factory.mktemp("far") / "broker", extra_listeners={"LINK": port})
-    yield broker, port
-    broker.stop()
-
-
-@pytest_asyncio.fixture
-async def link(far: tuple[Broker, int]) -> AsyncIterator[LinkProxy]:
-    """The link, whole at the beginning of each test."""
-    broker, port = far
-    proxy = LinkProxy(broker.listener_port("LINK"), port=port)
-    await proxy.start()
-    yield proxy
-    await proxy.close()
-
-
-def other_end(link: LinkProxy) -> str:
-    return f"127.0.0.1:{link.port}"
-
-
-async def pass_versions(fed: Federation, last: int) -> None:
-    """The first site makes versions alone, up to `last`."""
-    quick = next(iter(fed.sites.values()))
-    newest = (await fed.announcements())[-1]
-    while newest.version < last:
-        update = np.zeros(PARAMETERS, np.float32)
-        update[0] = STEP
-        await quick.offer(newest, update)
-        newest = await fed.version(newest.version + 1)
-
-
-def late_site(fed: Federation) -> Site:
-    """The site that a process plays."""
-    return list(fed.sites.values())[-1]
 
 
 async def times_requested(fed: Federation, site: str) -> int:
@@ -88,12 +35,12 @@ async def finished_then_killed(at: Hospital, link: LinkProxy) -> int:
 
 
 async def test_a_finished_update_of_a_killed_site_counts_once_with_the_weight_of_its_staleness(
-    far: tuple[Broker, int], link: LinkProxy, tmp_path: Path
+    far: tuple[Broker, int], far_link: LinkProxy, tmp_path: Path
 ) -> None:
     async with federation(far[0].bootstrap, tmp_path, plan(), 2) as fed, fed.coordinator():
-        with hospital(fed, late_site(fed).name, bootstrap=other_end(link)) as at:
+        with hospital(fed, late_site(fed).name, bootstrap=other_end(far_link)) as at:
             await fed.version(0)
-            sequence = await finished_then_killed(at, link)
+            sequence = await finished_then_killed(at, far_link)
             await pass_versions(fed, AWAY_VERSIONS)
             at.start()
             receipt = await fed.receipt(at.name, sequence)
@@ -107,13 +54,13 @@ async def test_a_finished_update_of_a_killed_site_counts_once_with_the_weight_of
 
 
 async def test_a_finished_update_that_grew_too_old_while_its_site_was_away_is_given_up_and_said_so(
-    far: tuple[Broker, int], link: LinkProxy, tmp_path: Path
+    far: tuple[Broker, int], far_link: LinkProxy, tmp_path: Path
 ) -> None:
     short = {"staleness_max": 1, "weight_table": (16, 11)}
     async with federation(far[0].bootstrap, tmp_path, plan(aggregation=short), 2) as fed, fed.coordinator():
-        with hospital(fed, late_site(fed).name, bootstrap=other_end(link)) as at:
+        with hospital(fed, late_site(fed).name, bootstrap=other_end(far_link)) as at:
             await fed.version(0)
-            sequence = await finished_then_killed(at, link)
+            sequence = await finished_then_killed(at, far_link)
             await pass_versions(fed, AWAY_VERSIONS)
             at.start()
             await at.until(lambda: not at.outbox(), "the end of the old update")

@@ -36,7 +36,7 @@ def load(site: str = "site-1", code: bytes = CODE) -> Load:
 async def trainer() -> AsyncIterator[Trainer]:
     trainer = Trainer(Launcher(None, []), grace_s=0.5)
     yield trainer
-    await trainer.close()
+    trainer.close()
 
 
 @pytest.fixture
