@@ -26,7 +26,8 @@ from schemas.plan import Plan
 from schemas.records import Receipt
 
 UNDECIDED_MAX = 1  # more would only queue up at the coordinator and grow stale
-TRIES_MAX = 3  # for what is not needed to go on: evaluations and the local baseline
+TRIES_MAX = 3  # for what is not needed to go on, evaluations and the local baseline; for training before it is said
+TRAINING_FAILS = f"training has failed {TRIES_MAX} times in a row or more"
 # Training again from the same version cannot heal these; a newer version may find the roster or the plan changed.
 LASTING = frozenset({"duplicate", "stranger", "revoked", "plan", "floor"})
 
@@ -80,17 +81,22 @@ class StudyCore:
             return State.FETCHING
         if self._outbox:
             return State.WAITING
-        return State.PAUSED if self._holds.reason else State.IDLE
+        return State.PAUSED if self.held else State.IDLE
 
     @property
     def held(self) -> str:
-        """Why nothing new is begun; empty when nothing stands in the way."""
-        return self._holds.reason
+        """Why nothing new is begun, or comes to nothing; empty when all is well."""
+        return "; ".join(reason for reason in (self._holds.reason, TRAINING_FAILS * self._fails) if reason)
 
     @property
     def left(self) -> bool:
         """Whether the site may go: nothing is at work, and what was finished is settled, or held with the study."""
         return self._holds.leaving and self._work is None and (not self._outbox or self._holds.closed)
+
+    @property
+    def _fails(self) -> bool:
+        """Whether training has failed so often in a row that people have to know."""
+        return self._pauses.failures("train") >= TRIES_MAX
 
     @property
     def making(self) -> bool:
@@ -199,20 +205,26 @@ class StudyCore:
                 self._begin("seal", event.base_version, do.Seal(event.base_version))
             case seen.TrainingFailed() if work == _Work("train", event.base_version):
                 self._work = None
-                self._pauses.failed("train", self._now_ms)
+                self._pauses.failed("train", self._now_ms, took_ms=event.took_ms)
                 self._attempt += 1
+                self._report_failures()
                 self._barren = self._barren if event.again else event.base_version
             case seen.AloneEnded() if work.kind == "alone":
                 self._work = None
                 self._alone_done = event.done
                 if not event.done:
-                    self._pauses.failed("alone", self._now_ms)
+                    self._pauses.failed("alone", self._now_ms, took_ms=event.took_ms)
             case _:
                 pass
 
+    def _report_failures(self) -> None:
+        """Say it once; it goes on with longer and longer pauses, so that other studies have the trainer meanwhile."""
+        if self._pauses.failures("train") == TRIES_MAX:
+            self._effects.append(do.Alarm(f"{TRAINING_FAILS}; it is tried again with growing pauses"))
+
     def _on_evaluation(self, event: seen.Evaluated | seen.EvaluationFailed) -> None:
         if isinstance(event, seen.EvaluationFailed):
-            self._pauses.failed("evaluate", self._now_ms)
+            self._pauses.failed("evaluate", self._now_ms, took_ms=event.took_ms)
             if self._pauses.failures("evaluate") < TRIES_MAX:
                 return
         self._pauses.passed("evaluate")

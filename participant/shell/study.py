@@ -26,6 +26,7 @@ from participant.shell.outgoing import Outgoing
 from participant.shell.services import Services, now_ms
 from participant.shell.store import Decision
 from participant.training.client import Loaded, TrainerRefusedError
+from participant.training.launch import TrainerLostError
 from protocol.digests import model_subject
 from protocol.fixed_point import EncodingError
 from protocol.sealing import open_epoch_box
@@ -60,7 +61,7 @@ class StudyRunner:
         self._working: asyncio.Task[None] | None = None
         self._sending: asyncio.Task[None] | None = None
         self._training = training_settings(plan)
-        self._limit_s = float(plan.training.time_limit_s)
+        self._limit_s, self._silence_s = float(plan.training.time_limit_s), float(plan.training.progress_limit_s)
         self._waiting = services.metrics.outbox.labels(plan.study)
         services.metrics.watch_outbox(plan.study, self._oldest_ms)
 
@@ -169,7 +170,7 @@ class StudyRunner:
             await self._out.evaluation(version, self._digest(version), values, with_alone=final)
         except (FederationError, OSError, sqlite3.Error) as error:
             self._failed("evaluation failed", error, version=version)
-            self.post(seen.EvaluationFailed(version))
+            self.post(seen.EvaluationFailed(version, _took_ms(error)))
             return
         self.post(seen.Evaluated(version))
 
@@ -182,12 +183,13 @@ class StudyRunner:
                 out=self._update(base_version),
                 training=self._training,
                 seed=training_seed(self._plan, self._services.name, base_version, attempt),
-                limit_s=self._limit_s,
+                limit_s=self._silence_s,
+                total_s=self._limit_s + self._silence_s,
             )
         except (FederationError, OSError) as error:
             self._failed("training failed", error, version=base_version)
             again = not (isinstance(error, TrainerRefusedError) and error.reason == "numbers")
-            self.post(seen.TrainingFailed(base_version, again))
+            self.post(seen.TrainingFailed(base_version, again, _took_ms(error)))
             return
         self._services.metrics.training_s.labels(study).observe(seconds)
         self._services.store.count(study, "train-seconds", seconds)
@@ -200,11 +202,11 @@ class StudyRunner:
                 training=self._training,
                 resamples=self._plan.evaluation.bootstrap,
                 seed=self._plan.seed,
-                limit_s=self._limit_s,
+                limit_s=self._silence_s,
             )
         except (FederationError, OSError) as error:
             self._failed("local baseline failed", error, version=None)
-            self.post(seen.AloneEnded(False))
+            self.post(seen.AloneEnded(False, _took_ms(error)))
             return
         self._out.keep_alone(values)
         self.post(seen.AloneEnded(True))
@@ -253,7 +255,7 @@ class StudyRunner:
 
     def _failed(self, what: str, error: Exception, version: int | None) -> None:
         """Report and count a failure of the trainer; one that only the operator can mend holds the study."""
-        reason = error.reason if isinstance(error, TrainerRefusedError) else "lost"
+        reason = error.reason if isinstance(error, TrainerRefusedError | TrainerLostError) else "disk"
         if isinstance(error, LocalError):
             self._hold(error)
             reason = "setup"
@@ -329,6 +331,11 @@ async def _end_service(halt: do.Halt) -> None:
 def _cancel(task: "asyncio.Task[None] | None") -> None:
     if task is not None:
         task.cancel()
+
+
+def _took_ms(error: Exception) -> int:
+    """How long the trainer was busy with what failed."""
+    return round(1000 * error.took_s) if isinstance(error, TrainerLostError | TrainerRefusedError) else 0
 
 
 def _words(error: Exception) -> str:

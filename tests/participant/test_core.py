@@ -460,3 +460,29 @@ def test_a_full_outbox_lets_running_work_finish_and_begins_no_training_until_the
     assert site.shown() is State.PAUSED
     assert site.core.held == "the outbox is full"
     assert site.tell(seen.Room(True)) == [do.Fetch(1)]
+
+
+def test_training_that_keeps_failing_is_said_once_and_tried_again_with_growing_pauses() -> None:
+    site = Driver()
+    site.join()
+    site.tell(seen.Fetched(0))
+    said = []
+    for attempt in range(5):
+        said += site.tell(seen.TrainingFailed(0, again=True))
+        assert site.wait() == [do.Train(0, attempt + 1)]
+    assert [type(effect) for effect in said] == [do.Alarm]
+    site.tell(seen.TrainingFailed(0, again=True))
+    assert site.shown() is State.PAUSED
+    assert "training has failed" in site.core.held
+    site.wait()
+    site.tell(seen.Trained(0))
+    assert site.core.held == ""
+
+
+def test_a_failure_that_took_long_waits_as_long_so_that_other_studies_have_the_trainer() -> None:
+    site = Driver()
+    site.join()
+    site.tell(seen.Fetched(0), seen.TrainingFailed(0, again=True, took_ms=600_000))
+    before_ms = site.now_ms
+    site.wait()
+    assert site.now_ms - before_ms == 600_000

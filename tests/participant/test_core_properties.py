@@ -51,16 +51,19 @@ class World:
         entries = tuple((sequence, base, offset) for sequence, (base, offset) in self.rows.items())
         restored = Restored(entries, dict(self.trained), self.next_sequence, self.evaluated)
         self.core = StudyCore(plan(every=3, alone=True), "site-1", jitter=self.dice.random, restored=restored)
-        self.order()
+        self.order(paused=self.paused, leaving=self.leaving, room=self.room)
         self.tell(seen.Held(""))
         self.tell(seen.Linked(self.connected))
         self.tell(seen.Announced(self.version, self.final))
 
-    def order(self) -> None:
-        """What the operator wants, and what the outbox has room for, are told again."""
-        self.tell(seen.Held("paused" if self.paused else "", by="operator"))
-        self.tell(seen.Leaving(self.leaving))
-        self.tell(seen.Room(self.room))
+    def order(self, *, paused: bool, leaving: bool, room: bool) -> None:
+        """What the operator wants, and what the outbox has room for, are told."""
+        self.room = room
+        self.tell(seen.Room(room))
+        self.leaving = leaving
+        self.tell(seen.Leaving(leaving))
+        self.paused = paused
+        self.tell(seen.Held("paused" if paused else "", by="operator"))
 
     def tell(self, event: Event) -> None:
         for effect in self.core.on(event, self.now_ms):
@@ -146,8 +149,8 @@ class World:
         elif chance < 0.92:
             self.start()
         elif chance < 0.96:
-            self.paused, self.leaving, self.room = (self.dice.random() < share for share in (0.3, 0.1, 0.8))
-            self.order()
+            paused, leaving, room = (self.dice.random() < share for share in (0.3, 0.1, 0.8))
+            self.order(paused=paused, leaving=leaving, room=room)
         else:
             self.tick()
 
@@ -179,8 +182,8 @@ class World:
         """From now on everything works: the study ends, and time passes."""
         self.dice = random.Random(0)
         self.either = lambda well, badly: well  # type: ignore[method-assign]  # a world without mishaps
-        self.connected, self.paused, self.leaving, self.room = True, False, False, True
-        self.order()
+        self.connected = True
+        self.order(paused=False, leaving=False, room=True)
         self.tell(seen.Linked(True))
         self.version, self.final = self.version + 1, True
         self.tell(seen.Announced(self.version, True))
