@@ -6,6 +6,7 @@ Used by:  participant.shell, coordinator.shell, registrar, auditors.
 """
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 
@@ -100,9 +101,17 @@ class BodyReader:
         self._streams = 0
 
     async def chunks(self, topic: str, runs: Sequence[tuple[int, int]]) -> AsyncGenerator[bytes, None]:
-        """The sealed chunks of a body in order. Waits for the broker for ever; nothing is checked but the offsets.
+        """The sealed chunks of a body, one by one; as `batches` otherwise."""
+        async with contextlib.aclosing(self.batches(topic, runs)) as batches:
+            async for values in batches:
+                while values:
+                    yield values.pop(0)
 
-        Raises BodyGone when an offset holds no chunk any more, or the topic itself is gone.
+    async def batches(self, topic: str, runs: Sequence[tuple[int, int]]) -> AsyncGenerator[list[bytes], None]:
+        """The sealed chunks of a body in order, as many at a time as one fetch brings; the lists are the caller's.
+
+        Waits for the broker for ever; nothing is checked but the offsets. Raises BodyGone when an offset holds no
+        chunk any more, or the topic itself is gone.
         """
         self._streams += 1
         ahead: asyncio.Task[list[bytes]] | None = None
@@ -116,8 +125,7 @@ class BodyReader:
                 ahead = (
                     asyncio.create_task(self._fetch(topic, *left[0])) if left and self._streams <= _AHEAD_MAX else None
                 )
-                while values:
-                    yield values.pop(0)
+                yield values
         finally:
             self._streams -= 1
             if ahead is not None:

@@ -38,8 +38,8 @@ from coordinator.shell.intake import VerifiedOffer
 from coordinator.shell.offers import OffersReader, Seen
 from coordinator.shell.publish import Publisher, remove_quietly
 from coordinator.shell.restore import fetch_initial, fetch_model, fetch_state, read_progress, read_study
-from coordinator.shell.services import Services, now_ms
-from coordinator.shell.spool import INLINE_BYTES_MAX, fetch_body
+from coordinator.shell.services import INLINE_BYTES_MAX, Services, now_ms
+from coordinator.shell.spool import fetch_body
 from coordinator.shell.trim import Trimmer
 from coordinator.shell.vectors import RunningSum, Stepped, Stored, take_step
 from protocol.fixed_point import Encoding, Words
@@ -116,6 +116,9 @@ class StudyRunner:
         except BaseExceptionGroup as group:
             raise first_error(group) from group
         finally:
+            for spooled in self._spooled.values():
+                if spooled.body is not None:
+                    await self._services.spool.give_back(spooled.body, reusable=False)
             await self._offers.close()
 
     async def membership_changed(self) -> None:
@@ -231,11 +234,12 @@ class StudyRunner:
         self._spooled[_name(offer)].fetch = self._tasks.create_task(self._fetch_and_tell(offer))
 
     async def _fetch_and_tell(self, offer: OfferFact) -> None:
-        spooled, budget = self._spooled[_name(offer)], self._services.budget
-        await budget.take(spooled.size_bytes)
+        spooled, spool = self._spooled[_name(offer)], self._services.spool
+        body = await spool.take(self._encoding)
         try:
             with self._services.metrics.fetch_s.labels(self.plan.study).time():
-                spooled.body = await fetch_body(self._services, spooled.offer, self._encoding)
+                await fetch_body(self._services, spooled.offer, self._encoding, body)
+            spooled.body = body
             self._services.metrics.body_bytes.labels(self.plan.study).inc(spooled.size_bytes)
             event: Event = BodyReady(offer.site, offer.sequence)
         except (PeerError, BodyGone) as error:
@@ -246,23 +250,29 @@ class StudyRunner:
             )
         finally:
             if spooled.body is None:
-                await budget.give_back(spooled.size_bytes)
+                await spool.give_back(body, reusable=False)
         await self._queue.put(event)
 
     async def _add(self, offer: OfferFact, weight: int) -> None:
         spooled = self._spooled[_name(offer)]
-        assert spooled.body is not None
+        body = spooled.body
+        assert body is not None
         if spooled.size_bytes <= INLINE_BYTES_MAX:
-            self._sum.add(spooled.body, weight)
+            self._sum.add(body, weight)
         else:
-            await asyncio.to_thread(self._sum.add, spooled.body, weight)
+            await asyncio.to_thread(self._sum.add, body, weight)
         spooled.body = None
-        await self._services.budget.give_back(spooled.size_bytes)
+        await self._services.spool.give_back(body, reusable=True)
 
     async def _remove(self, offer: OfferFact, weight: int) -> None:
         """Fetch the body once more and take it out. One that has gone meanwhile ends the study: the log rebuilds it."""
-        body = await fetch_body(self._services, self._spooled[_name(offer)].offer, self._encoding)
-        await asyncio.to_thread(self._sum.add, body, -weight)
+        body, done = await self._services.spool.take(self._encoding), False
+        try:
+            await fetch_body(self._services, self._spooled[_name(offer)].offer, self._encoding, body)
+            await asyncio.to_thread(self._sum.add, body, -weight)
+            done = True
+        finally:
+            await self._services.spool.give_back(body, reusable=done)
 
     async def _drop(self, offer: OfferFact) -> None:
         spooled = self._spooled.pop(_name(offer), None)
@@ -271,8 +281,8 @@ class StudyRunner:
         if spooled.fetch is not None:
             spooled.fetch.cancel()
         if spooled.body is not None:
-            spooled.body = None
-            await self._services.budget.give_back(spooled.size_bytes)
+            body, spooled.body = spooled.body, None
+            await self._services.spool.give_back(body, reusable=True)
 
     def _ignore(self, offer: OfferFact) -> None:
         spooled = self._spooled.get(_name(offer))
