@@ -158,7 +158,7 @@ def _make_folders(data_dir: Path) -> None:
         data_dir.chmod(0o700)
         for name in ("models", "outbox", "scratch"):
             (data_dir / name).mkdir(exist_ok=True)
-        for path in [*(data_dir / "scratch").iterdir(), *data_dir.glob("*/*.half")]:
+        for path in [*(data_dir / "scratch").iterdir(), *data_dir.glob("outbox/*.half")]:
             path.unlink()
     except OSError as error:
         raise LocalError(f"{data_dir}: {error.strerror}", hint="check owner and free space") from None

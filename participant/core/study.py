@@ -27,6 +27,7 @@ from schemas.records import Receipt
 
 UNDECIDED_MAX = 1  # more would only queue up at the coordinator and grow stale
 TRIES_MAX = 3  # for what is not needed to go on, evaluations and the local baseline; for training before it is said
+ABSENCE_MS = 300_000  # a shorter cut only interrupts a fetch: over a link that flaps none would ever end otherwise
 TRAINING_FAILS = f"training has failed {TRIES_MAX} times in a row or more"
 # Training again from the same version cannot heal these; a newer version may find the roster or the plan changed.
 LASTING = frozenset({"duplicate", "stranger", "revoked", "plan", "floor"})
@@ -52,7 +53,7 @@ class StudyCore:
         self._sequence_next = restored.sequence_next
         self._evaluated = restored.evaluated
         self._alone_done = restored.alone_done or not plan.evaluation.alone
-        self._connected, self._halted = False, False
+        self._connected, self._halted, self._away_ms = False, False, 0
         self._holds = Holds()
         self._newest: seen.Announced | None = None
         self._model: int | None = None  # the version in the file
@@ -159,10 +160,12 @@ class StudyCore:
                 pass
 
     def _on_link(self, connected: bool) -> None:
-        back = connected and not self._connected
+        back, long = connected and not self._connected, self._now_ms - self._away_ms >= ABSENCE_MS
+        if self._connected and not connected:
+            self._away_ms = self._now_ms
         self._connected = connected
-        if back and self._fetching is not None and self._newest and self._fetching < self._newest.version:
-            self._stop_fetching()  # what was under way before the cut is old by now
+        if back and long and self._fetching is not None and self._newest and self._fetching < self._newest.version:
+            self._stop_fetching()  # after a long absence the newest version is worth more than what was begun
         if back:
             self._pauses.passed("fetch")
 

@@ -161,6 +161,7 @@ class Outgoing:
                 topics.bodies(services.name), count, source.chunk, acked=dict(row.acked), on_acked=acked
             )
         finally:
+            services.store.note_acked(row, fresh)  # of an upload that is stopped, too
             source.close()
 
     def _boxes(self, row: Row) -> tuple[KeyBox, ...]:

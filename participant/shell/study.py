@@ -20,7 +20,7 @@ from participant.core.effects import Effect, State
 from participant.core.events import Event
 from participant.core.study import StudyCore
 from participant.shell.control import StudyState, Wish
-from participant.shell.fetch import fetch_model
+from participant.shell.fetch import fetch_model, partial
 from participant.shell.follow import StudyLog
 from participant.shell.outgoing import Outgoing
 from participant.shell.services import Services, now_ms
@@ -134,6 +134,7 @@ class StudyRunner:
     async def _fetch(self, announced: Announcement) -> None:
         study, version = self._plan.study, announced.version
         target = self._model(version)
+        self._drop_models(f"{study}.*.half", keep=partial(target))
         try:
             epoch_key = await self.log.epoch_key(announced.key_epoch)
             await fetch_model(
@@ -150,9 +151,7 @@ class StudyRunner:
             log.warning("version not fetched, trying again", study=study, version=version, reason=_words(error))
             self.post(seen.FetchFailed(version))
             return
-        for old in self._services.models.glob(f"{study}.*.f32"):
-            if old != target:
-                old.unlink(missing_ok=True)
+        self._drop_models(f"{study}.*.f32", keep=target)
         self._services.metrics.versions_fetched.labels(study).inc()
         self._services.metrics.version.labels(study).set(version)
         self.post(seen.Fetched(version))
@@ -295,6 +294,12 @@ class StudyRunner:
     def _count_down(self, size_bytes: int) -> None:
         self._services.store.count(self._plan.study, "bytes-down", size_bytes)
         self._services.metrics.bytes.labels(self._plan.study, "down").inc(size_bytes)
+
+    def _drop_models(self, pattern: str, keep: Path) -> None:
+        """Remove what lies of other versions."""
+        for old in self._services.models.glob(pattern):
+            if old != keep:
+                old.unlink(missing_ok=True)
 
     def _digest(self, version: int) -> bytes:
         digest = self.log.view.model_digest(version)

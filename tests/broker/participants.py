@@ -33,13 +33,24 @@ _studies = itertools.count()
 STOP_S = 30.0  # how long a test waits for an end; that it came in time is told by the exit code
 
 
+def large(parameters: int) -> dict[str, Any]:
+    """What makes a plan's model larger: `plan(**large(1_000_000))`."""
+    privacy = {"clip": 100.0, "scale_bits": 16}  # a coarse scale is fine for one coordinate
+    return {"parameters": parameters, "options": (("parameters", str(parameters)),), "privacy": privacy}
+
+
 def plan(**parts: Any) -> Plan:
     """A plan for the task that waits for a file, of two sites, under a study id of its own; the goal is one update."""
     study = f"p{int(time.time())}-{next(_studies)}"
     gather = {"goal": 1, "minimum": 1, **parts.pop("aggregation", {})}
     evaluation = {"every": 1000, "alone": False, **parts.pop("evaluation", {})}
     code = folder_digest(Path(__file__).parent / "waiting")
-    options = {"sites": 2, "aggregation": gather, "evaluation": evaluation, "task": TaskSpec(WAITING, code, ())}
+    options = {
+        "sites": 2,
+        "aggregation": gather,
+        "evaluation": evaluation,
+        "task": TaskSpec(WAITING, code, parts.pop("options", ())),
+    }
     return small_plan(study, **{**options, **parts})
 
 

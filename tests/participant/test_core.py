@@ -4,7 +4,7 @@ from participant.core import effects as do
 from participant.core import events as seen
 from participant.core.effects import State
 from participant.core.restored import Restored
-from participant.core.study import UNDECIDED_MAX
+from participant.core.study import ABSENCE_MS, UNDECIDED_MAX
 from schemas.records import Outcome
 from tests.participant.driving import FIRST, FRESH, Driver, plan, receipt
 from tests.schemas.plans import WEIGHTS
@@ -64,12 +64,25 @@ def test_over_a_slow_link_a_version_that_was_fetched_is_trained_from_though_a_ne
     assert do.Fetch(2) in site.seal(0)
 
 
-def test_a_fetch_that_a_cut_interrupted_begins_anew_with_the_newest_version() -> None:
+def test_over_a_link_that_flaps_a_fetch_goes_on_though_newer_versions_come() -> None:
+    site = Driver()
+    site.join()
+    for version in range(1, 4):
+        site.tell(seen.Linked(False))
+        site.now_ms += 60_000
+        site.announce(version)
+        assert site.tell(seen.Linked(True)) == []
+        site.now_ms += 60_000
+    assert site.tell(seen.Fetched(0)) == [do.Train(0, 0)]
+
+
+def test_after_a_long_absence_the_newest_version_is_fetched_instead_of_the_one_begun() -> None:
     site = Driver()
     site.join()
     site.announce(3)
     assert site.tell(seen.Linked(False)) == []
     assert site.shown() is State.AWAY
+    site.now_ms += ABSENCE_MS
     assert site.tell(seen.Linked(True)) == [do.StopFetching(0), do.Fetch(3)]
     assert site.tell(seen.Fetched(0)) == []
 

@@ -1,7 +1,7 @@
 """A task whose training waits for a file, so that a test decides when an update is finished.
 
 Training of a site ends once `<folder>/go` exists; `<folder>/started` tells that it has begun. The update is STEP in the
-last coordinate: whatever is in the model tells how often it was counted.
+last coordinate: whatever is in the model tells how often it was counted. Option `parameters` makes the model larger.
 """
 
 import time
@@ -31,18 +31,19 @@ class Waiting(Task):
     contract = DataContract((Column("x"),))
 
     def __init__(self) -> None:
-        self._folder = Path()
+        self._folder, self._parameters = Path(), PARAMETERS
 
     def parameters(self) -> int:
-        return PARAMETERS
+        return self._parameters
 
     def initial(self, seed: int) -> Vector:
-        return np.zeros(PARAMETERS, np.float32)
+        return np.zeros(self._parameters, np.float32)
 
     def load(self, source: DataSource) -> SiteData:
         assert source.folder is not None
         self._folder = source.folder
-        patients = Patients(np.zeros((4, PARAMETERS)), np.zeros(4))
+        self._parameters = int(source.options.get("parameters", PARAMETERS))
+        patients = Patients(np.zeros((4, 1)), np.zeros(4))
         return SiteData(source.site, patients, patients, 32)
 
     def train(
@@ -61,12 +62,12 @@ class Waiting(Task):
                 raise TrainingCancelledError("cancelled")
             progress(0.5)
             time.sleep(0.02)
-        update = np.zeros(PARAMETERS, np.float32)
+        update = np.zeros(self._parameters, np.float32)
         update[-1] = STEP
         return update
 
     def predict(self, vector: Vector, patients: Patients) -> np.ndarray:
-        return np.asarray(patients.inputs @ vector)
+        return np.zeros(len(patients))
 
     def measure(self, outputs: np.ndarray, targets: np.ndarray) -> dict[str, float]:
         return {"accuracy": float(np.mean(outputs == targets))}
