@@ -8,7 +8,7 @@ Used by:  participant.shell, coordinator.shell, registrar, auditors.
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 
 from aiokafka import TopicPartition, errors
 from aiokafka.client import AIOKafkaClient
@@ -54,12 +54,14 @@ class BodyWriter:
         count: int,
         chunk: Callable[[int], bytes | memoryview],
         *,
+        ready: Callable[[int], Awaitable[None]] | None = None,
         acked: Mapping[int, int] | None = None,
         on_acked: Callable[[int, int], None] | None = None,
     ) -> Runs:
         """Send chunks 0 … count-1 and return where they lie, ((first_offset, count), …) in chunk order.
 
         chunk      chunk(i) -> the i-th sealed chunk; called in the event loop, so a read of 512 KiB and no more
+        ready      awaited before chunk(i): returns when there is such a chunk, for a body that is still being written
         acked      chunk index -> offset, acknowledged to an earlier, interrupted upload of this body: not sent again
         on_acked   called with (index, offset) after each acknowledgement, for the caller to remember
         Waits for the broker for ever. Raises LocalError as Writer.send does.
@@ -70,6 +72,8 @@ class BodyWriter:
         while waiting or flying:
             while waiting and len(flying) < self._window:
                 index = waiting.popleft()
+                if ready is not None:
+                    await ready(index)
                 flying.append((index, await self._writer.post(topic, chunk(index))))
             index, ticket = flying.popleft()
             offset = await self._writer.settle(ticket)
@@ -139,7 +143,7 @@ class BodyReader:
 
     async def _fetch(self, topic: str, offset: int, count: int) -> list[bytes]:
         """At least one and at most `count` chunks, beginning at `offset`; many streams take smaller bites."""
-        share = self._settings.fetch_bytes * _AHEAD_MAX // max(_AHEAD_MAX, self._streams)
+        share = self._settings.fetch_bytes // self._streams
         bytes_max = min(count * _ONE_CHUNK_BYTES, max(_ONE_CHUNK_BYTES, share))
         empty = 0
         while True:
