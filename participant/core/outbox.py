@@ -23,7 +23,8 @@ class Entry:
     sequence: int
     base_version: int
     offer_offset: int = -1
-    anew: bool = False  # its body has to be sent again, whatever was acknowledged before
+    anew: bool = False  # its body was asked for again, whatever was acknowledged before
+    forget: bool = False  # what was acknowledged is still remembered, and has to be forgotten first
     sending: bool = False
     attempts: int = 0
     retry_ms: int = 0
@@ -33,6 +34,11 @@ class Entry:
     @property
     def offered(self) -> bool:
         return self.offer_offset >= 0
+
+    def begin(self) -> bool:
+        """Sending begins; returns whether it begins with the first chunk. One that is cut then goes on as any other."""
+        self.sending, forget, self.forget = True, self.forget, False
+        return forget
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +96,7 @@ class Outbox:
 
     def ask_again(self, entry: Entry, now_ms: int) -> None:
         """The body of an offered update has to be sent anew: at once for the first time, then after a pause."""
-        entry.offer_offset, entry.anew, entry.until_ms = -1, True, None
+        entry.offer_offset, entry.anew, entry.forget, entry.until_ms = -1, True, True, None
         if entry.attempts:
             self._retry(entry, now_ms)
         else:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from participant.training.channel import Message, pack, receive
-from participant.training.process import die_with_parent, one_thread_each
+from participant.training.process import die_before_the_service, die_with_parent, one_thread_each
 from schemas.errors import LocalError
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Worker:
         self._sock = sock
         self._preloaded = preloaded or {}
         self._studies: dict[str, _Study] = {}
-        self._reported_s = 0.0
+        self._reported_s, self._share = 0.0, 0.0
 
     def run(self) -> None:
         self._sock.sendall(pack({"kind": "hello", "pid": os.getpid()}))
@@ -96,6 +96,7 @@ class Worker:
         from learning.task import TrainingError
 
         task, data = self._studies[message["study"]]
+        self._share = 0.0
         base = _read(message["base"])
         started_s = time.monotonic()
         update = task.train(
@@ -138,13 +139,22 @@ class Worker:
         return values
 
     def _progress(self, request: int, share: float) -> None:
+        self._share = float(share)
+        self._sign(request)
+
+    def _sign(self, request: int) -> None:
+        """Tell now and then that the task has taken another step."""
         now_s = time.monotonic()
         if now_s - self._reported_s >= PROGRESS_PERIOD_S:
             self._reported_s = now_s
-            self._sock.sendall(pack({"kind": "progress", "id": request, "share": float(share)}))
+            self._sock.sendall(pack({"kind": "progress", "id": request, "share": self._share}))
 
     def _cancelled(self, request: int) -> bool:
-        """Whether a cancel of this very request has arrived. While one request runs nothing else is ever sent."""
+        """Whether a cancel of this very request has arrived. While one request runs nothing else is ever sent.
+
+        A task asks before each step, so that asking is a sign of life.
+        """
+        self._sign(request)
         if not select.select([self._sock], [], [], 0)[0]:
             return False
         message = receive(self._sock)
@@ -155,6 +165,7 @@ class Worker:
 
 def serve(sock: socket.socket, *, preloaded: dict[str, bytes] | None = None) -> None:
     """Serve one participant on a connected socket, and end with it."""
+    die_before_the_service()
     threading.Thread(target=_end_with_peer, args=(sock.fileno(),), name="peer", daemon=True).start()
     Worker(sock, preloaded=preloaded).run()
 

@@ -45,6 +45,25 @@ async def cut_link(kafka: Broker, tmp_path: Path) -> AsyncIterator[tuple[LinkPro
     await asyncio.to_thread(broker.stop)
 
 
+@pytest.fixture(scope="session")
+def far(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Broker, int]]:
+    """A broker that is also reached over a link, and the port of that link."""
+    port = free_ports(1)[0]
+    broker = Broker.start(tmp_path_factory.mktemp("far") / "broker", extra_listeners={"LINK": port})
+    yield broker, port
+    broker.stop()
+
+
+@pytest_asyncio.fixture
+async def far_link(far: tuple[Broker, int]) -> AsyncIterator[LinkProxy]:
+    """The link to it, whole at the beginning of each test."""
+    broker, port = far
+    proxy = LinkProxy(broker.listener_port("LINK"), port=port)
+    await proxy.start()
+    yield proxy
+    await proxy.close()
+
+
 @pytest.fixture
 def settings(kafka: Broker) -> KafkaSettings:
     """How to reach the shared broker."""
