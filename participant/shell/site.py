@@ -78,8 +78,8 @@ class Site:
 
     def _tell(self) -> None:
         for runner in self._runners.values():
-            for event in runner.log.drain():
-                runner.post(event)
+            if events := runner.log.drain():
+                runner.post(*events)
 
     def _on_link(self, connected: bool) -> None:
         self._services.spawn(self._post_link(connected))

@@ -62,9 +62,9 @@ class StudyRunner:
         self._waiting = services.metrics.outbox.labels(plan.study)
         services.metrics.watch_outbox(plan.study, self._oldest_ms)
 
-    def post(self, event: Event) -> None:
-        """Tell the core a fact and do what it wants."""
-        for effect in self._core.on(event, now_ms()):
+    def post(self, *events: Event) -> None:
+        """Tell the core facts that became known together, and do what it wants."""
+        for effect in self._core.on_all(events, now_ms()):
             self._do(effect)
         self._waiting.set(len(self._core.outbox))
         self._set_timer()
@@ -74,10 +74,10 @@ class StudyRunner:
     def _do(self, effect: Effect) -> None:
         match effect:
             case do.Fetch():
-                newest = self.log.view.newest
-                assert newest is not None
-                assert newest.version == effect.version
-                self._fetching = self._services.spawn(self._fetch(newest))
+                told = self.log.told
+                assert told is not None
+                assert told.version == effect.version
+                self._fetching = self._services.spawn(self._fetch(told))
             case do.StopFetching():
                 _cancel(self._fetching)
             case do.Evaluate():
