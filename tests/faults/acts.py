@@ -24,7 +24,9 @@ class Acts:
     """What was done in one run. Times are unix milliseconds, as the log has them."""
 
     def __init__(self, federation: Federation) -> None:
+        """Each act gets a line in faults.log, beside the services' logs."""
         self._federation = federation
+        self._log = (federation.out / "faults.log").open("w", buffering=1)
         self.done: Counter[tuple[Role, Act]] = Counter()
         self.missed: Counter[tuple[Role, Act]] = Counter()  # nobody of that role was there
         self.broker_back_ms: list[int] = []
@@ -33,10 +35,11 @@ class Acts:
     async def play(self, faults: Sequence[Fault]) -> None:
         """All of it, to the end of the last one."""
         began_s = time.monotonic()
-        async with asyncio.TaskGroup() as tasks:
-            for fault in faults:
-                await asyncio.sleep(max(0.0, began_s + fault.at_s - time.monotonic()))
-                tasks.create_task(self._act(fault), name=f"{fault.role} {fault.act}")
+        with self._log:
+            async with asyncio.TaskGroup() as tasks:
+                for fault in faults:
+                    await asyncio.sleep(max(0.0, began_s + fault.at_s - time.monotonic()))
+                    tasks.create_task(self._act(fault), name=f"{fault.role} {fault.act}")
 
     async def _act(self, fault: Fault) -> None:
         match fault.role:
@@ -55,28 +58,29 @@ class Acts:
     async def _kill_broker(self, fault: Fault) -> None:
         broker = self._federation.broker
         await asyncio.to_thread(broker.kill)
-        self._count(fault)
+        self._count(fault, "broker")
         await asyncio.sleep(fault.lasts_s)
         await asyncio.to_thread(broker.launch)
         await asyncio.to_thread(broker.wait_ready)
         self.broker_back_ms.append(_now_ms())
+        self._tell("broker is back")
 
     async def _stop_broker(self, fault: Fault) -> None:
         pid = self._federation.broker.pid
         assert pid is not None
-        await self._stop(fault, pid)
+        await self._stop(fault, pid, "broker")
 
     async def _on_service(self, fault: Fault) -> None:
         members = self._federation.of(fault.role)
         service = _chosen(fault, [one for one in members if not one.busy.locked()] or members)
         async with service.busy:
             if fault.act is Act.STOP:
-                await self._stop(fault, service.process.pid)
+                await self._stop(fault, service.process.pid, service.name)
                 return
             if fault.role is Role.COORDINATOR:
                 self.coordinator_killed_ms.append(_now_ms())
             await self._federation.kill(service)
-            self._count(fault)
+            self._count(fault, service.name)
             await asyncio.sleep(fault.lasts_s)
             self._federation.start(service)
 
@@ -90,11 +94,11 @@ class Acts:
             await asyncio.sleep(_LOOK_S)
         pid = found[int(fault.whom * len(found))]
         if fault.act is Act.STOP:
-            await self._stop(fault, pid)
+            await self._stop(fault, pid, f"process {pid}")
         elif _signal(pid, signal.SIGKILL):
-            self._count(fault)
+            self._count(fault, f"process {pid}")
 
-    async def _stop(self, fault: Fault, pid: int) -> None:
+    async def _stop(self, fault: Fault, pid: int, name: str) -> None:
         """SIGSTOP for a while. The handle makes sure that SIGCONT reaches the same process or nobody."""
         try:
             handle = os.pidfd_open(pid)
@@ -102,7 +106,7 @@ class Acts:
             return
         try:
             signal.pidfd_send_signal(handle, signal.SIGSTOP)
-            self._count(fault)
+            self._count(fault, name)
             await asyncio.sleep(fault.lasts_s)
         except ProcessLookupError:
             return
@@ -117,7 +121,7 @@ class Acts:
         if link.is_cut or link.quality != PERFECT:
             self.missed[fault.role, fault.act] += 1
             return
-        self._count(fault)
+        self._count(fault, service.name)
         match fault.act:
             case Act.RESET:
                 await link.reset()
@@ -132,8 +136,12 @@ class Acts:
         link.quality = PERFECT
         await link.restore()
 
-    def _count(self, fault: Fault) -> None:
+    def _count(self, fault: Fault, name: str) -> None:
         self.done[fault.role, fault.act] += 1
+        self._tell(f"{fault.role} {fault.act}: {name}, {fault.lasts_s:.1f} s")
+
+    def _tell(self, what: str) -> None:
+        self._log.write(f"{time.strftime('%H:%M:%S', time.gmtime())} {what}\n")
 
 
 def bad_quality(fault: Fault) -> Quality:

@@ -3,6 +3,7 @@
 Never:    judges; `passed` is the balance, the models and the services' health together.
 """
 
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -97,9 +98,9 @@ def until_next(moments_ms: Sequence[int], announced_ms: Sequence[int]) -> list[f
     """Seconds from each moment to the first announcement after it, where the same trouble did not come first."""
     moments = sorted(moments_ms)
     found = []
-    for moment, next_moment in zip(moments, [*moments[1:], None], strict=True):
-        after = min((at for at in announced_ms if at > moment), default=None)
-        if after is not None and (next_moment is None or after < next_moment):
+    for moment, until in zip(moments, [*moments, math.inf][1:], strict=False):
+        after = min((at for at in announced_ms if at > moment), default=math.inf)
+        if after < until:
             found.append((after - moment) / 1000)
     return found
 

@@ -60,6 +60,7 @@ def main() -> int:
 
 async def run(round_: Round, out: Path) -> Result:
     """One run; its JSON lies beside `out`, the services' logs in it, on failure their databases too."""
+    _say("starting everything")
     async with federation(round_, out) as one:
         _say("waiting until every service is well")
         watcher = asyncio.create_task(one.watch())
@@ -78,6 +79,7 @@ async def run(round_: Round, out: Path) -> Result:
         write_whole(out.with_suffix(".json"), json.dumps(result.values(), indent=1).encode())
         if result.failures:
             await asyncio.to_thread(_keep, one, out / "kept")
+        _say("stopping everything")
     return result
 
 
