@@ -1,6 +1,9 @@
-# make demo | test | check | bench    (Python 3.11, make and git; the first run downloads, a second one does not)
+# make demo | test | check | bench | faults    (Python 3.11, make and git; the first run downloads, a second one does not)
 #   make demo STUDY=breast            lung (default), breast, linear-regression, heart
 #   make demo STUDY=heart DATA=dir    a study whose data you bring
+#   make faults DURATION_S=600 SEED=7 SITES=8 COORDINATORS=1
+#                                     kill, stop and cut off everybody at random, then balance the books; without
+#                                     SEED a random one, printed
 #   make demo TORCH=cpu               torch without CUDA: 0.2 GB instead of 4.7 GB
 # Everything is installed at a pinned version and checked by hash, but torch with TORCH=cpu (it comes from the index
 # that uv knows for that build, version pinned) and what builds the few packages that exist as source alone.
@@ -8,6 +11,10 @@
 STUDY ?= lung
 DATA ?=
 FULL ?=
+DURATION_S ?= 600
+SEED ?=
+SITES ?= 8
+COORDINATORS ?= 1
 TORCH ?= $(if $(wildcard .venv/.installed-cpu),cpu,index)
 PYTHON ?= python3.11
 
@@ -18,7 +25,7 @@ TORCH_PIN := $(shell sed -n 's/^torch==\([^ ]*\).*/\1/p' requirements/torch.txt)
 INSTALLED := $(VENV)/.installed-$(TORCH)
 DEV_INSTALLED := $(VENV)/.installed-$(TORCH)-dev
 
-.PHONY: demo test check bench
+.PHONY: demo test check bench faults
 .DELETE_ON_ERROR:
 
 demo: $(INSTALLED)
@@ -34,6 +41,9 @@ check: $(DEV_INSTALLED)
 
 bench: $(INSTALLED)
 	$(RUN) -m bench $(if $(FULL),--full)
+
+faults: $(DEV_INSTALLED)
+	$(RUN) -m tests.faults --duration-s $(DURATION_S) --sites $(SITES) --coordinators $(COORDINATORS) $(if $(SEED),--seed $(SEED))
 
 $(UV): requirements/uv.txt
 	$(PYTHON) -m venv $(VENV)
