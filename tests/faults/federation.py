@@ -97,6 +97,10 @@ class Federation:
             await self.kill(service)
         return code
 
+    def gone(self) -> list[str]:
+        """Services that do not run now."""
+        return [one.name for one in self.services if one.process.child is None or one.process.child.poll() is not None]
+
     async def watch(self) -> None:
         """Start again whatever ends by itself, and remember that it did. Until cancelled."""
         while True:
@@ -143,8 +147,7 @@ async def federation(round_: Round, out: Path) -> AsyncIterator[Federation]:
         one = Federation(round_, out, processes, broker, stage, authored.plan)
         async with Registrar(one.kafka, stage.registrar) as registrar:
             await registrar.publish_members(
-                NewMember(card, (MemberRole.COORDINATOR if name == COORDINATOR else MemberRole.SITE,))
-                for name, card in stage.cards.items()
+                NewMember(card, _roles(name), size_cap_bytes=round_.bodies_bytes) for name, card in stage.cards.items()
             )
             await registrar.publish_roster()
             await registrar.create_study(authored.plan, authored.initial.tobytes())
@@ -157,6 +160,10 @@ async def federation(round_: Round, out: Path) -> AsyncIterator[Federation]:
     finally:
         processes.close()
         await asyncio.gather(*(link.close() for link in links))
+
+
+def _roles(name: str) -> tuple[MemberRole, ...]:
+    return (MemberRole.COORDINATOR if name == COORDINATOR else MemberRole.SITE,)
 
 
 async def _linked_broker(folder: Path, names: list[str], seed: int) -> tuple[list[LinkProxy], Broker]:

@@ -12,6 +12,7 @@ from tests.faults.tally.task import BETA, RATE, site_name
 from wardround.authoring import AuthoredPlan, author_plan
 from wardround.demo.stage import COORDINATOR, Stage
 from wardround.keyfiles import write_whole
+from wardround.registrar import SIZE_CAP_BYTES
 
 STUDY = "faults"
 VERSIONS_KEPT = 1000  # the most a plan allows: all of them, so that each can be recomputed at the end
@@ -20,12 +21,20 @@ _VERSIONS = 800  # that a run is paced for
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """One run. The seed draws the faults; processes and threads interleave as they will."""
+    """One run. The seed draws the faults; processes and threads interleave as they will.
+
+    train_s         mean training time; None: short, but so long that every version of the run can be kept
+    versions_kept   how far back versions can be recomputed
+    bodies_bytes    how much of a site's bodies the broker keeps
+    """
 
     seed: int
     duration_s: float
     sites: int = 8
     coordinators: int = 1
+    train_s: float | None = None
+    versions_kept: int = VERSIONS_KEPT
+    bodies_bytes: int = SIZE_CAP_BYTES
 
     @property
     def goal(self) -> int:
@@ -36,9 +45,8 @@ class Round:
         return tuple(site_name(number) for number in range(self.sites))
 
     @property
-    def train_s(self) -> float:
-        """Mean training time: short, but so long that every version of the run can be kept."""
-        return max(0.8, 1.5 * self.duration_s / _VERSIONS)
+    def train_ms(self) -> int:
+        return round(1000 * (self.train_s or max(0.8, 1.5 * self.duration_s / _VERSIONS)))
 
 
 def author(round_: Round, folder: Path) -> AuthoredPlan:
@@ -48,13 +56,13 @@ def author(round_: Round, folder: Path) -> AuthoredPlan:
     path.write_text(
         f'[study]\nid = "{STUDY}"\ntitle = "A count of what was counted"\n'
         f'[task]\nentry = "tests.faults.tally.task:task"\n'
-        f'[task.options]\ntrain-ms = "{round(round_.train_s * 1000)}"\n'
+        f'[task.options]\ntrain-ms = "{round_.train_ms}"\n'
         f"[training]\nlearning_rate = 1.0\nepochs = 1\ntime_limit_s = 10\n"
         f'[aggregation]\npreset = "fedbuff"\ngoal = {round_.goal}\nminimum = 2\ncohort_min = 2\ndeadline_s = 10.0\n'
         f'staleness_max = 8\nserver_optimiser = "momentum"\nserver_lr = {RATE}\nbeta1 = {BETA}\n'
         f"[evaluation]\nevery = 2\nbootstrap = 0\nalone = false\n"
         f"[stop]\nversions = 1000000\n"
-        f"[storage]\nversions_kept = {VERSIONS_KEPT}\n"
+        f"[storage]\nversions_kept = {round_.versions_kept}\n"
         f"[members]\nsites = [{sites}]\n"
     )
     return author_plan(path)
