@@ -16,6 +16,7 @@ from ops.link_quality import PERFECT, Quality
 from tests.faults.federation import Federation, Service
 from tests.faults.schedule import Act, Fault, Role
 
+BROKER_S = 300.0  # two seconds on a quiet machine; this one is everything but quiet
 _FIND_S = 10.0  # how long a member of a role is waited for
 _LOOK_S = 0.1
 
@@ -61,7 +62,7 @@ class Acts:
         self._count(fault, "broker")
         await asyncio.sleep(fault.lasts_s)
         await asyncio.to_thread(broker.launch)
-        await asyncio.to_thread(broker.wait_ready)
+        await asyncio.to_thread(broker.wait_ready, BROKER_S)
         self.broker_back_ms.append(_now_ms())
         self._tell("broker is back")
 

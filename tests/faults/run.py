@@ -30,7 +30,7 @@ from wardround.demo.stage import COORDINATOR
 from wardround.keyfiles import write_whole
 
 OUT = Path("out/faults")
-BEGIN_S = 60.0  # until every service is well before anything happens to it
+BEGIN_S = 180.0  # until every service is well before anything happens to it
 QUIET_S = 120.0
 SETTLE_S = 2.0  # for the coordinator to read what the sites said last
 
@@ -62,24 +62,34 @@ async def run(round_: Round, out: Path) -> Result:
     """One run; its JSON lies beside `out`, the services' logs in it, on failure their databases too."""
     _say("starting everything")
     async with federation(round_, out) as one:
-        _say("waiting until every service is well")
-        watcher = asyncio.create_task(one.watch())
-        unwell = await wait_until_well(one, _now_ms(), BEGIN_S)
-        acts = Acts(one)
-        if not unwell:
-            _say(f"{round_.duration_s:g} s of faults")
-            await acts.play(schedule(round_.seed, round_.duration_s))
-            _say("quiet")
-            unwell = await wait_until_well(one, _now_ms(), QUIET_S)
-        watcher.cancel()
-        await asyncio.gather(watcher, return_exceptions=True)
-        stops = await _stop_all(one)
-        result = await _books(one, acts)
-        result.unwell, result.stops = unwell, stops
+        try:
+            result = await _play_and_judge(one)
+        except BaseException:
+            await asyncio.to_thread(_keep, one, out / "kept")
+            raise
         write_whole(out.with_suffix(".json"), json.dumps(result.values(), indent=1).encode())
         if result.failures:
             await asyncio.to_thread(_keep, one, out / "kept")
         _say("stopping everything")
+    return result
+
+
+async def _play_and_judge(one: Federation) -> Result:
+    acts, watcher = Acts(one), asyncio.create_task(one.watch())
+    try:
+        _say("waiting until every service is well")
+        unwell = await wait_until_well(one, _now_ms(), BEGIN_S)
+        if not unwell:
+            _say(f"{one.round.duration_s:g} s of faults")
+            await acts.play(schedule(one.round.seed, one.round.duration_s))
+            _say("quiet")
+            unwell = await wait_until_well(one, _now_ms(), QUIET_S)
+    finally:
+        watcher.cancel()
+        await asyncio.gather(watcher, return_exceptions=True)
+    stops = await _stop_all(one)
+    result = await _books(one, acts)
+    result.unwell, result.stops = unwell, stops
     return result
 
 

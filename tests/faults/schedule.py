@@ -36,6 +36,9 @@ class Act(StrEnum):
     CORRUPT = "corrupt"
 
 
+NEEDED = (Role.BROKER, Role.COORDINATOR)  # without one of them nothing goes on: away for half of its time at most
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """`count` in ten minutes; each lasts between `from_s` and `to_s`, short ones more often."""
@@ -91,7 +94,7 @@ def schedule(seed: int, duration_s: float) -> list[Fault]:
         count = math.ceil(kind.count * duration_s / PER_S)
         slot_s = duration_s / count
         for number in range(count):
-            lasts_s = min(_length(kind, rng), slot_s / 2)
+            lasts_s = min(_length(kind, rng), slot_s / 2 if kind.role in NEEDED else duration_s / 6)
             at_s = (number + rng.random()) * slot_s
             faults.append(Fault(at_s, kind.role, kind.act, lasts_s, rng.random(), rng.random()))
     return sorted(faults, key=lambda fault: (fault.at_s, fault.role, fault.act))
