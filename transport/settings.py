@@ -21,7 +21,7 @@ class KafkaSettings:
     client_id: str
     security: str = "plaintext"
     request_timeout_ms: int = 120_000
-    fetch_bytes: int = 4 * 1024 * 1024 + _FETCH_SLACK_BYTES
+    fetch_bytes: int = 2 * 1024 * 1024 + _FETCH_SLACK_BYTES
     batch_bytes: int = 1024 * 1024 - 16 * 1024
     fetch_wait_ms: int = 500
     backoff_min_s: float = 0.2

@@ -34,21 +34,22 @@ from coordinator.core.events import (
 from coordinator.core.site import Phase
 from coordinator.core.study import StudyCore
 from coordinator.shell.epochs import Epochs
+from coordinator.shell.growing import Growing
 from coordinator.shell.intake import VerifiedOffer
+from coordinator.shell.making import Making, vector_path
 from coordinator.shell.offers import OffersReader, Seen
 from coordinator.shell.publish import Publisher, remove_quietly
 from coordinator.shell.restore import fetch_initial, fetch_model, fetch_state, read_progress, read_study
-from coordinator.shell.services import Services, now_ms
-from coordinator.shell.spool import INLINE_BYTES_MAX, fetch_body
+from coordinator.shell.services import INLINE_BYTES_MAX, Services, now_ms
+from coordinator.shell.spool import fetch_body
 from coordinator.shell.trim import Trimmer
-from coordinator.shell.vectors import RunningSum, Stepped, Stored, take_step
+from coordinator.shell.vectors import RunningSum, Stepped, Stored
 from protocol.fixed_point import Encoding, Words
 from protocol.rounds import RoundsView
-from protocol.server_step import step_of
 from runtime.service import first_error
 from schemas.errors import PeerError
 from schemas.plan import Plan
-from schemas.records import Announcement, BodyAt, Outcome, PlanRecord, Receipt, Stop
+from schemas.records import Announcement, Outcome, PlanRecord, Receipt, Stop
 from transport.errors import BodyGone
 
 QUEUE_MAX = 1024
@@ -83,9 +84,9 @@ class StudyRunner:
         self._log = log.bind(study=plan.study)
         self._folder = services.folder / plan.study
         self._encoding = Encoding.from_plan(plan)
-        self._step = step_of(plan)
         self._epochs = Epochs(services, plan)
         self._publisher = Publisher(services, plan, self._epochs)
+        self._making = Making(services, plan, self._publisher, self._folder)
         self._queue: asyncio.Queue[Event | VerifiedOffer | MembershipChanged] = asyncio.Queue(QUEUE_MAX)
         self._spooled: dict[tuple[str, int], _Spooled] = {}
         self._pending: dict[str, Receipt] = {}
@@ -116,6 +117,9 @@ class StudyRunner:
         except BaseExceptionGroup as group:
             raise first_error(group) from group
         finally:
+            for spooled in self._spooled.values():
+                if spooled.body is not None:
+                    await self._services.spool.give_back(spooled.body, reusable=False)
             await self._offers.close()
 
     async def membership_changed(self) -> None:
@@ -178,8 +182,8 @@ class StudyRunner:
 
     async def _begin(self) -> None:
         self._model = await fetch_initial(self._services, self.plan, self._record, self._path("model", 0))
-        body = await self._publisher.model(0, self._model)
-        await self._commit_announcement(self._publisher.first(self._view, body))
+        placed = await self._publisher.model(0, Growing.whole(self._model.path, self._model.size_bytes))
+        await self._commit_announcement(self._publisher.first(self._view, placed.at(self._model)))
 
     async def _resume(self, newest: Announcement, *, announce: bool) -> None:
         version = newest.version
@@ -231,11 +235,12 @@ class StudyRunner:
         self._spooled[_name(offer)].fetch = self._tasks.create_task(self._fetch_and_tell(offer))
 
     async def _fetch_and_tell(self, offer: OfferFact) -> None:
-        spooled, budget = self._spooled[_name(offer)], self._services.budget
-        await budget.take(spooled.size_bytes)
+        spooled, spool = self._spooled[_name(offer)], self._services.spool
+        body = await spool.take(self._encoding)
         try:
             with self._services.metrics.fetch_s.labels(self.plan.study).time():
-                spooled.body = await fetch_body(self._services, spooled.offer, self._encoding)
+                await fetch_body(self._services, spooled.offer, self._encoding, body)
+            spooled.body = body
             self._services.metrics.body_bytes.labels(self.plan.study).inc(spooled.size_bytes)
             event: Event = BodyReady(offer.site, offer.sequence)
         except (PeerError, BodyGone) as error:
@@ -246,23 +251,29 @@ class StudyRunner:
             )
         finally:
             if spooled.body is None:
-                await budget.give_back(spooled.size_bytes)
+                await spool.give_back(body, reusable=False)
         await self._queue.put(event)
 
     async def _add(self, offer: OfferFact, weight: int) -> None:
         spooled = self._spooled[_name(offer)]
-        assert spooled.body is not None
+        body = spooled.body
+        assert body is not None
         if spooled.size_bytes <= INLINE_BYTES_MAX:
-            self._sum.add(spooled.body, weight)
+            self._sum.add(body, weight)
         else:
-            await asyncio.to_thread(self._sum.add, spooled.body, weight)
+            await asyncio.to_thread(self._sum.add, body, weight)
         spooled.body = None
-        await self._services.budget.give_back(spooled.size_bytes)
+        await self._services.spool.give_back(body, reusable=True)
 
     async def _remove(self, offer: OfferFact, weight: int) -> None:
         """Fetch the body once more and take it out. One that has gone meanwhile ends the study: the log rebuilds it."""
-        body = await fetch_body(self._services, self._spooled[_name(offer)].offer, self._encoding)
-        await asyncio.to_thread(self._sum.add, body, -weight)
+        body, done = await self._services.spool.take(self._encoding), False
+        try:
+            await fetch_body(self._services, self._spooled[_name(offer)].offer, self._encoding, body)
+            await asyncio.to_thread(self._sum.add, body, -weight)
+            done = True
+        finally:
+            await self._services.spool.give_back(body, reusable=done)
 
     async def _drop(self, offer: OfferFact) -> None:
         spooled = self._spooled.pop(_name(offer), None)
@@ -271,8 +282,8 @@ class StudyRunner:
         if spooled.fetch is not None:
             spooled.fetch.cancel()
         if spooled.body is not None:
-            spooled.body = None
-            await self._services.budget.give_back(spooled.size_bytes)
+            body, spooled.body = spooled.body, None
+            await self._services.spool.give_back(body, reusable=True)
 
     def _ignore(self, offer: OfferFact) -> None:
         spooled = self._spooled.get(_name(offer))
@@ -302,35 +313,17 @@ class StudyRunner:
         """Step, upload, commit. Returns what the core hears of it."""
         offers = [self._spooled[_name(offer)].offer for offer in close.offers]
         try:
-            with self._services.metrics.aggregation_s.labels(self.plan.study).time():
-                stepped = await self._take_step(close)
+            made = await self._making.make(close, self._sum, self._model, self._state, offers)
         except PeerError as error:
             return await self._fail(close, offers, error)
-        (model, state), cohort = await asyncio.gather(
-            self._upload(close.version, stepped), self._publisher.cohort(offers)
-        )
-        request = self._publisher.request(self._view, close, cohort)
-        announcement = self._publisher.announce(self._view, close, request, stepped, model, state)
+        request = self._publisher.request(self._view, close, made.cohort)
+        announcement = self._publisher.announce(self._view, close, request, made)
         await self._publisher.commit([request, announcement], self._with_pending(close.receipts))
         self._view.add(request)
         self._view.add(announcement)
-        self._after(close, stepped)
+        self._after(close, made.stepped)
         self._trimmer.announced(announcement, request)
-        return Committed(close.version, stepped.model.digest)
-
-    async def _take_step(self, close: Close) -> Stepped:
-        def work() -> Stepped:
-            return take_step(
-                self._sum, self._step, n=len(close.entries), sum_w=close.sum_w, model=self._model.path,
-                state=self._state.path if self._state else None,
-                out=self._path("model", close.version), out_state=self._path("state", close.version),
-            )  # fmt: skip
-
-        return work() if self._encoding.body_bytes <= INLINE_BYTES_MAX else await asyncio.to_thread(work)
-
-    async def _upload(self, version: int, stepped: Stepped) -> tuple[BodyAt, BodyAt | None]:
-        model = await self._publisher.model(version, stepped.model)
-        return model, await self._publisher.state(version, stepped.state) if stepped.state else None
+        return Committed(close.version, made.stepped.model.digest)
 
     async def _fail(self, close: Close, offers: list[VerifiedOffer], error: PeerError) -> Event:
         self._log.error("round failed", version=close.version, reason=str(error), sites=[o.fact.site for o in offers])
@@ -388,7 +381,7 @@ class StudyRunner:
         return f"{self.plan.study}/{offer.site}/{offer.sequence}"
 
     def _path(self, what: str, version: int) -> Path:
-        return self._folder / f"{what}-{version}.f32"
+        return vector_path(self._folder, what, version)
 
 
 def _name(offer: OfferFact) -> tuple[str, int]:

@@ -5,6 +5,7 @@ Used by:  participant.shell.study.
 """
 
 import asyncio
+import contextlib
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +17,7 @@ from schemas.errors import PeerError
 from schemas.records import BodyAt
 from transport.bodies import BodyReader
 
-INLINE_BYTES = 65_536  # smaller chunks are opened at once: a thread would take longer than the work
+INLINE_BYTES = 65_536  # a smaller model is opened at once: a thread would take longer than the work
 
 
 async def fetch_model(
@@ -43,17 +44,18 @@ async def fetch_model(
     opener, half = ChunkOpener(body_key, subject, ref.count), target.with_suffix(".half")
     try:
         with _create(half) as file:
-            index = 0
-            async for sealed in reader.chunks(topic, ref.runs):
-                on_bytes(len(sealed))
-                wanted = ref.chunk_digests[32 * index : 32 * index + 32]
-                if len(sealed) <= INLINE_BYTES:
-                    _take(opener, index, sealed, wanted, file)
-                else:
-                    await asyncio.to_thread(_take, opener, index, sealed, wanted, file)
-                index += 1
-        if index != ref.count:
-            raise PeerError(f"{topic}: a body ended after {index} of {ref.count} chunks")
+            written = 0
+            async with contextlib.aclosing(reader.batches(topic, ref.runs)) as batches:
+                async for sealed in batches:
+                    on_bytes(sum(map(len, sealed)))
+                    count = len(sealed)
+                    if size_bytes <= INLINE_BYTES:
+                        _take(opener, written, sealed, ref.chunk_digests, file)
+                    else:
+                        await asyncio.to_thread(_take, opener, written, sealed, ref.chunk_digests, file)
+                    written += count
+        if written != ref.count:
+            raise PeerError(f"{topic}: a body ended after {written} of {ref.count} chunks")
         half.rename(target)
     except BaseException:
         half.unlink(missing_ok=True)
@@ -64,13 +66,17 @@ def _create(path: Path) -> IO[bytes]:
     return path.open("wb", buffering=0)
 
 
-def _take(opener: ChunkOpener, index: int, sealed: bytes, wanted: bytes, file: IO[bytes]) -> None:
-    chunk = opener.open(index, sealed)
-    if hashlib.sha256(chunk).digest() != wanted:
-        raise PeerError(f"chunk {index} of a model has another digest than announced")
-    view = memoryview(chunk)
-    while view:
-        view = view[file.write(view) :]
+def _take(opener: ChunkOpener, first: int, sealed: list[bytes], digests: bytes, file: IO[bytes]) -> None:
+    """Open, check and write chunks `first`, `first` + 1, …; the list is empty afterwards."""
+    index = first
+    while sealed:
+        chunk = opener.open(index, sealed.pop(0))
+        if hashlib.sha256(chunk).digest() != digests[32 * index : 32 * index + 32]:
+            raise PeerError(f"chunk {index} of a model has another digest than announced")
+        view = memoryview(chunk)
+        while view:
+            view = view[file.write(view) :]
+        index += 1
 
 
 def _digest_of(path: Path) -> bytes:
