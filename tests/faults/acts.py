@@ -14,6 +14,7 @@ from contextlib import suppress
 
 from ops.link_quality import PERFECT, Quality
 from tests.faults.federation import Federation, Service
+from tests.faults.health import leads
 from tests.faults.schedule import Act, Fault, Role
 
 BROKER_S = 300.0  # two seconds on a quiet machine; this one is everything but quiet
@@ -31,7 +32,7 @@ class Acts:
         self.done: Counter[tuple[Role, Act]] = Counter()
         self.missed: Counter[tuple[Role, Act]] = Counter()  # nobody of that role was there
         self.broker_back_ms: list[int] = []
-        self.coordinator_killed_ms: list[int] = []
+        self.leader_killed_ms: list[int] = []
 
     async def play(self, faults: Sequence[Fault]) -> None:
         """All of it, to the end of the last one."""
@@ -78,8 +79,9 @@ class Acts:
             if fault.act is Act.STOP:
                 await self._stop(fault, service.process.pid, service.name)
                 return
-            if fault.role is Role.COORDINATOR:
-                self.coordinator_killed_ms.append(_now_ms())
+            led = fault.role is Role.COORDINATOR and await leads(self._federation, service)
+            if led:
+                self.leader_killed_ms.append(_now_ms())
             await self._federation.kill(service)
             self._count(fault, service.name)
             await asyncio.sleep(fault.lasts_s)

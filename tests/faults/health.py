@@ -7,12 +7,14 @@ import asyncio
 import time
 import urllib.request
 from collections.abc import Iterable
+from zlib import crc32
 
 from ops.kafka.ports import HOST
 from tests.faults.evidence import read_evidence
 from tests.faults.federation import Federation, Service
 from tests.faults.schedule import Role
 
+LEAD_PARTITIONS = 8  # of `wardround.lead`, as the registrar makes it
 _TIMEOUT_S = 2.0
 _LOOK_S = 1.0
 
@@ -44,6 +46,18 @@ async def _ask(service: Service) -> list[str]:
     except OSError as error:
         return [f"{service.name}: metrics do not answer ({error})"]
     return [f"{service.name}: {line}" for line in judge(service.role, metrics)]
+
+
+async def leads(federation: Federation, service: Service) -> bool:
+    """Whether this coordinator runs the study now, as far as it can say; the only one there is always does."""
+    if federation.round.coordinators == 1:
+        return True
+    partition = crc32(federation.plan.study.encode()) % LEAD_PARTITIONS
+    try:
+        metrics = await asyncio.to_thread(scrape, service.place.metrics_port)
+    except OSError:
+        return False
+    return metrics.get(f'wardround_coordinator_leads{{partition="{partition}"}}') == 1.0
 
 
 def judge(role: Role, metrics: dict[str, float]) -> list[str]:

@@ -45,9 +45,9 @@ class Result:
         return until_next(self.acts.broker_back_ms, self.announced_ms)
 
     @property
-    def after_coordinator_s(self) -> list[float]:
-        """From each kill of a coordinator to the next version."""
-        return until_next(self.acts.coordinator_killed_ms, self.announced_ms)
+    def take_over_s(self) -> list[float]:
+        """From each kill of the coordinator that led the study to the next version."""
+        return until_next(self.acts.leader_killed_ms, self.announced_ms)
 
     def values(self) -> dict[str, Any]:
         """What the JSON file holds."""
@@ -69,7 +69,7 @@ class Result:
             "ends": dict(sorted(self.balance.ends.items())),
             "difference": self.balance.difference,
             "after_broker_s": spread(self.after_broker_s),
-            "after_coordinator_s": spread(self.after_coordinator_s),
+            "take_over_s": spread(self.take_over_s),
             "ended_by_themselves": [{"name": one.name, "code": one.code} for one in self.ended],
         }
 
@@ -87,7 +87,7 @@ class Result:
             *(f"  {end:32s}{count:6d}" for end, count in values["ends"].items()),
             f"  {'difference':32s}{self.balance.difference:6d}",
             f"from the broker's return to the next version: {_spread_text(self.after_broker_s)}",
-            f"from a coordinator's kill to the next version: {_spread_text(self.after_coordinator_s)}",
+            f"from the leading coordinator's kill to the next version: {_spread_text(self.take_over_s)}",
             *(f"ended by itself: {one.name} with {one.code}\n{one.last_lines}" for one in self.ended),
         ]
         verdict = ["PASSED"] if not self.failures else ["FAILED", *(f"  {line}" for line in self.failures)]
