@@ -65,11 +65,18 @@ class Auditor:
 
     async def check(self, study: str, version: int) -> Audit:
         """Recompute `version`. Raises LocalError when it cannot be (no such version, wrong key, bodies aged out)."""
-        log = await read_audit_log(self._settings, self._link, self._registrar, study, self._opening)
+        return await self.check_version(await self.read(study), version)
+
+    async def read(self, study: str) -> AuditLog:
+        """Read and check the study's log, once for any number of versions. Raises as `read_audit_log` does."""
+        return await read_audit_log(self._settings, self._link, self._registrar, study, self._opening)
+
+    async def check_version(self, log: AuditLog, version: int) -> Audit:
+        """Recompute one version of a log that was read. Raises as `check` does."""
         announced = log.made.get(version)
         if announced is None or announced.request is None:
             raise LocalError(
-                f"version {version} of {study} is not the work of a cohort",
+                f"version {version} of {log.plan.study} is not the work of a cohort",
                 hint=f"choose 1 to {max(log.made, default=0)}",
             )
         request, base = log.requests[announced.request], log.made[version - 1]

@@ -10,7 +10,7 @@ update was void, or refused for a reason that training again can heal. One finis
 A pause stops everything; what is finished stays in the outbox and goes out when the pause ends.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -124,10 +124,18 @@ class StudyCore:
 
     def on(self, event: Event, now_ms: int) -> list[Effect]:
         """Take one fact; return what the shell has to do, in order. `now_ms` never falls."""
-        if self._halted:
-            return []
+        return self.on_all([event], now_ms)
+
+    def on_all(self, events: Iterable[Event], now_ms: int) -> list[Effect]:
+        """Take facts that became known together, in order, and decide once what follows.
+
+        A receipt comes with the Announcement of its version: decided one by one, the place it frees in the outbox
+        would go to the version before.
+        """
         self._now_ms = now_ms
-        self._take(event)
+        for event in events:
+            if not self._halted:
+                self._take(event)
         if not self._halted:
             self._advance()
         effects, self._effects = self._effects, []

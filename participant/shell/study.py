@@ -33,6 +33,7 @@ from protocol.sealing import open_epoch_box
 from schemas import topics
 from schemas.errors import FederationError, LocalError
 from schemas.plan import Plan
+from schemas.records import Announcement
 from transport.errors import BodyGone
 
 log = structlog.get_logger()
@@ -64,17 +65,17 @@ class StudyRunner:
         self._waiting = services.metrics.outbox.labels(plan.study)
         services.metrics.watch_outbox(plan.study, self._oldest_ms)
 
-    def post(self, event: Event) -> None:
-        """Tell the core a fact and do what it wants."""
-        for effect in self._core.on(event, now_ms()):
+    def post(self, *events: Event) -> None:
+        """Tell the core facts that became known together, and do what it wants."""
+        for effect in self._core.on_all(events, now_ms()):
             self._do(effect)
         self._waiting.set(len(self._core.outbox))
         self._set_timer()
 
     def drain(self) -> None:
         """Tell the core what its log has that is new."""
-        for event in self.log.drain():
-            self.post(event)
+        if events := self.log.drain():
+            self.post(*events)
 
     def take(self, wish: Wish) -> None:
         """Do what the operator wants; what was held for its task or data is tried again once it is not paused."""
@@ -99,7 +100,10 @@ class StudyRunner:
     def _do(self, effect: Effect) -> None:
         match effect:
             case do.Fetch():
-                self._fetching = self._services.spawn(self._fetch(effect.version))
+                told = self.log.told
+                assert told is not None
+                assert told.version == effect.version
+                self._fetching = self._services.spawn(self._fetch(told))
             case do.StopFetching():
                 _cancel(self._fetching)
             case do.Evaluate():
@@ -127,12 +131,9 @@ class StudyRunner:
             case do.Halt():
                 self._services.spawn(_end_service(effect))
 
-    async def _fetch(self, version: int) -> None:
-        study, announced = self._plan.study, self.log.view.newest
+    async def _fetch(self, announced: Announcement) -> None:
+        study, version = self._plan.study, announced.version
         target = self._model(version)
-        if announced is None or announced.version != version:  # read since, and the core will be told next
-            self.post(seen.FetchFailed(version))
-            return
         self._drop_models(f"{study}.*.half", keep=partial(target))
         try:
             epoch_key = await self.log.epoch_key(announced.key_epoch)

@@ -112,6 +112,16 @@ def test_one_finished_update_at_most_waits_unsent() -> None:
     assert decided == [do.Settle(FIRST, "counted"), do.Fetch(1)]
 
 
+def test_a_place_that_a_receipt_frees_goes_to_the_version_announced_with_it() -> None:
+    site = Driver()
+    site.join()
+    site.offer(0)
+    assert site.announce(1) == []  # skipped: the outbox is full
+    counted = seen.ReceiptRead(receipt(FIRST, Outcome.COUNTED))
+    effects = site.core.on_all([counted, seen.Announced(2, False)], site.now_ms)
+    assert [effect for effect in effects if isinstance(effect, do.Fetch)] == [do.Fetch(2)]
+
+
 def test_a_bounded_number_of_updates_waits_for_receipts() -> None:
     site = Driver()
     site.join()
