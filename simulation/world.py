@@ -80,7 +80,7 @@ class World:
         disorder_ms: int = 0,
         spans: Iterable[tuple[str, Span]] = (),
     ) -> None:
-        """`spans`: (process, span) of links that are not as they should be; `disorder_ms` delays each topic by itself."""
+        """`spans`: (process, span) of links that are not as they should be; `disorder_ms` delays each topic."""
         self.plan, self.seed, self.costs, self.disorder_ms = plan, seed, costs or Costs(), disorder_ms
         self.plan_digest = plan.digest
         self.clock = Clock()

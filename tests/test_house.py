@@ -36,7 +36,7 @@ GUESTS: dict[str, tuple[str, ...]] = {  # library -> the folders it may be met i
     "torch": ("learning", "studies", "participant/training"),
     "numpy": (
         "learning", "studies", "participant/training", "participant/shell", "protocol", "coordinator/shell",
-        "trustee/shell", "wardround",
+        "trustee/shell", "simulation", "wardround",
     ),
 }  # fmt: skip
 DECIDING = ("core", "strategies")
@@ -117,10 +117,12 @@ def wrong_in_core(found: Import) -> bool:
 
 
 def wrong_in_simulation(found: Import) -> bool:
-    """Whether the simulator takes more of a service than what decides."""
-    if not found.path.startswith("simulation/") or found.top not in ("coordinator", "participant", "trustee"):
+    """Whether the simulator takes more of a service than what decides, or time and chance from outside its seed."""
+    if not found.path.startswith("simulation/"):
         return False
-    return found.module.split(".")[1:2] not in [[part] for part in DECIDING]
+    if found.top in ("coordinator", "participant", "trustee"):
+        return found.module.split(".")[1:2] not in [[part] for part in DECIDING]
+    return found.top in DOING - {"random"} and found.path != "simulation/soak.py"  # a command: it shows progress
 
 
 def sources() -> dict[str, str]:
@@ -213,6 +215,7 @@ def test_a_service_starts_without_torch(module: str) -> None:
         ("participant/core/x.py", "import structlog", wrong_in_core),
         ("simulation/x.py", "from coordinator.shell import log", wrong_in_simulation),
         ("simulation/x.py", "import coordinator", wrong_in_simulation),
+        ("simulation/x.py", "import time", wrong_in_simulation),
     ],
 )
 def test_the_check_itself_finds_what_is_forbidden(path: str, line: str, check: object) -> None:

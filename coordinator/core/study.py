@@ -31,8 +31,8 @@ from coordinator.core.events import (
     Undone,
 )
 from coordinator.core.judge import refusal
-from coordinator.core.site import Phase, Site, Undecided
-from coordinator.strategies.gathering import Gathering, oldest_first, within_floors
+from coordinator.core.site import Phase, Site, Undecided, UndecidedOffers
+from coordinator.strategies.gathering import Gathering, largest_within_floors, oldest_first, within_floors
 from coordinator.strategies.stopping import Progress, overall, stop_after
 from schemas.plan import Plan
 from schemas.records import SITES_MAX, Outcome, Receipt, RequestEntry, Stop
@@ -63,6 +63,7 @@ class StudyCore:
         self._digest = plan.digest
         self._models = dict(models)
         self._sites = {receipt.site: Site.from_receipt(receipt) for receipt in receipts}
+        self._open = UndecidedOffers()
         self._members: frozenset[str] = frozenset()
         self._gathering = Gathering(plan.aggregation.goal, plan.aggregation.minimum, plan.aggregation.deadline_ms)
         self._evaluations: dict[str, Evaluated] = {}
@@ -97,7 +98,7 @@ class StudyCore:
 
     def waiting(self) -> Mapping[str, Phase]:
         """The undecided offer of each site, by phase: for metrics."""
-        return {name: site.undecided.phase for name, site in self._sites.items() if site.undecided}
+        return {name: phase for phase in Phase for name in self._open.in_phase(phase)}
 
     def round_age_ms(self, now_ms: int) -> int:
         return now_ms - self._round_ms
@@ -132,7 +133,7 @@ class StudyCore:
         if code is not None:
             return self._refuse(site, offer, code)
         self._arrivals += 1
-        site.undecided = Undecided(offer, Phase.WAITING, self._arrivals)
+        self._open.put(site, offer, self._arrivals)
         return []
 
     def _refuse(self, site: Site, offer: OfferFact, code: str) -> list[Effect]:
@@ -141,7 +142,7 @@ class StudyCore:
 
     def _decide(self, site: Site, receipt: Receipt, offer: OfferFact | None) -> list[Effect]:
         site.remember(receipt)
-        site.undecided = None
+        self._open.drop(site)
         return [Decide(receipt, offer)]
 
     def _refuse_waiting(self, site: Site, offer: OfferFact, code: str) -> list[Effect]:
@@ -159,7 +160,7 @@ class StudyCore:
     def _body_ready(self, event: BodyReady) -> list[Effect]:
         undecided = self._undecided(event.site, event.sequence)
         if undecided is not None and undecided.phase is Phase.FETCHING:
-            undecided.phase = Phase.READY
+            self._open.move(event.site, undecided, Phase.READY)
         return []
 
     def _body_unusable(self, event: BodyUnusable) -> list[Effect]:
@@ -219,7 +220,7 @@ class StudyCore:
         for receipt in receipts:
             site = self._site(receipt.site)
             site.remember(receipt)
-            site.undecided = None
+            self._open.drop(site)
         for receipt in receipts:
             effects += self._next_behind(self._site(receipt.site))
         return effects
@@ -246,48 +247,51 @@ class StudyCore:
         if ended:
             self.final = True
             return [*effects, End(Stop.TIME), *self._too_late()]
-        added = [site for site in self._sites.values() if site.undecided and site.undecided.phase is Phase.ADDED]
+        added = self._open.in_phase(Phase.ADDED)
         if self._gathering.closes(len(added), now_ms - self._round_ms):
-            effects += self._close(added)
+            effects += self._close([self._sites[name] for name in sorted(added)])
         return effects
 
     def _fetch_eligible(self) -> list[Effect]:
-        undecided = {name: site.undecided for name, site in self._sites.items() if site.undecided}
-        chosen = within_floors({name: item.offer.cohort_min for name, item in undecided.items()})
+        waiting = self._open.in_phase(Phase.WAITING)
+        if not waiting:
+            return []
+        size = largest_within_floors(self._open.floors())
         effects: list[Effect] = []
-        for name in sorted(chosen):
-            if undecided[name].phase is Phase.WAITING:
-                undecided[name].phase = Phase.FETCHING
-                effects.append(Fetch(undecided[name].offer))
+        for name, item in sorted(waiting.items()):
+            if item.offer.cohort_min <= size:
+                self._open.move(name, item, Phase.FETCHING)
+                effects.append(Fetch(item.offer))
         return effects
 
     def _add_ready(self) -> list[Effect]:
-        phases = {name: site.undecided for name, site in self._sites.items() if site.undecided}
-        room = self.plan.aggregation.goal - sum(item.phase is Phase.ADDED for item in phases.values())
-        ready = [(item.arrival, name) for name, item in phases.items() if item.phase is Phase.READY]
+        ready = dict(self._open.in_phase(Phase.READY))
+        room = self.plan.aggregation.goal - len(self._open.in_phase(Phase.ADDED))
         effects: list[Effect] = []
-        for name in sorted(oldest_first(ready, room)):
-            item = phases[name]
+        for name in sorted(oldest_first(((item.arrival, name) for name, item in ready.items()), room)):
+            item = ready[name]
             weight = self.plan.weight(self.version - item.offer.base_version)
             assert weight is not None, "offers past the table's end were refused when the version rose"
-            item.phase, item.weight = Phase.ADDED, weight
+            item.weight = weight
+            self._open.move(name, item, Phase.ADDED)
             effects.append(Add(item.offer, weight))
         return effects
 
     def _close(self, added: list[Site]) -> list[Effect]:
+        """Close with those of `added`, in the order of their names, whose floors the cohort reaches."""
         floors = {site.name: site.undecided.offer.cohort_min for site in added if site.undecided}
         chosen = within_floors(floors)
         if len(chosen) < self._gathering.minimum:
             return []
         effects: list[Effect] = []
         cohort: list[tuple[Site, Undecided]] = []
-        for site in sorted(added, key=lambda one: one.name):
+        for site in added:
             assert site.undecided is not None
             if site.name in chosen:
                 cohort.append((site, site.undecided))
             else:
                 effects.append(Remove(site.undecided.offer, site.undecided.weight))
-                site.undecided.phase = Phase.WAITING
+                self._open.move(site.name, site.undecided, Phase.WAITING)
         self._closing = self._close_of(cohort)
         return [*effects, self._closing]
 

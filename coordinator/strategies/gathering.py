@@ -33,6 +33,16 @@ def within_floors(floors: Mapping[str, int]) -> frozenset[str]:
         chosen = kept
 
 
+def largest_within_floors(floors: Mapping[int, int]) -> int:
+    """The size of the largest set in which every floor is at most that size; `floors` counts sites by their floor."""
+    size = sum(floors.values())
+    while True:
+        kept = sum(count for floor, count in floors.items() if floor <= size)
+        if kept == size:
+            return size
+        size = kept
+
+
 def oldest_first(arrivals: Iterable[tuple[int, str]], most: int) -> frozenset[str]:
     """At most `most` sites, in the order in which their updates became ready; ties by name."""
     return frozenset(site for _, site in sorted(arrivals)[:most])

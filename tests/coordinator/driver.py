@@ -381,7 +381,7 @@ class Driver:
         """The most updates of one site that were delivered and wait: what the core has to hold in memory."""
         return max(
             len({sent[0].sequence for sent in topic[self.core.next_offset(site) : self.position[site]]
-                 if sent and sent[0].sequence > self.highest[site]})
+                 if sent and sent[0].sequence > self.highest[site] and not self._is_answered_by_again(sent[0])})
             for site, topic in self.log.offers.items()
         )  # fmt: skip
 

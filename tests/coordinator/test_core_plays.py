@@ -169,6 +169,10 @@ def test_a_crash_at_the_end_changes_no_answer(which: int, story: list[Step], num
         assert driver.core.next_offset(site) >= receipt.next_offset
 
 
+def test_repro_a_repetition_that_again_has_answered_is_not_remembered() -> None:
+    play(PLANS[0], long_story(40902))
+
+
 @given(st.lists(st.tuples(st.sampled_from(SITES), st.booleans()), min_size=1, max_size=60), st.integers(1, 5))
 @plays
 def test_honest_sites_lose_nothing_whatever_the_order_between_them(order: list[tuple[str, bool]], goal: int) -> None:
