@@ -53,6 +53,10 @@ class Coordinator(Process):
         self.life += 1
         self.clock.after(1, self, self.world.election.joined, self)
 
+    def membership_changed(self) -> None:
+        if self.run is not None:
+            self.run.members_changed()
+
     def _after_reading(self, size_bytes: int) -> int:
         return self.link.fetched_ms(self.clock.now_ms + self.world.costs.restore_ms, size_bytes)
 

@@ -47,6 +47,10 @@ class Process:
     def died(self) -> None:
         """What a death takes with it besides memory."""
 
+    def membership_changed(self) -> None:
+        """There is a newer roster."""
+        raise NotImplementedError
+
     def hazard(self) -> None:
         """A point between two effects. Raises ProcessEnded when this is where it dies."""
         if self.effects_left is None:

@@ -18,7 +18,7 @@ from participant.core.effects import Effect, State
 from participant.core.events import Event
 from participant.core.study import StudyCore
 from schemas.records import CHUNK_BYTES, Announcement
-from simulation.clock import NEVER_MS, ProcessEnded, Timer, cancel
+from simulation.clock import ProcessEnded, Timer, cancel
 from simulation.following import Follower
 from simulation.link import Link
 from simulation.process import Process
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 OFFER_BYTES = 1_900  # Offer, header and key boxes of an unmasked update
 EVALUATION_BYTES = 400
 FLUSH_MS = 5_000
+OPERATOR_MS = 60_000
 BODIES_KEPT = 16  # of a site, on the broker: its size cap
 EPOCH_S = 1_700_000_000  # the wall clock when a history begins
 
@@ -76,6 +77,7 @@ class Site(Process):
         self.trainer_fails = 0  # so many trainings more come to nothing
         self.damage = 0  # so many bodies more arrive damaged
         self.sends_twice = False  # the answer to an offer gets lost: it is written again
+        self.copied = False  # its folder was restored from a copy at some time
         self.member = True
         self.core: StudyCore
         self.store: Store
@@ -149,14 +151,15 @@ class Site(Process):
             self.post(seen.Linked(connected))
 
     def _halt(self, message: str) -> None:
-        """The service ends itself: going on would do harm, and its operator is needed."""
-        self.restart_after_ms = NEVER_MS
+        """The service ends itself: going on would do harm. Its operator moves the folder away and begins with none."""
+        if not self.copied:
+            self.world.story.broken("alarm", f"{self.name} halts: {message}")
+        self.disk, self.restart_after_ms = Content(), OPERATOR_MS
         raise ProcessEnded(f"halted: {message}")
 
-    def membership_changed(self, member: bool) -> None:
+    def membership_changed(self) -> None:
         """The roster lists this site, or does not any more."""
-        self.member = member
-        if self.alive and self.joined:
+        if self.joined:
             self.follower.tell()
 
     # -- the core
@@ -299,8 +302,9 @@ class Site(Process):
             self.damage -= 1
             condition = Condition.OUTSIDE
         body = Body(self.name, sequence, condition, self._training)
+        named = header(self.name, sequence, f"{base_version}/{self.life}/{self._trainings}")
         try:
-            self.store.put(sequence, Row(base_version, self.follower.digests[base_version], body))
+            self.store.put(sequence, Row(base_version, self.follower.digests[base_version], named, body))
         except DiskFull:
             self.post(seen.SealFailed(base_version))
             return
@@ -347,7 +351,7 @@ class Site(Process):
         """Append the Offer of an update in the outbox; returns its offset."""
         row, plan, topic = self.store.now.rows[sequence], self.plan, self.world.log.offers[self.name]
         fact = OfferFact(
-            site=self.name, offset=topic.end, sequence=sequence, header=header(self.name, sequence),
+            site=self.name, offset=topic.end, sequence=sequence, header=row.header,
             base_version=row.base_version, base_digest=row.base_digest, plan=self.world.plan_digest, d=plan.d,
             size_bytes=plan.body_bytes, cohort_min=self._floor, trustees=0,
         )  # fmt: skip
@@ -402,6 +406,6 @@ class Site(Process):
             self.world.story.bytes_moved(self.name, transfer.direction, moved)
 
 
-def header(site: str, sequence: int) -> bytes:
+def header(site: str, sequence: int, update: str) -> bytes:
     """SHA-256 of a header: each update has its own."""
-    return hashlib.sha256(f"{site}/{sequence}".encode()).digest()
+    return hashlib.sha256(f"{site}/{sequence} {update}".encode()).digest()

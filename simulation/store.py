@@ -22,6 +22,7 @@ class Row:
 
     base_version: int
     base_digest: bytes
+    header: bytes
     body: Body
     offer_offset: int = -1
     acked_bytes: int = 0

@@ -106,7 +106,7 @@ class Story:
         self.note("log", f"receipt {site} {sequence} {receipt.outcome} {receipt.code}")
         base = self._bases.get((site, sequence), -1)
         if receipt.outcome == Outcome.COUNTED:
-            del self._bases[site, sequence]
+            self._bases.pop((site, sequence), None)
         for observer in self.observers:
             if receipt.outcome == Outcome.COUNTED:
                 assert receipt.version is not None

@@ -81,8 +81,9 @@ class UnitSum:
 class UnitVectors:
     """Nothing is learnt; a model's digest tells exactly which updates made it, with which weights."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, measure: Callable[[str, int], tuple[int, int]] | None = None) -> None:
         self._initial = plan.initial
+        self._measure = measure
 
     def first(self) -> Model:
         return Model(0, self._initial)
@@ -94,7 +95,7 @@ class UnitVectors:
         return None
 
     def measure(self, site: str, model: Model) -> tuple[int, int] | None:
-        return None
+        return self._measure(site, model.version) if self._measure else None
 
     def step(self, model: Model, total: Sum, *, n: int, sum_w: int) -> tuple[Model, bytes]:
         found = next_digest(model.digest, total.coefficients, n)

@@ -19,7 +19,7 @@ Knows:    processes, log, links, who is told what.
 Never:    reads a clock, randomness that the seed does not give, or a file.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from protocol.rounds import RoundsRecord
@@ -77,18 +77,27 @@ class World:
         observers: Sequence[Observer] = (),
         costs: Costs | None = None,
         coordinators: int = 1,
+        rogues: Sequence[str] = (),
+        measure: Callable[[str, int], tuple[int, int]] | None = None,
         disorder_ms: int = 0,
         spans: Iterable[tuple[str, Span]] = (),
     ) -> None:
-        """`spans`: (process, span) of links that are not as they should be; `disorder_ms` delays each topic."""
+        """`spans`: (process, span) of links that are not as they should be; `disorder_ms` delays each topic.
+
+        rogues    members with topics and without a participant
+        measure   (site, version) -> primary metric in 1e-6 and its weight, where nothing is learnt
+        """
         self.plan, self.seed, self.costs, self.disorder_ms = plan, seed, costs or Costs(), disorder_ms
         self.plan_digest = plan.digest
         self.clock = Clock()
         self.story = Story(self.clock, observers)
-        self.vectors: Vectors = RealVectors(plan, learner) if learner else UnitVectors(plan)
+        self.vectors: Vectors = RealVectors(plan, learner) if learner else UnitVectors(plan, measure)
         self.version, self.final = -1, False
         specs = sorted(sites, key=lambda spec: spec.name)
-        self.log = Log([spec.name for spec in specs])
+        self._rogues = tuple(rogues)
+        self._digests: dict[int, bytes] = {}
+        self.was_away: set[str] = set()  # members that the roster has left out at some time
+        self.log = Log([*(spec.name for spec in specs), *rogues])
         self.election = Election(self)
         faulty: dict[str, list[Span]] = {}
         for name, span in spans:
@@ -126,7 +135,11 @@ class World:
 
     def members(self) -> list[str]:
         """The sites that the roster lists, sorted."""
-        return [name for name, site in self.sites.items() if site.member]
+        return sorted([*(name for name, site in self.sites.items() if site.member), *self._rogues])
+
+    def digest_of(self, version: int) -> bytes:
+        """The model digest of an announced version; zeros when there is none."""
+        return self._digests.get(version, bytes(32))
 
     # -- what processes do to the log
 
@@ -146,20 +159,22 @@ class World:
         new = announced is not None and announced.version > self.version
         if announced is not None:
             self.version, self.final = announced.version, announced.final
+            self._digests[announced.version] = announced.model.digest
         self.story.committed(records, receipts, announced, new)
         for name in self.sites if records else [receipt.site for receipt in receipts]:
-            site = self.sites[name]
-            if site.joined:
+            site = self.sites.get(name)
+            if site is not None and site.joined:
                 site.follower.wake(rounds=bool(records), receipts=True)
 
     # -- what happens to processes
 
     def change_members(self, site: str, member: bool) -> None:
         """The registrar's roster lists a site, or does not any more; everybody reads that."""
-        self.sites[site].membership_changed(member)
-        for node in self.coordinators.values():
-            if node.run is not None:
-                node.run.members_changed()
+        if not member:
+            self.was_away.add(site)
+        self.sites[site].member = member
+        for process in self.processes.values():
+            self.clock.after(0, process, process.membership_changed)
 
 
 def _link(spec: SiteSpec, faulty: list[Span]) -> Link:

@@ -257,7 +257,6 @@ class StudyCore:
             self._work_on(self._newest)
             self._fetch(self._newest)
             self._send()
-            self._rest()
         if self.state != self._shown:
             self._shown = self.state
             self._effects.append(do.Show(self.state))
@@ -265,7 +264,8 @@ class StudyCore:
     def _abandon(self, newest: seen.Announced) -> None:
         """Stop what can no longer count: past the plan's table, or in a study that is over.
 
-        What was offered before stays: a Request may have named it already.
+        What was offered before stays until its receipt says what became of it, after the end too: an Announcement may
+        be read before the receipts that were written with it.
         """
         needed = newest.final and self._fetching == newest.version
         if self._fetching is not None and self._late(self._fetching) and not needed:
@@ -314,16 +314,6 @@ class StudyCore:
         if entry is not None:
             entry.sending = True
             self._effects.append(do.Send(entry.sequence, entry.anew))
-
-    def _rest(self) -> None:
-        """A final version that is measured ends it all: receipts came with its announcement."""
-        if not self._final or self._work is not None or self._fetching is not None:
-            return
-        assert self._newest is not None
-        if self._to_evaluate(self._newest.version):
-            return
-        for entry in list(self._outbox.entries):
-            self._settle(entry, "ended")
 
     def _to_evaluate(self, version: int) -> bool:
         final = self._newest is not None and self._newest == seen.Announced(version, True)

@@ -247,9 +247,22 @@ def test_the_final_version_is_fetched_and_measured_and_then_the_site_rests() -> 
     site.offer(0)
     assert site.announce(1, final=True) == [do.Fetch(1)]
     assert site.tell(seen.Fetched(1)) == [do.Evaluate(1)]
-    assert site.tell(seen.Evaluated(1)) == [do.Settle(FIRST, "ended")]
+    assert site.tell(seen.ReceiptRead(receipt(FIRST, Outcome.COUNTED))) == [do.Settle(FIRST, "counted")]
+    assert site.tell(seen.Evaluated(1)) == []
     assert site.core.resting
     assert site.shown() is State.IDLE
+
+
+def test_repro_an_update_is_not_given_up_because_the_last_version_is_read_before_its_receipt() -> None:
+    site = Driver()
+    site.join()
+    site.offer(0)
+    site.announce(1, final=True)
+    site.tell(seen.Fetched(1))
+    assert site.tell(seen.Evaluated(1)) == []
+    assert not site.core.resting
+    assert site.tell(seen.ReceiptRead(receipt(FIRST, Outcome.COUNTED))) == [do.Settle(FIRST, "counted")]
+    assert site.core.resting
 
 
 def test_the_end_of_a_study_stops_training_and_drops_what_was_not_sent() -> None:
