@@ -1,14 +1,16 @@
 """How a simulated study went: versions over time, staleness, shares, waste and bytes.
 
 Knows:    what an observer of the world sees, added up.
-Imports:  stdlib, simulation.observe.   Used by: wardround.simulate.
+Imports:  stdlib, protocol.rounds, schemas.records.   Used by: wardround.simulate.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from protocol.rounds import RoundsRecord
+from schemas.records import Announcement, Receipt
 from simulation.observe import Observer
 
 if TYPE_CHECKING:
@@ -53,6 +55,7 @@ class Course(Observer):
         self._trained_ms: dict[str, int] = {}  # the newest training of a site, until it is sealed
         self._undecided: dict[tuple[str, int], int] = {}  # training time of updates on their way
         self._codes: dict[tuple[str, int], str] = {}
+        self._over = False
 
     @property
     def versions(self) -> int:
@@ -111,7 +114,13 @@ class Course(Observer):
         self._trained_ms[site] = trained_ms
 
     def on_stopped(self, site: str, worked_ms: int, now_ms: int) -> None:
-        self.sites[site].wasted_ms += worked_ms
+        if not self._over:
+            self.sites[site].wasted_ms += worked_ms
+
+    def on_committed(
+        self, records: Sequence[RoundsRecord], receipts: Sequence[Receipt], announced: Announcement | None, now_ms: int
+    ) -> None:
+        self._over = self._over or (announced is not None and announced.final)
 
     def on_sealed(self, site: str, sequence: int, base_version: int, training: int, now_ms: int) -> None:
         self._undecided[site, sequence] = self._trained_ms.pop(site)

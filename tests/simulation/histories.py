@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 from schemas.plan import Plan
-from simulation.histories import Play, broken, draw
 from tests.simulation.plans import plan_of
 
 

@@ -33,7 +33,7 @@ def versions(played: Sequence[Played]) -> Any:
 
 
 def metric(played: Sequence[Played], target: float | None) -> Any:
-    """The metric of each version when it was there, with the target."""
+    """The metric of each version when it was there, with the target; the scale is that of version 1 and later."""
     drawn = figure(3.1)
     axes = drawn.subplots()
     per_ms, unit = _unit(played)
@@ -44,6 +44,9 @@ def metric(played: Sequence[Played], target: float | None) -> Any:
         )  # fmt: skip
     if target is not None:
         axes.axhline(target, color=SOFT, linewidth=1, label=f"target {target:.3f}")
+    learnt = [value for one in played for _, value in one.curve[1:]] + ([] if target is None else [target])
+    margin = 0.05 * (max(learnt) - min(learnt)) or 0.01
+    axes.set_ylim(min(learnt) - margin, max(learnt) + margin)
     rule = played[0].plan.evaluation
     axes.set_xlabel(f"{unit} since the beginning")
     axes.set_ylabel(f"{rule.metric} ({'higher' if rule.higher_is_better else 'lower'} is better)")

@@ -34,8 +34,17 @@ class Played:
 
     def reached_ms(self, target: float) -> int | None:
         """When the metric first was as good as `target`; None: never."""
-        better = self.plan.evaluation.higher_is_better
-        return next((at for at, value in self.curve if (value >= target if better else value <= target)), None)
+        return next((at for at, value in self.curve if self._good(value, target)), None)
+
+    def held_ms(self, target: float) -> int | None:
+        """From when on it stayed as good as `target` until the last version; None: it was not, at the end."""
+        held = None
+        for at, value in self.curve:
+            held = None if not self._good(value, target) else (at if held is None else held)
+        return held
+
+    def _good(self, value: float, target: float) -> bool:
+        return value >= target if self.plan.evaluation.higher_is_better else value <= target
 
 
 @dataclass(frozen=True, slots=True)

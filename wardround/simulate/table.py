@@ -23,17 +23,16 @@ EXPLAINED = (
 
 
 def rows(played: Sequence[Played], target: float | None) -> tuple[list[str], list[list[str]]]:
-    """Headings, and one row a plan that was played; the first cell is its label."""
-    learns = any(one.curve for one in played)
+    """Headings, and one row a plan that was played; its label first. `target`: where something was learnt."""
     head = ["plan", "versions", "time", "a version", "counted", "staleness", "late at most", "wasted", "voices"]
     head += ["least share", "most share", "up a site", "down a site"]
-    if learns:
+    if target is not None:
         name = played[0].plan.evaluation.metric
-        head += [f"{name} at the end", f"until {target:.3f}" if target is not None else "best"]
-    return head, [_row(one, target if learns else None, learns) for one in played]
+        head += [f"{name} at the end", f"until {target:.3f}", "for good"]
+    return head, [_row(one, target) for one in played]
 
 
-def _row(one: Played, target: float | None, learns: bool) -> list[str]:
+def _row(one: Played, target: float | None) -> list[str]:
     course, shares, sites = one.course, one.course.shares(), one.course.sites
     version_s = course.version_ms[-1] / 1000 if course.version_ms else 0.0
     short = "" if one.ended == "versions" else f" of {one.plan.stop.versions}"
@@ -52,9 +51,9 @@ def _row(one: Played, target: float | None, learns: bool) -> list[str]:
         human_bytes(sum(site.up_bytes for site in sites.values()) / len(sites)),
         human_bytes(sum(site.down_bytes for site in sites.values()) / len(sites)),
     ]
-    if learns:
-        reached = one.reached_ms(target) if target is not None else None
-        cells += [f"{one.curve[-1][1]:.4f}", "not reached" if reached is None else human_time(reached / 1000)]
+    if target is not None:
+        times = (one.reached_ms(target), one.held_ms(target))
+        cells += [f"{one.curve[-1][1]:.4f}", *("never" if at is None else human_time(at / 1000) for at in times)]
     return cells
 
 
@@ -92,6 +91,7 @@ def values(found: Sequence[Variant], played: Sequence[Played], target: float | N
                 **one.course.values(),
                 "curve": [[at / 1000, value] for at, value in one.curve],
                 "reached_s": _seconds(one.reached_ms(target)) if target is not None else None,
+                "held_s": _seconds(one.held_ms(target)) if target is not None else None,
             }
             for one in played
         ],
