@@ -6,6 +6,7 @@ Source:   participant/shell/study.py, outgoing.py, follow.py, which it stands fo
 """
 
 import hashlib
+from bisect import bisect_right
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -90,6 +91,7 @@ class Site(Process):
         self._fetching: _Transfer | None = None
         self._sending: _Transfer | None = None
         self._working: Timer | None = None
+        self._training_since_ms: int | None = None
         self._wake: Timer | None = None
         self._wake_ms: int | None = None
         self._flushing = False
@@ -102,7 +104,7 @@ class Site(Process):
         """Open site.db, load task and data; join once the log can be read."""
         self.joined = self.connected = False
         self._model = self._training = self._fetching = self._sending = self._working = self._wake = None
-        self._wake_ms, self._flushing = None, False
+        self._wake_ms, self._training_since_ms, self._flushing = None, None, False
         self._measuring.clear()
         self.follower = Follower(self)
         wall_s = EPOCH_S + self.now_ms() // 1000
@@ -111,9 +113,7 @@ class Site(Process):
         self.core = StudyCore(self.plan, self.name, jitter=self.random.random, restored=self.store.restored())
         ready_ms = self.clock.now_ms + self.world.costs.load_ms
         self.clock.at(self.link.fetched_ms(ready_ms, 0), self, self._join)
-        for at_ms, connected in self._changes:
-            if at_ms > self.clock.now_ms:
-                self.clock.at(at_ms, self, self._link_changed, connected)
+        self._watch_link(bisect_right(self._changes, self.clock.now_ms, key=lambda change: change[0]))
 
     def died(self) -> None:
         """Bytes that had passed are counted; what was acknowledged and written of an upload stays known."""
@@ -138,7 +138,14 @@ class Site(Process):
         self.post(seen.Linked(self.connected))
         self.follower.tell()
 
-    def _link_changed(self, connected: bool) -> None:
+    def _watch_link(self, index: int) -> None:
+        """Plan the next change alone: a link that flaps for months has thousands."""
+        if index < len(self._changes):
+            self.clock.at(self._changes[index][0], self, self._link_changed, index)
+
+    def _link_changed(self, index: int) -> None:
+        connected = self._changes[index][1]
+        self._watch_link(index + 1)
         if self.joined and connected != self.connected:
             self.connected = connected
             self.post(seen.Linked(connected))
@@ -201,7 +208,7 @@ class Site(Process):
                 self._stop(self._fetching)
                 self._fetching = None
             case do.StopWork():
-                cancel(self._working)
+                self._stop_work()
             case do.StopSending():
                 self._stop(self._sending)
                 self._sending = None
@@ -267,9 +274,11 @@ class Site(Process):
     def _train(self, base_version: int) -> None:
         spec = self.spec
         took_ms = max(1, round(spec.train_ms * (1 + spec.spread * (2 * self.random.random() - 1))))
+        self._training_since_ms = self.clock.now_ms
         self._working = self.clock.after(took_ms, self, self._trained, base_version, took_ms)
 
     def _trained(self, base_version: int, took_ms: int) -> None:
+        self._training_since_ms = None
         if self.trainer_fails:
             self.trainer_fails -= 1
             self.post(seen.TrainingFailed(base_version, again=True))
@@ -280,6 +289,12 @@ class Site(Process):
         self._training = self.world.vectors.train(self.name, self._model)
         self.world.story.trained(self.name, base_version, took_ms)
         self.post(seen.Trained(base_version))
+
+    def _stop_work(self) -> None:
+        cancel(self._working)
+        if self._training_since_ms is not None:
+            self.world.story.stopped(self.name, self.clock.now_ms - self._training_since_ms)
+            self._training_since_ms = None
 
     def _seal(self, base_version: int) -> None:
         sequence = self.store.sequence_next()

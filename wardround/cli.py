@@ -17,6 +17,7 @@ INTERRUPTED = 130
 COMMANDS: Mapping[str, tuple[str, str]] = {  # name -> (module, what it does)
     "demo": ("demo", "watch hospitals learn together over a Kafka of its own"),
     "plan": ("plan", "write, check, name and sign the plan of a study"),
+    "simulate": ("simulate", "play a plan ahead on virtual time, beside alternatives"),
     "keys": ("keys", "make a member's keys"),
     "registrar": ("registrar", "say who belongs: registrar keys, members, roster"),
     "study": ("study", "begin a study from its signed plan"),
