@@ -5,6 +5,7 @@ Used by: wardround (`wardround participant`), tests.
 
 import asyncio
 import sqlite3
+import threading
 from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -66,8 +67,8 @@ async def serve(settings: Settings) -> None:
             await _run(settings, services, reader)
     finally:
         await _bounded(asyncio.gather(reader.close(), writer.close(), bodies.close()))
+        threads.shutdown(cancel_futures=True)  # what still runs there was told to end
         store.close()
-        threads.shutdown(wait=False, cancel_futures=True)
         del lock
 
 
@@ -90,6 +91,7 @@ async def _run(settings: Settings, services: Services, reader: LogReader) -> Non
     try:
         await Desk(settings.data_dir, site, presence).run()
     finally:
+        services.stopping.set()
         services.trainer.close()  # at once: what it is at can be had again
         presence.list_now()
 
@@ -148,6 +150,7 @@ def _services(
         gate=Gate(settings.policy),
         trainer=Trainer(launcher, on_progress=lambda study, share: metrics.progress.labels(study).set(share)),
         metrics=metrics,
+        stopping=threading.Event(),
         spawn=tasks.spawn,
     )
 

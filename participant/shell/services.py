@@ -4,6 +4,7 @@ Used by: participant.app, participant.shell.
 """
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
@@ -39,6 +40,7 @@ class Services:
     gate: Gate
     trainer: Trainer
     metrics: ParticipantMetrics
+    stopping: threading.Event  # set when the service ends: what runs in a thread ends soon
     spawn: Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]  # an error in it ends the service
 
     @property

@@ -19,6 +19,7 @@ from participant.core import events as seen
 from participant.core.effects import Effect, State
 from participant.core.events import Event
 from participant.core.study import StudyCore
+from participant.shell.body import SealingStopped
 from participant.shell.control import StudyState, Wish
 from participant.shell.fetch import fetch_model, partial
 from participant.shell.follow import StudyLog
@@ -217,6 +218,8 @@ class StudyRunner:
             )
         except EncodingError as error:
             self._hold(error)
+            return
+        except SealingStopped:
             return
         except (OSError, sqlite3.Error) as error:
             log.error("outbox cannot take the update, trying again", study=self._plan.study, reason=_words(error))

@@ -188,6 +188,15 @@ async def serving(at: Hospital, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
             await task
 
 
+async def break_after(link: LinkProxy, *, up: int = 0, down: int = 0, silent: bool = False) -> None:
+    """Cut the link once so many more bytes have passed."""
+    up_to, down_to = link.bytes_up + up, link.bytes_down + down
+    async with asyncio.timeout(PATIENCE_S):
+        while link.bytes_up < up_to or link.bytes_down < down_to:  # noqa: ASYNC110  # a proxy tells nobody of bytes
+            await asyncio.sleep(0.001)
+    await link.cut(silent=silent)
+
+
 async def pass_versions(fed: Federation, last: int) -> None:
     """The first site makes versions alone, up to `last`."""
     quick = next(iter(fed.sites.values()))

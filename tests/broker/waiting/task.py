@@ -2,6 +2,7 @@
 
 Training of a site ends once `<folder>/go` exists; `<folder>/started` tells that it has begun. The update is STEP in the
 last coordinate: whatever is in the model tells how often it was counted. Option `parameters` makes the model larger.
+While `<folder>/deaf` exists it does not heed a cancellation.
 """
 
 import time
@@ -58,7 +59,7 @@ class Waiting(Task):
     ) -> Vector:
         (self._folder / "started").touch()
         while not (self._folder / "go").exists():
-            if cancelled():
+            if cancelled() and not (self._folder / "deaf").exists():
                 raise TrainingCancelledError("cancelled")
             progress(0.5)
             time.sleep(0.02)
