@@ -14,6 +14,7 @@ from typing import Any
 import structlog
 
 from participant.core.policy import Policy
+from participant.core.space import OutboxSpace
 from participant.settings import Settings
 from participant.shell.desk import Desk
 from participant.shell.gate import Gate
@@ -147,6 +148,7 @@ def _services(
         bodies=sender,
         reader=reader,
         store=store,
+        space=OutboxSpace(settings.outbox_bytes_max),
         gate=Gate(settings.policy),
         trainer=Trainer(launcher, on_progress=lambda study, share: metrics.progress.labels(study).set(share)),
         metrics=metrics,

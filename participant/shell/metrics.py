@@ -23,6 +23,8 @@ class ParticipantMetrics:
         self.state = self._gauge("state", "1 for what the site does in a study", "study", "state")
         self.outbox = self._gauge("outbox_updates", "Finished updates not decided yet", "study")
         self.outbox_age_s = self._gauge("outbox_age_seconds", "Age of the oldest of them", "study")
+        self.outbox_bytes = self._gauge("outbox_bytes", "What the outbox holds, and what is being made for it")
+        self.outbox_full = self._gauge("outbox_full", "1 while nothing is trained for want of room", "study")
         self.version = self._gauge("version", "Newest version fetched", "study")
         self.progress = self._gauge("training_progress_ratio", "Share done of the running training", "study")
         self.training_s = self._histogram("training_seconds", "Training of one update", "study")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from participant.core.space import OutboxSpace
 from participant.shell.gate import Gate
 from participant.shell.metrics import ParticipantMetrics
 from participant.shell.store import Store
@@ -37,6 +38,7 @@ class Services:
     bodies: BodyWriter
     reader: BodyReader
     store: Store
+    space: OutboxSpace
     gate: Gate
     trainer: Trainer
     metrics: ParticipantMetrics

@@ -176,6 +176,12 @@ class Site:
     async def _begin(self, plan: Plan) -> StudyRunner:
         """Check policy, task and data. Raises LocalError when this site cannot take part."""
         floor = self._policy.floor(plan)
+        if plan.body_bytes > self._services.space.bytes_max:
+            raise LocalError(
+                f"study {plan.study}: one update has {plan.body_bytes} bytes, outbox_bytes_max is "
+                f"{self._services.space.bytes_max}",
+                hint="raise outbox_bytes_max in the settings, where the disk has the room",
+            )
         loaded = await self._load(plan)
         _check_fits(plan, loaded)
         log.info("study begins", study=plan.study, plan=plan.digest.hex(), examples_here=loaded.examples > 0)

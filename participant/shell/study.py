@@ -65,13 +65,35 @@ class StudyRunner:
         self._limit_s, self._silence_s = float(plan.training.time_limit_s), float(plan.training.progress_limit_s)
         self._waiting = services.metrics.outbox.labels(plan.study)
         services.metrics.watch_outbox(plan.study, self._oldest_ms)
+        self._room = True
+        self._hold_space()
+        services.space.on_change(self._look_for_room)
+        self._look_for_room()
 
     def post(self, event: Event) -> None:
         """Tell the core a fact and do what it wants."""
         for effect in self._core.on(event, now_ms()):
             self._do(effect)
         self._waiting.set(len(self._core.outbox))
+        self._hold_space()
         self._set_timer()
+
+    def _hold_space(self) -> None:
+        rows = self._services.store.rows(self._plan.study)
+        making = self._plan.body_bytes if self._core.making else 0
+        self._services.space.hold(self._plan.study, sum(row.size_bytes for row in rows) + making)
+        self._services.metrics.outbox_bytes.set(self._services.space.bytes)
+
+    def _look_for_room(self) -> None:
+        room = self._services.space.has_room(self._plan.study, self._plan.body_bytes)
+        if room == self._room:
+            return
+        self._room = room
+        self._services.metrics.outbox_full.labels(self._plan.study).set(not room)
+        if not room:
+            held, most = self._services.space.bytes, self._services.space.bytes_max
+            log.warning("no room in the outbox, nothing new is trained", study=self._plan.study, held=held, most=most)
+        self.post(seen.Room(room))
 
     def drain(self) -> None:
         """Tell the core what its log has that is new."""
