@@ -31,6 +31,11 @@ class ParticipantMetrics:
         self.trainings_failed = self._counter(
             "trainings_failed", "Work of the trainer that failed, by reason", "study", "reason"
         )
+        self.records = self._gauge("records", "Records that the data contract was held against", "study")
+        self.records_bad = self._gauge("records_bad", "Those of them that were set aside", "study")
+        self.records_set_aside = self._gauge(
+            "records_set_aside", "Records set aside, by column and rule", "study", "column", "rule"
+        )
         self.versions_fetched = self._counter("versions_fetched", "Model versions fetched", "study")
         self.updates = self._counter("updates", "Updates put into the outbox", "study")
         self.updates_clipped = self._counter("updates_clipped", "Those of them that the L2 clip shortened", "study")
