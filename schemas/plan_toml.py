@@ -179,6 +179,11 @@ def read_draft(text: str, *, where: str = "plan.toml") -> Draft:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise LocalError(f"{where}: not valid TOML: {error}") from None
+    return draft_of(tables, where=where)
+
+
+def draft_of(tables: Mapping[str, Any], *, where: str = "plan.toml") -> Draft:
+    """Check a plan's parsed text. Raises LocalError with all unknown keys, wrong types and missing keys at once."""
     problems = [_unknown("section", name, SECTIONS, f"[{name}]") for name in tables if name not in SECTIONS]
     values = {name: _section(name, keys, tables.get(name, {}), problems) for name, keys in SECTIONS.items()}
     if not problems:

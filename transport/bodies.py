@@ -43,7 +43,7 @@ def runs_of(offsets: Sequence[int]) -> Runs:
 class BodyWriter:
     """Sends bodies through one writer, `window` chunks in flight."""
 
-    def __init__(self, settings: KafkaSettings, link: Link, writer: Writer | None = None, window: int = 8) -> None:
+    def __init__(self, settings: KafkaSettings, link: Link, writer: Writer | None = None, window: int = 6) -> None:
         self._own = writer is None
         self._writer = writer or Writer(settings, link)
         self._window = window

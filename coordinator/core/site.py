@@ -1,6 +1,7 @@
 """What the coordinator knows of one site in one study: what was decided, and what waits."""
 
-from collections import deque
+from collections import Counter, deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -25,6 +26,43 @@ class Undecided:
     phase: Phase
     arrival: int
     weight: int = 0
+
+
+class UndecidedOffers:
+    """The undecided offers of all sites by phase: a fact costs the same, however many sites wait."""
+
+    def __init__(self) -> None:
+        self._in_phase: dict[Phase, dict[str, Undecided]] = {phase: {} for phase in Phase}
+        self._floors: Counter[int] = Counter()
+
+    def in_phase(self, phase: Phase) -> Mapping[str, Undecided]:
+        """Site -> its undecided offer, for those in `phase`."""
+        return self._in_phase[phase]
+
+    def floors(self) -> Mapping[int, int]:
+        """How many undecided offers have each floor."""
+        return self._floors
+
+    def put(self, site: "Site", offer: OfferFact, arrival: int) -> None:
+        site.undecided = Undecided(offer, Phase.WAITING, arrival)
+        self._in_phase[Phase.WAITING][site.name] = site.undecided
+        self._floors[offer.cohort_min] += 1
+
+    def move(self, name: str, undecided: Undecided, phase: Phase) -> None:
+        del self._in_phase[undecided.phase][name]
+        undecided.phase = phase
+        self._in_phase[phase][name] = undecided
+
+    def drop(self, site: "Site") -> None:
+        """The site's offer is decided."""
+        if site.undecided is None:
+            return
+        floor = site.undecided.offer.cohort_min
+        del self._in_phase[site.undecided.phase][site.name]
+        self._floors[floor] -= 1
+        if not self._floors[floor]:
+            del self._floors[floor]
+        site.undecided = None
 
 
 @dataclass(slots=True)

@@ -60,7 +60,7 @@ class Spool:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """One set for the process; each study has a runner of its own over it."""
+    """One set for the process, and for each lead partition the same with its transactional writer."""
 
     name: str
     folder: Path
@@ -72,10 +72,16 @@ class Services:
     writer: Writer
     bodies: BodyWriter
     reader: BodyReader
-    transactions: TransactionalWriter
     admin: Admin
     metrics: CoordinatorMetrics
     spool: Spool = field(default_factory=lambda: Spool(SPOOL_BYTES_LEAST))
+    led_by: TransactionalWriter | None = None  # of the lead partition whose studies this set is for
+
+    @property
+    def transactions(self) -> TransactionalWriter:
+        """The writer behind the fence; there is one wherever a study runs."""
+        assert self.led_by is not None
+        return self.led_by
 
     @property
     def membership(self) -> Membership:
@@ -99,7 +105,6 @@ async def closing(services: Services) -> AsyncIterator[Services]:
             services.reader.close(),
             services.bodies.close(),
             services.writer.close(),
-            services.transactions.close(),
             services.admin.close(),
             return_exceptions=True,
         )

@@ -16,9 +16,9 @@ class Gathering:
     minimum: int
     deadline_ms: int
 
-    def closes(self, ready: int, waited_ms: int) -> bool:
-        """Whether a cohort of `ready` updates closes after `waited_ms` of this round."""
-        late = self.deadline_ms > 0 and waited_ms >= self.deadline_ms
+    def closes(self, ready: int, waited_ms: int, *, hurried: bool = False) -> bool:
+        """Whether a cohort of `ready` updates closes after `waited_ms` of this round; `hurried`: as at the deadline."""
+        late = hurried or (self.deadline_ms > 0 and waited_ms >= self.deadline_ms)
         return ready >= self.goal or (late and ready >= self.minimum)
 
 
@@ -31,6 +31,16 @@ def within_floors(floors: Mapping[str, int]) -> frozenset[str]:
         if len(kept) == size:
             return frozenset(kept)
         chosen = kept
+
+
+def largest_within_floors(floors: Mapping[int, int]) -> int:
+    """The size of the largest set in which every floor is at most that size; `floors` counts sites by their floor."""
+    size = sum(floors.values())
+    while True:
+        kept = sum(count for floor, count in floors.items() if floor <= size)
+        if kept == size:
+            return size
+        size = kept
 
 
 def oldest_first(arrivals: Iterable[tuple[int, str]], most: int) -> frozenset[str]:

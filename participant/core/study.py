@@ -10,7 +10,7 @@ update was void, or refused for a reason that training again can heal. One finis
 A pause stops everything; what is finished stays in the outbox and goes out when the pause ends.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -30,7 +30,7 @@ TRIES_MAX = 3  # for what is not needed to go on, evaluations and the local base
 ABSENCE_MS = 300_000  # a shorter cut only interrupts a fetch: over a link that flaps none would ever end otherwise
 TRAINING_FAILS = f"training has failed {TRIES_MAX} times in a row or more"
 # Training again from the same version cannot heal these; a newer version may find the roster or the plan changed.
-LASTING = frozenset({"duplicate", "stranger", "revoked", "plan", "floor"})
+LASTING = frozenset({"duplicate", "plan", "floor"})
 
 
 @dataclass(slots=True)
@@ -124,10 +124,18 @@ class StudyCore:
 
     def on(self, event: Event, now_ms: int) -> list[Effect]:
         """Take one fact; return what the shell has to do, in order. `now_ms` never falls."""
-        if self._halted:
-            return []
+        return self.on_all([event], now_ms)
+
+    def on_all(self, events: Iterable[Event], now_ms: int) -> list[Effect]:
+        """Take facts that became known together, in order, and decide once what follows.
+
+        A receipt comes with the Announcement of its version: decided one by one, the place it frees in the outbox
+        would go to the version before.
+        """
         self._now_ms = now_ms
-        self._take(event)
+        for event in events:
+            if not self._halted:
+                self._take(event)
         if not self._halted:
             self._advance()
         effects, self._effects = self._effects, []
@@ -168,6 +176,7 @@ class StudyCore:
             self._stop_fetching()  # after a long absence the newest version is worth more than what was begun
         if back:
             self._pauses.passed("fetch")
+            self._outbox.linked()
 
     def _on_announced(self, event: seen.Announced) -> None:
         before = self._newest
@@ -298,7 +307,6 @@ class StudyCore:
                 self._work_on(self._newest)
                 self._fetch(self._newest)
             self._send()
-            self._rest()
         if self.state != self._shown:
             self._shown = self.state
             self._effects.append(do.Show(self.state))
@@ -306,15 +314,18 @@ class StudyCore:
     def _abandon(self, newest: seen.Announced) -> None:
         """Stop what can no longer count: past the plan's table, or in a study that is over.
 
-        What was offered before stays: a Request may have named it already.
+        What was offered before stays until its receipt says what became of it, after the end too: an Announcement may
+        be read before the receipts that were written with it.
         """
         needed = newest.final and self._fetching == newest.version
         if self._fetching is not None and self._late(self._fetching) and not needed:
             self._stop_fetching()
         if self._work is not None and self._work.kind == "train" and self._late(self._work.version):
             self._stop_work()
-        for entry in [one for one in self._outbox.unsent() if not one.anew and self._late(one.base_version)]:
-            self._settle(entry, "ended" if newest.final else "stale")
+        if self._connected:
+            for entry in self._outbox.given_up(self._late, self._now_ms):
+                self._settle(entry, "ended" if newest.final else "stale")
+        self._outbox.remind(self._now_ms)
 
     def _late(self, base_version: int) -> bool:
         """Whether an update from this version, not offered yet, can never count."""
@@ -357,16 +368,6 @@ class StudyCore:
         entry = self._outbox.to_send(self._now_ms)
         if entry is not None:
             self._effects.append(do.Send(entry.sequence, entry.begin()))
-
-    def _rest(self) -> None:
-        """A final version that is measured ends it all: receipts came with its announcement."""
-        if not self._final or self._work is not None or self._fetching is not None:
-            return
-        assert self._newest is not None
-        if self._to_evaluate(self._newest.version) and not self._holds.leaving:
-            return
-        for entry in list(self._outbox.entries):
-            self._settle(entry, "ended")
 
     def _to_evaluate(self, version: int) -> bool:
         final = self._newest is not None and self._newest == seen.Announced(version, True)

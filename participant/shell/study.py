@@ -70,9 +70,9 @@ class StudyRunner:
         services.space.on_change(self._look_for_room)
         self._look_for_room()
 
-    def post(self, event: Event) -> None:
-        """Tell the core a fact and do what it wants."""
-        for effect in self._core.on(event, now_ms()):
+    def post(self, *events: Event) -> None:
+        """Tell the core facts that became known together, and do what it wants."""
+        for effect in self._core.on_all(events, now_ms()):
             self._do(effect)
         self._waiting.set(len(self._core.outbox))
         self._hold_space()
@@ -97,8 +97,8 @@ class StudyRunner:
 
     def drain(self) -> None:
         """Tell the core what its log has that is new."""
-        for event in self.log.drain():
-            self.post(event)
+        if events := self.log.drain():
+            self.post(*events)
 
     def take(self, wish: Wish) -> None:
         """Do what the operator wants; what was held for its task or data is tried again once it is not paused."""
@@ -123,10 +123,10 @@ class StudyRunner:
     def _do(self, effect: Effect) -> None:
         match effect:
             case do.Fetch():
-                newest = self.log.view.newest
-                assert newest is not None
-                assert newest.version == effect.version
-                self._fetching = self._services.spawn(self._fetch(newest))
+                told = self.log.told
+                assert told is not None
+                assert told.version == effect.version
+                self._fetching = self._services.spawn(self._fetch(told))
             case do.StopFetching():
                 _cancel(self._fetching)
             case do.Evaluate():

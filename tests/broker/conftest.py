@@ -11,6 +11,7 @@ import pytest_asyncio
 from ops.kafka import Broker
 from ops.kafka.ports import free_ports
 from ops.link_proxy import LinkProxy
+from schemas.topics import BATCH_BYTES_MAX
 from transport.admin import Admin, TopicSpec, within
 from transport.link import Link
 from transport.settings import KafkaSettings
@@ -82,12 +83,11 @@ def name() -> Callable[[str], str]:
 
 
 async def make_topics(settings: KafkaSettings, *names: str, **config: str) -> None:
-    """Create topics with one partition; settings in Kafka's words with `_` for `.`."""
+    """Create topics with one partition that take bodies; settings in Kafka's words with `_` for `.`."""
     admin = Admin(settings, Link(settings))
+    words = {"max.message.bytes": str(BATCH_BYTES_MAX), **{key.replace("_", "."): config[key] for key in config}}
     try:
-        specs = [
-            TopicSpec(topic, config={key.replace("_", "."): value for key, value in config.items()}) for topic in names
-        ]
+        specs = [TopicSpec(topic, config=words) for topic in names]
         await within(admin.create_topics(specs), 30, "the broker")
     finally:
         await admin.close()

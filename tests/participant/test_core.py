@@ -1,8 +1,11 @@
 """What a site does next, example by example."""
 
+import pytest
+
 from participant.core import effects as do
 from participant.core import events as seen
 from participant.core.effects import State
+from participant.core.outbox import GRACE_MS, REMIND_MS
 from participant.core.restored import Restored
 from participant.core.study import ABSENCE_MS, UNDECIDED_MAX
 from schemas.records import Outcome
@@ -109,6 +112,16 @@ def test_one_finished_update_at_most_waits_unsent() -> None:
     assert decided == [do.Settle(FIRST, "counted"), do.Fetch(1)]
 
 
+def test_a_place_that_a_receipt_frees_goes_to_the_version_announced_with_it() -> None:
+    site = Driver()
+    site.join()
+    site.offer(0)
+    assert site.announce(1) == []  # skipped: the outbox is full
+    counted = seen.ReceiptRead(receipt(FIRST, Outcome.COUNTED))
+    effects = site.core.on_all([counted, seen.Announced(2, False)], site.now_ms)
+    assert [effect for effect in effects if isinstance(effect, do.Fetch)] == [do.Fetch(2)]
+
+
 def test_a_bounded_number_of_updates_waits_for_receipts() -> None:
     site = Driver()
     site.join()
@@ -133,8 +146,47 @@ def test_an_unsent_update_past_the_plans_table_is_dropped() -> None:
     site.join()
     site.tell(seen.Fetched(0))
     site.seal(0)
-    gone = site.announce(STALENESS_MAX + 1)
-    assert gone == [do.StopSending(FIRST), do.Settle(FIRST, "stale"), do.Fetch(STALENESS_MAX + 1)]
+    assert site.announce(STALENESS_MAX + 1) == []
+    assert site.wait() == [do.StopSending(FIRST), do.Settle(FIRST, "stale"), do.Fetch(STALENESS_MAX + 1)]
+
+
+def test_repro_an_update_whose_acknowledgement_is_late_is_not_given_up_before_its_receipt() -> None:
+    site = Driver()
+    site.join()
+    site.tell(seen.Fetched(0))
+    site.seal(0)
+    site.announce(STALENESS_MAX + 1)
+    site.tell(seen.Linked(False))
+    site.now_ms += 10 * GRACE_MS
+    assert site.tell(seen.Linked(True)) == []
+    counted = site.tell(seen.ReceiptRead(receipt(FIRST, Outcome.COUNTED)))
+    assert counted == [do.StopSending(FIRST), do.Settle(FIRST, "counted"), do.Fetch(STALENESS_MAX + 1)]
+
+
+def test_repro_an_offer_that_nobody_answers_is_sent_once_more_however_late() -> None:
+    """Retention may have taken it before the coordinator came back to read it."""
+    site = Driver()
+    site.join()
+    site.offer(0)
+    site.announce(STALENESS_MAX + 1)
+    assert site.wait() == [do.Send(FIRST, anew=False)]
+    assert site.now_ms == REMIND_MS
+    site.send(offset=7)
+    assert site.wait() == [do.Send(FIRST, anew=False)]
+    answer = site.tell(seen.ReceiptRead(receipt(FIRST, Outcome.REFUSED, code="stale")))
+    assert answer[:2] == [do.StopSending(FIRST), do.Settle(FIRST, "refused", again=True, code="stale")]
+
+
+@pytest.mark.parametrize("code", ["stranger", "revoked"])
+def test_repro_a_site_that_the_roster_left_out_for_a_moment_trains_again(code: str) -> None:
+    """Where every site is needed for a version, no newer one would ever come."""
+    site = Driver()
+    site.join()
+    site.offer(0)
+    site.tell(seen.Held("not listed"))
+    site.tell(seen.ReceiptRead(receipt(FIRST, Outcome.REFUSED, code=code)))
+    site.tell(seen.Held(""))
+    assert site.wait() == [do.Train(0, 1)]
 
 
 def test_an_offered_update_waits_for_its_receipt_however_late() -> None:
@@ -260,9 +312,22 @@ def test_the_final_version_is_fetched_and_measured_and_then_the_site_rests() -> 
     site.offer(0)
     assert site.announce(1, final=True) == [do.Fetch(1)]
     assert site.tell(seen.Fetched(1)) == [do.Evaluate(1)]
-    assert site.tell(seen.Evaluated(1)) == [do.Settle(FIRST, "ended")]
+    assert site.tell(seen.ReceiptRead(receipt(FIRST, Outcome.COUNTED))) == [do.Settle(FIRST, "counted")]
+    assert site.tell(seen.Evaluated(1)) == []
     assert site.core.resting
     assert site.shown() is State.IDLE
+
+
+def test_repro_an_update_is_not_given_up_because_the_last_version_is_read_before_its_receipt() -> None:
+    site = Driver()
+    site.join()
+    site.offer(0)
+    site.announce(1, final=True)
+    site.tell(seen.Fetched(1))
+    assert site.tell(seen.Evaluated(1)) == []
+    assert not site.core.resting
+    assert site.tell(seen.ReceiptRead(receipt(FIRST, Outcome.COUNTED))) == [do.Settle(FIRST, "counted")]
+    assert site.core.resting
 
 
 def test_the_end_of_a_study_stops_training_and_drops_what_was_not_sent() -> None:
@@ -274,7 +339,8 @@ def test_the_end_of_a_study_stops_training_and_drops_what_was_not_sent() -> None
     late.join()
     late.tell(seen.Fetched(0))
     late.seal(0)
-    assert late.announce(1, final=True) == [do.StopSending(FIRST), do.Settle(FIRST, "ended"), do.Fetch(1)]
+    assert late.announce(1, final=True) == [do.Fetch(1)]
+    assert late.wait() == [do.StopSending(FIRST), do.Settle(FIRST, "ended")]
 
 
 def test_the_local_baseline_runs_in_a_quiet_moment_and_makes_room_for_a_new_version() -> None:

@@ -191,7 +191,14 @@ class World:
             if self.open:
                 self.answer(self.open.pop(0))
             else:
+                self.refuse_the_rest()
                 self.tick()
+
+    def refuse_the_rest(self) -> None:
+        """A study that is over answers whatever is offered."""
+        for sequence in sorted(sequence for sequence, (_, offset) in self.rows.items() if offset >= 0):
+            refused = receipt(sequence, Outcome.REFUSED, code="final", next_offset=len(self.offers))
+            self.tell(seen.ReceiptRead(refused))
 
 
 @settings(max_examples=150, deadline=None)

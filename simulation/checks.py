@@ -1,0 +1,172 @@
+"""What must hold in every history, checked as it happens: each condition has a name and a sentence.
+
+Knows:    the log as anyone may read it, what sites sealed and offered, and who belonged when.
+Never:    looks into a core: it is judged by what it makes its shell do.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from coordinator.core.events import Close
+from protocol.rounds import RoundsRecord, RoundsView
+from schemas.errors import PeerError
+from schemas.plan import Plan
+from schemas.records import Announcement, Receipt, Request
+from simulation.observe import Observer
+from simulation.receipts import ReceiptChecks
+from simulation.records import Name, SentOffer
+from simulation.vectors import UnitVectors, next_digest
+from simulation.verdict import Broken
+
+if TYPE_CHECKING:
+    from simulation.leading import StudyRun
+    from simulation.site import Site
+    from simulation.world import World
+
+BEHIND_MAX = 8  # offers of one site that a coordinator may remember behind its undecided one
+QUEUE_MAX = 1024 + 256
+OUTBOX_MAX = 2  # updates of a study in a site's outbox
+PROGRESS_MS = 3 * 3_600_000  # from the moment that all is well to the next version: a lost offer is repeated hourly
+
+
+class Checks(Observer):
+    """Raises Broken as soon as a condition fails; `calm_ms` is when the last fault is over."""
+
+    def __init__(self, plan: Plan, *, calm_ms: int = 0) -> None:
+        self._plan = plan
+        self._calm_ms = calm_ms
+        self._view = RoundsView(plan.study, plan.digest)
+        self._model = plan.initial
+        self._offers: dict[Name, SentOffer] = {}
+        self._headers: dict[bytes, SentOffer] = {}
+        self._trainings: dict[Name, int] = {}
+        self._receipts = ReceiptChecks(plan)
+        self._version_ms = 0
+        self._world: World
+
+    def watch(self, world: "World") -> None:
+        """Look at this world's log."""
+        self._world = world
+        self._receipts.watch(world)
+
+    # -- sites
+
+    def on_sealed(self, site: str, sequence: int, base_version: int, training: int, now_ms: int) -> None:
+        if (site, sequence) in self._trainings and not self._world.sites[site].copied:
+            raise Broken("name-twice", f"two updates of {site} are both named {sequence}")
+        self._trainings[site, sequence] = training
+        self._receipts.sealed.add((site, sequence))
+
+    def on_offered(self, site: str, offset: int, offer: SentOffer, now_ms: int) -> None:
+        if offer.intact and offer.signer == site == offer.fact.site:
+            self._offers.setdefault((site, offer.fact.sequence), offer)
+            self._headers[offer.fact.header] = offer
+
+    def on_settled(self, site: "Site", sequence: int, outcome: str, now_ms: int) -> None:
+        name = site.name, sequence
+        self._receipts.settled(name, outcome)
+        offer = self._offers.get(name)
+        if outcome == "stale" and offer is not None:
+            late = self._world.version - offer.fact.base_version > self._plan.aggregation.staleness_max
+            if not (late or self._world.final):
+                raise Broken("lost", f"{site.name} gives up {sequence}, which is fresh enough")
+        if outcome == "ended" and not self._world.final:
+            raise Broken("lost", f"{site.name} gives up {sequence} as if the study had ended")
+
+    # -- the coordinator
+
+    def on_closing(self, run: "StudyRun", close: Close, now_ms: int) -> None:
+        found = run.sum.coefficients
+        wanted = {(entry.site, entry.sequence): entry.weight for entry in close.entries}
+        if found == wanted:
+            return
+        for name, weight in wanted.items():
+            if found.get(name, 0) == 2 * weight:
+                raise Broken("counted-twice", f"{name} is in the sum twice")
+            if name not in found:
+                raise Broken("lost", f"{name} is named by the Request and is not in the sum")
+        raise Broken("sum", f"the sum holds {found}, the Request says {wanted}")
+
+    def on_handled(self, run: "StudyRun", now_ms: int) -> None:
+        most = max(run.world.costs.spool_bytes, self._plan.body_bytes)
+        if run.spool_bytes > most:
+            raise Broken("memory", f"{run.spool_bytes} bytes of bodies in memory, {most} are allowed")
+        members = len(run.world.log.offers)
+        if len(run.queue) > QUEUE_MAX or len(run.spooled) > members * (BEHIND_MAX + 1) + QUEUE_MAX:
+            raise Broken("memory", f"{len(run.queue)} facts wait, {len(run.spooled)} offers are remembered")
+
+    def on_committed(
+        self, records: Sequence[RoundsRecord], receipts: Sequence[Receipt], announced: Announcement | None, now_ms: int
+    ) -> None:
+        for record in records:
+            self._add(record)
+            if isinstance(record, Request):
+                self._check_request(record)
+        request = next((one for one in records if isinstance(one, Request)), None)
+        if announced is not None and announced.request is not None:
+            self._check_model(announced, request)
+        self._receipts.committed(receipts, request, announced, now_ms)
+        if announced is not None:
+            self._version_ms = now_ms
+
+    def _add(self, record: RoundsRecord) -> None:
+        open_request = self._view.open_request
+        try:
+            self._view.add(record)
+        except PeerError as error:
+            if open_request is not None and isinstance(record, Request):
+                raise Broken("new-cohort", f"a Request is open and another cohort is chosen: {error}") from None
+            raise Broken("two-models", f"two histories of one study: {error}") from None
+
+    def _check_request(self, request: Request) -> None:
+        """Everybody named offered what is named, fresh enough, with the table's weight, and was in no round before."""
+        size, rule = len(request.entries), self._plan.aggregation
+        if not rule.minimum <= size <= rule.goal:
+            raise Broken("cohort", f"a cohort of {size}, between {rule.minimum} and {rule.goal} are allowed")
+        for entry in request.entries:
+            offer = self._headers.get(entry.header)
+            if offer is None or (offer.fact.site, offer.fact.sequence) != (entry.site, entry.sequence):
+                raise Broken("cohort", f"{entry.site} never offered {entry.sequence}")
+            weight = self._plan.weight(request.version - offer.fact.base_version)
+            if weight != entry.weight:
+                raise Broken("weight", f"{entry.site}/{entry.sequence} weighs {entry.weight}, the table says {weight}")
+            if offer.fact.cohort_min > size:
+                raise Broken("floor", f"{entry.site} wants {offer.fact.cohort_min} sites at least, these are {size}")
+
+    def _check_model(self, announced: Announcement, request: Request | None) -> None:
+        stored = self._world.log.models.get(announced.model.body.runs[0][0])
+        if stored is None or stored.digest != announced.model.digest:
+            raise Broken("no-model", f"version {announced.version} is announced, its model cannot be fetched")
+        if request is not None and isinstance(self._world.vectors, UnitVectors):
+            coefficients = {(entry.site, entry.sequence): entry.weight for entry in request.entries}
+            expected = next_digest(self._model, coefficients, len(request.entries))
+            if expected != announced.model.digest:
+                raise Broken("other-model", f"version {announced.version} is not what its Request gives")
+        self._model = announced.model.digest
+
+    def on_broken(self, condition: str, sentence: str, now_ms: int) -> None:
+        raise Broken(condition, sentence)
+
+    # -- the whole
+
+    def look(self, now_ms: int) -> None:
+        """From time to time: is there progress, once all is well?"""
+        for site in self._world.sites.values():
+            if site.alive and site.joined and len(site.core.outbox) > OUTBOX_MAX:
+                raise Broken("memory", f"{len(site.core.outbox)} updates of {site.name} wait in its outbox")
+        quiet_ms = now_ms - max(self._calm_ms, self._version_ms)
+        if not self._world.final and quiet_ms > PROGRESS_MS:
+            request = self._view.open_request
+            if request is not None:
+                raise Broken("open-request", f"the Request of version {request.version} is never finished")
+            raise Broken("no-progress", f"no version for {quiet_ms / 60_000:.0f} minutes although all is well")
+
+    def at_rest(self) -> None:
+        """The study is over and everybody has heard of it: nothing waits any more, nothing is unaccounted for."""
+        for site in self._world.sites.values():
+            if not site.alive or not site.joined:
+                raise Broken("no-progress", f"{site.name} is not back")
+            if site.core.outbox:
+                waiting = [entry.sequence for entry in site.core.outbox]
+                raise Broken("lost", f"{site.name} waits for ever for an answer about {waiting}")
+        self._receipts.at_rest(self._offers)

@@ -1,0 +1,136 @@
+"""A simulated coordinator: leads or stands by, rebuilds a study from the log, ends when another one leads.
+
+Knows:    the order of taking over: fence, read the log to its ends, fetch the model, read offers on from the receipts.
+Source:   coordinator/app.py, shell/restore.py, which it stands for.
+"""
+
+from typing import TYPE_CHECKING
+
+from coordinator.core.study import StudyCore
+from coordinator.strategies.stopping import Progress, overall
+from protocol.rounds import RoundsView
+from schemas.records import Announcement, Receipt
+from simulation.leading import StudyRun
+from simulation.link import Link
+from simulation.process import Process
+from simulation.publish import Publisher
+from simulation.records import Chosen, Model, SentEvaluation
+
+if TYPE_CHECKING:
+    from simulation.world import World
+
+
+class Coordinator(Process):
+    """One coordinator process. `run` is the study while it leads, None while it stands by or takes over."""
+
+    def __init__(self, world: "World", name: str, link: Link) -> None:
+        super().__init__(world, name, link)
+        self.run: StudyRun | None = None
+        self.leads = False
+        self.loses_answer = False  # of the next commit
+        self.aborts = False  # its next transaction
+        self.overflows = 0  # so many sums more fail their range check
+        self._publisher: Publisher
+
+    def born(self) -> None:
+        self.run, self.leads = None, False
+        self.world.election.joined(self)
+
+    def died(self) -> None:
+        self.run, self.leads = None, False
+        self.world.election.left(self)
+
+    def lead(self) -> None:
+        """This process was elected."""
+        if self.leads:
+            return
+        self.leads = True
+        self._publisher = Publisher(self, self.world.log.fence())
+        self.clock.at(self._after_reading(0), self, self._read_log)
+
+    def stand_by(self) -> None:
+        """Another one leads, and this process heard of it: it stops the study, forgets it, and waits for its turn."""
+        self.run, self.leads = None, False
+        self.life += 1
+        self.clock.after(1, self, self.world.election.joined, self)
+
+    def membership_changed(self) -> None:
+        if self.run is not None:
+            self.run.members_changed()
+
+    def _after_reading(self, size_bytes: int) -> int:
+        return self.link.fetched_ms(self.clock.now_ms + self.world.costs.restore_ms, size_bytes)
+
+    def _read_log(self) -> None:
+        """`rounds` and `receipts` to their ends: nobody else can write there any more."""
+        plan, log = self.world.plan, self.world.log
+        view = RoundsView(plan.study, self.world.plan_digest)
+        announcements: list[Announcement] = []
+        for entry in log.rounds.read(0)[0]:
+            record = entry.value.record if isinstance(entry.value, Chosen) else entry.value
+            assert record is not None
+            view.add(record)
+            if isinstance(record, Announcement):
+                announcements.append(record)
+        receipts = log.receipts.by_key()
+        if view.open_request is not None:
+            self.open_request()
+        if view.newest is None:
+            size = 4 * plan.parameters
+            self.clock.at(self._after_reading(size), self, self._begin, view, receipts)
+        else:
+            self.clock.at(self._after_reading(4 * plan.parameters), self, self._resume, view, receipts, announcements)
+
+    def open_request(self) -> None:
+        """Without trustees a Request and its answer are one transaction: an open one must not be there."""
+        self.world.story.broken("open-request", "a successor meets a Request that nothing answers")
+
+    def _begin(self, view: RoundsView, receipts: dict[str, Receipt]) -> None:
+        """Nothing is on the log yet: announce version 0."""
+        model = self.world.vectors.first()
+        announcement = self._publisher.first(view, self._publisher.model(model))
+
+        def then() -> None:
+            view.add(announcement)
+            self._run(view, receipts, model, Progress())
+
+        self._publisher.commit([announcement], [], then)
+
+    def _resume(self, view: RoundsView, receipts: dict[str, Receipt], announcements: list[Announcement]) -> None:
+        assert view.newest is not None
+        model = self.world.log.models.get(view.newest.model.body.runs[0][0])
+        assert model is not None, "the newest model is never trimmed"
+        self._run(view, receipts, model, self._progress(announcements))
+
+    def _progress(self, announcements: list[Announcement]) -> Progress:
+        """Best value and patience, recomputed from the evaluations that the Announcements list."""
+        if not self.world.plan.stop.patience:
+            return Progress()
+        known = {
+            entry.value.fact.digest: entry.value.fact
+            for topic in self.world.log.offers.values()
+            for entry in topic.read(0)[0]
+            if isinstance(entry.value, SentEvaluation)
+        }
+        progress = Progress()
+        for one in announcements:
+            used = [known[digest] for _, digest in one.evaluations if digest in known]
+            value = overall((fact.value, fact.weight) for fact in used)
+            progress = progress.after(value, higher_is_better=self.world.plan.evaluation.higher_is_better)
+        return Progress(progress.best, announcements[-1].patience)
+
+    def _run(self, view: RoundsView, receipts: dict[str, Receipt], model: Model, progress: Progress) -> None:
+        newest = view.newest
+        assert newest is not None
+        reach = range(max(0, newest.version - self.world.plan.aggregation.staleness_max), newest.version + 1)
+        core = StudyCore(
+            self.world.plan,
+            version=newest.version,
+            models={version: digest for version in reach if (digest := view.model_digest(version)) is not None},
+            receipts=receipts.values(),
+            progress=progress,
+            final=newest.final,
+            now_ms=self.now_ms(),
+        )
+        self.run = StudyRun(self, core, view, model, self._publisher)
+        self.run.begin()

@@ -1,0 +1,290 @@
+"""What may go wrong in a history: each fault one value, drawn before the history begins, so that any may be left out.
+
+Knows:    how each kind is done to a world, and how it ends.
+Never:    touches a core: faults come from outside, as in life.
+"""
+
+import random
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from coordinator.core.events import OfferFact
+from simulation.coordinator import Coordinator
+from simulation.link import CUT, STALLED, Quality, Span
+from simulation.process import KILLED, Process
+from simulation.records import Body, Other, SentOffer
+from simulation.site import Site, header
+from simulation.store import Content
+
+if TYPE_CHECKING:
+    from simulation.world import World
+
+ROGUE = "rogue"  # a member that never trains: somebody else's software, or worse
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that goes wrong. `number` is the kind's own: effects before a death, which record, how often."""
+
+    kind: str
+    who: str
+    at_ms: int
+    length_ms: int = 0
+    number: int = 0
+
+    @property
+    def over_ms(self) -> int:
+        return self.at_ms + self.length_ms
+
+
+LINKS: dict[str, Quality] = {
+    "cut": CUT,
+    "stall": STALLED,
+    "slow": Quality(up=0.02, down=0.02, latency=20.0),
+    "down-only": Quality(up=0.0, silent=True),
+    "up-only": Quality(down=0.0, silent=True),
+}
+FLAPS = 4
+
+
+def spans_of(faults: Iterable[Fault]) -> list[tuple[str, Span]]:
+    """What the faults do to links, told to a World before it begins."""
+    found: list[tuple[str, Span]] = []
+    for fault in faults:
+        if fault.kind in LINKS:
+            found.append((fault.who, (fault.at_ms, fault.over_ms, LINKS[fault.kind])))
+        elif fault.kind == "flap":
+            step = max(2, fault.length_ms // (2 * FLAPS))
+            begins = (fault.at_ms + 2 * step * time for time in range(FLAPS))
+            found += [(fault.who, (begin, begin + step, CUT)) for begin in begins]
+    return found
+
+
+class Director:
+    """Does the faults to a world when their time has come."""
+
+    def __init__(self, world: "World", faults: Iterable[Fault]) -> None:
+        self.life = self.frozen_until_ms = 0
+        self._world = world
+        for fault in faults:
+            if fault.kind not in LINKS and fault.kind != "flap":
+                world.clock.at(fault.at_ms, self, DEEDS[fault.kind], self, fault)
+
+    def ended(self, reason: str) -> None:
+        raise AssertionError(reason)
+
+    @property
+    def world(self) -> "World":
+        return self._world
+
+    def process(self, fault: Fault) -> Process:
+        return self._world.processes[fault.who]
+
+    def site(self, fault: Fault) -> Site:
+        return self._world.sites[fault.who]
+
+    def later(self, fault: Fault, call: Callable[..., None], *arguments: object) -> None:
+        """Call when the fault is over."""
+        self._world.clock.at(fault.over_ms, self, call, *arguments)
+
+
+def _die(director: Director, fault: Fault) -> None:
+    """Killed between two effects, `number` effects from now."""
+    process = director.process(fault)
+    process.effects_left, process.restart_after_ms = fault.number, fault.length_ms
+
+
+def _kill(director: Director, fault: Fault) -> None:
+    process = director.process(fault)
+    process.restart_after_ms = fault.length_ms
+    process.ended(KILLED)
+
+
+def _freeze(director: Director, fault: Fault) -> None:
+    process = director.process(fault)
+    if isinstance(process, Coordinator):
+        director.world.election.freeze(process, fault.length_ms)
+    else:
+        process.frozen_until_ms = fault.over_ms
+
+
+def _lead(director: Director, fault: Fault) -> None:
+    director.world.election.move()
+
+
+def _disk(director: Director, fault: Fault) -> None:
+    director.site(fault).set_disk_full(True)
+    director.later(fault, director.site(fault).set_disk_full, False)
+
+
+def _clock(director: Director, fault: Fault) -> None:
+    """A monotonic clock that runs away: a suspended machine, a clock that is slewed."""
+    director.process(fault).ahead_ms += 1_000 * fault.number
+
+
+def _trainer(director: Director, fault: Fault) -> None:
+    director.site(fault).trainer_fails = 1 + fault.number % 3
+
+
+def _range(director: Director, fault: Fault) -> None:
+    """The next update is outside its bounds."""
+    director.site(fault).damage = 1
+
+
+def _overflow(director: Director, fault: Fault) -> None:
+    """The next sum fails its range check."""
+    for node in director.world.coordinators.values():
+        node.overflows = 1
+
+
+def _answer(director: Director, fault: Fault) -> None:
+    """The answer to the next commit gets lost."""
+    for node in director.world.coordinators.values():
+        node.loses_answer = True
+
+
+def _abort(director: Director, fault: Fault) -> None:
+    """The broker takes the next transaction back."""
+    for node in director.world.coordinators.values():
+        node.aborts = True
+
+
+def _flood(director: Director, fault: Fault) -> None:
+    """A member offers far more than its turn, all of it valid."""
+    world = director.world
+    offers, bodies = world.log.offers[ROGUE], world.log.bodies[ROGUE]
+    for _ in range(2 * fault.number):
+        fact = _rogue_fact(world, ROGUE, offers.end, random.Random(0))
+        world.append(ROGUE, SentOffer(fact, bodies.append(Body(ROGUE, fact.sequence)), ROGUE))
+
+
+def _twice(director: Director, fault: Fault) -> None:
+    director.site(fault).sends_twice = True
+
+
+def _repeat(director: Director, fault: Fault) -> None:
+    """An offer of long ago comes once more, as it was."""
+    topic = director.world.log.offers[fault.who]
+    known = [entry.value for entry in topic.read(0)[0] if isinstance(entry.value, SentOffer)]
+    if known:
+        offer = known[fault.number % len(known)]
+        director.world.append(fault.who, replace(offer, fact=replace(offer.fact, offset=topic.end)))
+
+
+def _bodies_gone(director: Director, fault: Fault) -> None:
+    """Retention has taken the bodies of a site."""
+    topic = director.world.log.bodies[fault.who]
+    topic.trim(topic.end)
+
+
+def _offers_gone(director: Director, fault: Fault) -> None:
+    """Retention has taken the offers of a site, read or not."""
+    topic = director.world.log.offers[fault.who]
+    topic.trim(topic.end)
+
+
+def _roster(director: Director, fault: Fault) -> None:
+    """The roster leaves a site out for a while."""
+    director.world.change_members(fault.who, False)
+    director.later(fault, director.world.change_members, fault.who, True)
+
+
+def _old_copy(director: Director, fault: Fault) -> None:
+    """A site's folder is restored from a copy made `length_ms` before."""
+    director.later(fault, _restore_copy, director, fault, director.site(fault).disk.copy())
+
+
+def _restore_copy(director: Director, fault: Fault, copy: Content) -> None:
+    site = director.site(fault)
+    site.restart_after_ms = 1_000
+    site.ended(KILLED)
+    site.disk, site.copied = copy, True
+
+
+def _hostile(director: Director, fault: Fault) -> None:
+    """A record that nobody honest would send, on the topic of an honest site or of the rogue's own."""
+    world = director.world
+    chance = random.Random(f"{world.seed}/{fault}")
+    topic = world.log.offers[fault.who]
+    kinds = sorted(HOSTILE)
+    kind = kinds[fault.number % len(kinds)]
+    if kind == "unreadable":
+        world.append(fault.who, Other(readable=False))
+        return
+    target = fault.who if kind in ON_HONEST_TOPICS else ROGUE
+    if target == ROGUE:
+        topic = world.log.offers[ROGUE]
+    fact = _rogue_fact(world, target, topic.end, chance)
+    made = HOSTILE[kind](world, fact, chance)
+    if made is not None:
+        world.append(target, made)
+
+
+def _rogue_fact(world: "World", site: str, offset: int, chance: random.Random) -> OfferFact:
+    """An offer that would be right, but for what is changed in it; on an honest topic its sequence is an old one."""
+    version = max(0, world.version)
+    sequence = offset + 1 if site == ROGUE else chance.randrange(1 << 20)
+    return OfferFact(
+        site=site, offset=offset, sequence=sequence, header=header(site, sequence, "rogue"), base_version=version,
+        base_digest=world.digest_of(version), plan=world.plan_digest, d=world.plan.d,
+        size_bytes=world.plan.body_bytes, cohort_min=world.plan.aggregation.cohort_min, trustees=0,
+    )  # fmt: skip
+
+
+Make = Callable[["World", OfferFact, random.Random], SentOffer | None]
+
+
+def _foreign(world: "World", fact: OfferFact, chance: random.Random) -> SentOffer | None:
+    """Another site's offer, as that site signed it, on this site's topic."""
+    others = [name for name in world.sites if name != fact.site]
+    for name in chance.sample(others, len(others)):
+        for entry in world.log.offers[name].read(0)[0]:
+            if isinstance(entry.value, SentOffer):
+                return replace(entry.value, fact=replace(entry.value.fact, offset=fact.offset))
+    return None
+
+
+HOSTILE: dict[str, Make] = {
+    "bad signature": lambda world, fact, chance: SentOffer(fact, 0, fact.site, intact=False),
+    "stranger": lambda world, fact, chance: SentOffer(fact, 0, "nobody"),
+    "foreign offer": _foreign,
+    "older sequence": lambda world, fact, chance: SentOffer(fact, 0, fact.site),
+    "unreadable": lambda world, fact, chance: None,
+    "wrong plan": lambda world, fact, chance: SentOffer(replace(fact, plan=bytes(32)), 0, fact.site),
+    "future version": lambda world, fact, chance: SentOffer(replace(fact, base_version=1 << 40), 0, fact.site),
+    "other base": lambda world, fact, chance: SentOffer(replace(fact, base_digest=bytes(32)), 0, fact.site),
+    "other digests": lambda world, fact, chance: SentOffer(replace(fact, code="malformed"), 0, fact.site),
+    "other size": lambda world, fact, chance: SentOffer(replace(fact, size_bytes=8), 0, fact.site),
+    "other length": lambda world, fact, chance: SentOffer(replace(fact, d=fact.d + 1), 0, fact.site),
+    "absurd floor": lambda world, fact, chance: SentOffer(replace(fact, cohort_min=1024), 0, fact.site),
+    "no body": lambda world, fact, chance: SentOffer(fact, 1 << 40, fact.site),
+}
+ON_HONEST_TOPICS = frozenset({"bad signature", "stranger", "foreign offer", "older sequence", "unreadable"})
+
+DEEDS: dict[str, Callable[[Director, Fault], None]] = {
+    "die": _die,
+    "kill": _kill,
+    "freeze": _freeze,
+    "lead": _lead,
+    "disk": _disk,
+    "clock": _clock,
+    "trainer": _trainer,
+    "range": _range,
+    "overflow": _overflow,
+    "answer": _answer,
+    "abort": _abort,
+    "flood": _flood,
+    "twice": _twice,
+    "repeat": _repeat,
+    "bodies-gone": _bodies_gone,
+    "offers-gone": _offers_gone,
+    "roster": _roster,
+    "old-copy": _old_copy,
+    "hostile": _hostile,
+}
+ON_COORDINATORS = ("die", "kill", "freeze", "lead", "clock", "overflow", "answer", "abort", "cut", "stall", "slow")
+ON_SITES = (
+    "die", "kill", "freeze", "disk", "clock", "trainer", "range", "twice", "repeat", "bodies-gone", "offers-gone",
+    "roster", "old-copy", "hostile", "flood", *LINKS, "flap",
+)  # fmt: skip

@@ -1,0 +1,98 @@
+"""How a site follows `rounds` and `receipts`: in order within each, none between them, the newest of both to its core.
+
+Source: participant/shell/follow.py and site.py, which it stands for.
+"""
+
+from typing import TYPE_CHECKING
+
+from participant.core import events as seen
+from participant.core.events import Event
+from schemas.records import Announcement, Receipt
+from simulation.records import Chosen
+
+if TYPE_CHECKING:
+    from simulation.site import Site
+
+NOT_LISTED = "the roster does not list this site"
+
+
+class Follower:
+    """The log as one life of a site has read it."""
+
+    def __init__(self, site: "Site") -> None:
+        self._site, self._log = site, site.world.log
+        self.newest: Announcement | None = None
+        self.digests: dict[int, bytes] = {}  # model digest by version
+        self._position = 0
+        self._receipts_position = 0
+        self._held: str | None = None
+        self._new_rounds = False
+        self._receipt: Receipt | None = None
+        self._requested: list[Event] = []
+        self._due_rounds = self._due_receipts = False
+
+    def catch_up(self) -> None:
+        """Read everything that is visible now; tell nothing yet."""
+        self._take_rounds()
+        self._take_receipts()
+
+    def wake(self, *, rounds: bool, receipts: bool) -> None:
+        """Something was committed: it is read once it has come over the link, either topic at its own time."""
+        site, world = self._site, self._site.world
+        if not site.joined:
+            return
+        rounds, receipts = rounds and not self._due_rounds, receipts and not self._due_receipts
+        if not world.disorder_ms and (rounds or receipts):
+            self._due_rounds = self._due_receipts = True
+            world.clock.at(site.link.fetched_ms(world.clock.now_ms, 0), site, self._read, True, True)
+            return
+        for wanted, topics in ((rounds, (True, False)), (receipts, (False, True))):
+            if wanted:
+                self._due_rounds, self._due_receipts = self._due_rounds or topics[0], self._due_receipts or topics[1]
+                leaves_ms = world.clock.now_ms + site.random.randrange(world.disorder_ms)
+                world.clock.at(site.link.fetched_ms(leaves_ms, 0), site, self._read, *topics)
+
+    def _read(self, rounds: bool, receipts: bool) -> None:
+        if rounds:
+            self._due_rounds = False
+            self._take_rounds()
+        if receipts:
+            self._due_receipts = False
+            self._take_receipts()
+        self.tell()
+
+    def tell(self) -> None:
+        """What the core has not been told yet. Older announcements and receipts are skipped: the newest say it all."""
+        held = "" if self._site.member else NOT_LISTED
+        if held != self._held:
+            self._held = held
+            self._site.post(seen.Held(held))
+        requested, self._requested = self._requested, []
+        for event in requested:
+            self._site.post(event)
+        if self._new_rounds and self.newest is not None:
+            self._new_rounds = False
+            self._site.post(seen.Announced(self.newest.version, self.newest.final))
+        receipt, self._receipt = self._receipt, None
+        if receipt is not None:
+            self._site.post(seen.ReceiptRead(receipt))
+
+    def _take_rounds(self) -> None:
+        entries, self._position = self._log.rounds.read(self._position)
+        for entry in entries:
+            record = entry.value
+            if isinstance(record, Announcement):
+                self.newest, self._new_rounds = record, True
+                self.digests[record.version] = record.model.digest
+            elif isinstance(record, Chosen):
+                mine = record.by_site.get(self._site.name)
+                if mine is not None:
+                    self._requested = [seen.Requested(record.record.version, mine.sequence, mine.weight)]
+                else:
+                    self._requested = []
+
+    def _take_receipts(self) -> None:
+        entry = self._log.receipts.newest(self._site.name)
+        if entry is not None and entry.offset >= self._receipts_position:
+            self._receipts_position = entry.offset + 1
+            self._receipt = entry.value

@@ -1,0 +1,336 @@
+"""One study of the coordinator that leads: a queue of facts, its core, and the effects in order, on virtual time.
+
+Knows:    what its process holds in memory: spooled bodies under a budget, the sum, receipts not written yet.
+Never:    decides; goes on after another one has taken over.
+Source:   coordinator/shell/study.py, offers.py, spool.py, trim.py, which it stands for.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from coordinator.core import events as seen
+from coordinator.core.events import Close, Effect, Event, OfferFact
+from coordinator.core.study import StudyCore
+from protocol.rounds import RoundsRecord, RoundsView
+from schemas.errors import PeerError
+from schemas.records import Announcement, Receipt, Stop
+from simulation.clock import NEVER_MS, Timer, cancel
+from simulation.publish import Publisher
+from simulation.reading import OffersReader
+from simulation.records import Body, Condition, Model, Name, SentOffer
+
+if TYPE_CHECKING:
+    from simulation.coordinator import Coordinator
+
+RECEIPTS_MAX = 256
+FLUSH_MS = 1_000
+
+Then = Callable[[], list[Effect]]
+
+
+@dataclass(frozen=True, slots=True)
+class MembersChanged:
+    """There is a newer roster."""
+
+
+@dataclass(slots=True)
+class Spooled:
+    """An offer the core works on; `body` once it is fetched, `held_bytes` of the budget are its own."""
+
+    offer: SentOffer
+    body: Body | None = None
+    held_bytes: int = 0
+    fetching: bool = False
+
+
+class StudyRun:
+    """From taking over to the end of the process, or of its lead."""
+
+    def __init__(
+        self, node: "Coordinator", core: StudyCore, view: RoundsView, model: Model, publisher: Publisher
+    ) -> None:
+        self.node, self.core, self.view, self.model = node, core, view, model
+        self.world, self.clock = node.world, node.clock
+        self.plan = node.world.plan
+        self.sum = node.world.vectors.new_sum()
+        self.queue: deque[Event | SentOffer | MembersChanged] = deque()
+        self.spooled: dict[Name, Spooled] = {}
+        self.pending: dict[str, Receipt] = {}
+        self.reader = OffersReader(self)
+        self.spool_bytes = 0
+        self._publisher = publisher
+        self._members: frozenset[str] = frozenset()
+        self._todo: deque[Effect] = deque()
+        self._busy = False
+        self._waiting: deque[Name] = deque()  # for room in the spool
+        self._pipe_free_ms = 0
+        self._flushed_ms = self._began_ms = self._round_ms = node.now_ms()
+        self._wake: Timer | None = None
+        self._wake_ms = NEVER_MS
+        self._firsts: deque[int] = deque(maxlen=self.plan.storage.versions_kept)
+
+    def begin(self) -> None:
+        """Tell the core who belongs, then read offers from where the receipts say."""
+        self._members = frozenset(self.world.members())
+        self.post(seen.SitesChanged(self._members))
+        self.reader.assign(self._members)
+
+    def members_changed(self) -> None:
+        """The roster changed: heard in turn, like everything else."""
+        self.post(MembersChanged())
+
+    def _members_changed(self) -> None:
+        """Who leaves ends an epoch: the newest version is announced again, under the next one."""
+        former, self._members = self._members, frozenset(self.world.members())
+        event = seen.SitesChanged(self._members)
+        self.reader.assign(self._members)
+        if former - self._members:
+            assert self.view.newest is not None
+            again = self._publisher.again(self.view, Stop(self.view.newest.stop))
+            self._commit([again], [], lambda: self._tell(event))
+        else:
+            self._todo.extend(self._tell(event))
+            self._do()
+
+    # -- the queue
+
+    def post(self, event: Event | SentOffer | MembersChanged) -> None:
+        self.queue.append(event)
+        if not self._busy:
+            self._work()
+
+    def _work(self) -> None:
+        while self.queue and not self._busy:
+            event = self.queue.popleft()
+            if isinstance(event, MembersChanged):
+                self._members_changed()
+                continue
+            if isinstance(event, SentOffer):
+                self.spooled.setdefault((event.fact.site, event.fact.sequence), Spooled(event))
+                event = event.fact
+            self.world.story.note(self.node.name, event)
+            self._todo.extend(self.core.on(event, self.node.now_ms()))
+            self._do()
+            if isinstance(event, seen.Tick) and not self._busy:
+                self._flush()
+        self._after_work()
+
+    def _after_work(self) -> None:
+        self.world.story.handled(self)
+        self.reader.more()
+        self._arm()
+
+    def _resume(self, effects: list[Effect]) -> None:
+        """What was waited for is done: go on with what follows from it."""
+        self._todo.extendleft(reversed(effects))
+        self._busy = False
+        self._do()
+        if not self._busy:
+            self._work()
+
+    def _arm(self) -> None:
+        """Ticks come when time alone may change something; the real shell ticks ten times a second."""
+        rule, due = self.plan.aggregation, []
+        now_ms = self.node.now_ms()
+        if self.pending:
+            due.append(max(self._flushed_ms + FLUSH_MS, now_ms + 1))
+        if not self.core.final:
+            if rule.deadline_ms:
+                due.append(self._round_ms + rule.deadline_ms)
+            if self.plan.stop.time_s:
+                due.append(self._began_ms + self.plan.stop.time_s * 1000)
+        wake_ms = min((one for one in due if one > now_ms), default=NEVER_MS)
+        if wake_ms != self._wake_ms:
+            cancel(self._wake)
+            self._wake_ms = wake_ms
+            if wake_ms < NEVER_MS:
+                self._wake = self.clock.after(wake_ms - now_ms, self.node, self._tick)
+
+    def _tick(self) -> None:
+        self._wake_ms = NEVER_MS
+        self.post(seen.Tick())
+
+    # -- effects
+
+    def _do(self) -> None:
+        todo, node = self._todo, self.node
+        while todo and not self._busy:
+            effect = todo.popleft()
+            if node.effects_left is not None:
+                node.hazard()
+            match effect:
+                case seen.Add():
+                    self._add(effect.offer, effect.weight)
+                case seen.Fetch():
+                    self._waiting.append((effect.offer.site, effect.offer.sequence))
+                    self._fetch()
+                case seen.Decide():
+                    self.pending[effect.receipt.site] = effect.receipt
+                case seen.Drop():
+                    self._drop(effect.offer)
+                case seen.Ignored():
+                    self._ignore(effect.offer)
+                case seen.Close():
+                    self._close(effect)
+                case seen.Remove():
+                    self._remove(effect.offer, effect.weight)
+                case seen.End():
+                    self._announce_again(effect)
+                case seen.Hold():
+                    self.reader.hold(effect.site)
+                case seen.Release():
+                    self.reader.release(effect.site)
+
+    def _fetch(self) -> None:
+        """Fetch what the budget has room for: one body of any size, or several small ones."""
+        size, most = self.plan.body_bytes, self.world.costs.spool_bytes
+        while self._waiting and (self.spool_bytes == 0 or self.spool_bytes + size <= most):
+            spooled = self.spooled.get(self._waiting.popleft())
+            if spooled is None:
+                continue
+            self.spool_bytes += size
+            spooled.held_bytes, spooled.fetching = size, True
+            start_ms = max(self.clock.now_ms, self._pipe_free_ms)
+            arrives_ms = self.node.link.fetched_ms(start_ms, size)
+            self._pipe_free_ms = arrives_ms - self.node.link.latency_ms
+            self.clock.at(arrives_ms, self.node, self._fetched, spooled)
+
+    def _fetched(self, spooled: Spooled) -> None:
+        fact = spooled.offer.fact
+        if self.node.run is not self or not spooled.fetching:
+            return
+        spooled.fetching = False
+        body = self.world.log.bodies[fact.site].get(spooled.offer.body)
+        if body is not None and body.condition is Condition.GOOD and body.sequence == fact.sequence:
+            spooled.body = body
+            self.post(seen.BodyReady(fact.site, fact.sequence))
+            return
+        self._give_back(spooled)
+        outside = body is not None and body.condition is Condition.OUTSIDE
+        self.post(seen.BodyUnusable(fact.site, fact.sequence, "range" if outside else None))
+
+    def _give_back(self, spooled: Spooled) -> None:
+        self.spool_bytes -= spooled.held_bytes
+        spooled.held_bytes = 0
+        spooled.body = None
+        if self._waiting:
+            self._fetch()
+
+    def _add(self, offer: OfferFact, weight: int) -> None:
+        spooled = self.spooled[offer.site, offer.sequence]
+        assert spooled.body is not None
+        self.sum.add(spooled.body, weight)
+        self._give_back(spooled)
+
+    def _remove(self, offer: OfferFact, weight: int) -> None:
+        """Take an added body out again. One that has gone meanwhile ends the process: the log rebuilds it."""
+        body = self.world.log.bodies[offer.site].get(self.spooled[offer.site, offer.sequence].offer.body)
+        if body is None:
+            self.node.ended("a body that has to be taken out is gone")
+            self._busy = True
+            return
+        self.sum.add(body, -weight)
+
+    def _drop(self, offer: OfferFact) -> None:
+        spooled = self.spooled.pop((offer.site, offer.sequence), None)
+        if spooled is not None:
+            spooled.fetching = False
+            self._give_back(spooled)
+
+    def _ignore(self, offer: OfferFact) -> None:
+        spooled = self.spooled.get((offer.site, offer.sequence))
+        if spooled is not None and spooled.offer.fact.offset == offer.offset:
+            del self.spooled[offer.site, offer.sequence]
+
+    # -- what is written
+
+    def _commit(self, records: list[RoundsRecord], receipts: list[Receipt], effects_after: Then) -> None:
+        self._busy = True
+
+        def then() -> None:
+            for record in records:
+                self.view.add(record)
+            self._resume(effects_after())
+
+        self._publisher.commit(records, receipts, then)
+
+    def _flush(self) -> None:
+        """Refusals leave in a transaction of their own, at most one a second."""
+        if not self.pending or self.node.now_ms() - self._flushed_ms < FLUSH_MS:
+            return
+        receipts = [self.pending.pop(site) for site in sorted(self.pending)[:RECEIPTS_MAX]]
+        self._commit([], receipts, self._flushed)
+
+    def _flushed(self) -> list[Effect]:
+        self._flushed_ms = self.node.now_ms()
+        return []
+
+    def _close(self, close: Close) -> None:
+        """Step, upload, commit; then the core hears of it."""
+        self._busy = True
+        self.world.story.closing(self, close)
+        self.clock.after(self.world.costs.step_ms, self.node, self._stepped, close)
+
+    def _stepped(self, close: Close) -> None:
+        try:
+            if self.node.overflows:
+                self.node.overflows -= 1
+                raise PeerError("the sum has a word out of range", code="range")
+            model, total = self.world.vectors.step(self.model, self.sum, n=len(close.entries), sum_w=close.sum_w)
+        except PeerError as error:
+            self._fail(close, error.code)
+            return
+        arrives_ms = self.node.link.sent_ms(self.clock.now_ms, 4 * self.plan.parameters)
+        self.clock.at(arrives_ms, self.node, self._uploaded, close, model, total)
+
+    def _uploaded(self, close: Close, model: Model, total: bytes) -> None:
+        self.node.hazard()
+        body = self._publisher.model(model)
+        self.node.hazard()
+        request = self._publisher.request(self.view, close)
+        announcement = self._publisher.announce(self.view, close, request, body, total)
+
+        def effects_after() -> list[Effect]:
+            self.model, self._round_ms = model, self.node.now_ms()
+            self._forget(close)
+            self._trim(announcement)
+            return self._tell(seen.Committed(close.version, model.digest))
+
+        self._commit([request, announcement], self._with_pending(close.receipts), effects_after)
+
+    def _fail(self, close: Close, code: str) -> None:
+        request = self._publisher.request(self.view, close)
+        failed = self._publisher.failed(close, request, code)
+
+        def effects_after() -> list[Effect]:
+            self._forget(close)
+            return self._tell(seen.Undone())
+
+        self._commit([request, failed], self._with_pending(close.voids), effects_after)
+
+    def _announce_again(self, end: seen.End) -> None:
+        self._commit([self._publisher.again(self.view, end.stop)], [], list)
+
+    def _tell(self, event: Event) -> list[Effect]:
+        self.world.story.note(self.node.name, event)
+        return self.core.on(event, self.node.now_ms())
+
+    def _with_pending(self, receipts: tuple[Receipt, ...]) -> list[Receipt]:
+        """The cohort's receipts hold everything an earlier refusal of the same site says; the others go along."""
+        for receipt in receipts:
+            self.pending.pop(receipt.site, None)
+        others = [self.pending.pop(site) for site in sorted(self.pending)[:RECEIPTS_MAX]]
+        return [*receipts, *others]
+
+    def _forget(self, close: Close) -> None:
+        self.sum.clear()
+        for offer in close.offers:
+            self.spooled.pop((offer.site, offer.sequence), None)
+
+    def _trim(self, announcement: Announcement) -> None:
+        """The newest `versions_kept` models stay on the log."""
+        self._firsts.append(announcement.model.body.runs[0][0])
+        if len(self._firsts) == self._firsts.maxlen:
+            self.world.log.models.trim(self._firsts[0])

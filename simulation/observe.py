@@ -1,0 +1,70 @@
+"""What a history tells whoever looks on. All methods do nothing: override what you care for.
+
+Used by: checks, wardround, tests. An observer must not change anything.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from coordinator.core.events import Close
+from protocol.rounds import RoundsRecord
+from schemas.records import Announcement, Receipt
+from simulation.records import SentOffer
+
+if TYPE_CHECKING:
+    from simulation.leading import StudyRun
+    from simulation.site import Site
+
+
+class Observer:
+    """Times are virtual, in milliseconds since the history began."""
+
+    def on_trained(self, site: str, base_version: int, trained_ms: int, now_ms: int) -> None:
+        """A site has trained an update for `trained_ms`."""
+
+    def on_stopped(self, site: str, worked_ms: int, now_ms: int) -> None:
+        """A site has stopped a training half-way, after `worked_ms`."""
+
+    def on_measured(self, site: str, version: int, value: int, weight: int, now_ms: int) -> None:
+        """A site has measured its primary metric of `version`, in 1e-6."""
+
+    def on_bytes(self, site: str, direction: str, size_bytes: int, now_ms: int) -> None:
+        """Bytes have passed a site's link, `up` or `down`."""
+
+    def on_sealed(self, site: str, sequence: int, base_version: int, training: int, now_ms: int) -> None:
+        """An update stands in the outbox; `training` numbers the site's trainings, so it tells updates apart."""
+
+    def on_offered(self, site: str, offset: int, offer: SentOffer, now_ms: int) -> None:
+        """An Offer was appended to the topic of `site`, by whomever."""
+
+    def on_version(self, version: int, n: int, sum_w: int, now_ms: int) -> None:
+        """A version was announced for the first time."""
+
+    def on_counted(self, site: str, sequence: int, base_version: int, version: int, weight: int, now_ms: int) -> None:
+        """An update went into `version`."""
+
+    def on_refused(self, site: str, sequence: int, code: str, now_ms: int) -> None:
+        """A receipt that refuses an update was committed."""
+
+    def on_void(self, site: str, sequence: int, now_ms: int) -> None:
+        """An update was in a round that failed."""
+
+    def on_settled(self, site: "Site", sequence: int, outcome: str, now_ms: int) -> None:
+        """A site takes an update out of its outbox: counted, refused, void, overtaken, stale or ended."""
+
+    def on_committed(
+        self, records: Sequence[RoundsRecord], receipts: Sequence[Receipt], announced: Announcement | None, now_ms: int
+    ) -> None:
+        """A transaction was committed."""
+
+    def on_closing(self, run: "StudyRun", close: Close, now_ms: int) -> None:
+        """A coordinator is about to step with the sum it has."""
+
+    def on_handled(self, run: "StudyRun", now_ms: int) -> None:
+        """A coordinator has done what an event asked for."""
+
+    def on_ended(self, process: str, reason: str, now_ms: int) -> None:
+        """A process ended: killed, fenced, halted."""
+
+    def on_broken(self, condition: str, sentence: str, now_ms: int) -> None:
+        """A process has met what must not be."""

@@ -1,0 +1,76 @@
+"""A process of the federation: it lives, dies between any two effects, comes back, and may be frozen meanwhile.
+
+Knows:    its link and its own clock, which may run ahead of others and jump forward; it is monotonic like the real one.
+"""
+
+import random
+from typing import TYPE_CHECKING
+
+from simulation.clock import ProcessEnded
+from simulation.link import Link
+
+if TYPE_CHECKING:
+    from simulation.world import World
+
+KILLED = "killed"
+FENCED = "fenced"
+
+
+class Process:
+    """Base of coordinator and site. `life` counts its lives: timers of an earlier one are never called."""
+
+    def __init__(self, world: "World", name: str, link: Link) -> None:
+        self.world, self.name, self.link = world, name, link
+        self.clock = world.clock
+        self.life = 0
+        self.frozen_until_ms = 0
+        self.alive = False
+        self.ahead_ms = 0  # how far its monotonic clock is ahead of virtual time
+        self.effects_left: int | None = None  # it dies after so many effects more
+        self.restart_after_ms = world.costs.restart_ms
+        self.random = random.Random(f"{world.seed}/{name}")
+
+    def now_ms(self) -> int:
+        """What its monotonic clock shows."""
+        return self.clock.now_ms + self.ahead_ms
+
+    def start(self) -> None:
+        """Begin a life."""
+        self.life += 1
+        self.alive = True
+        self.born()
+
+    def born(self) -> None:
+        """What a process does when it starts."""
+        raise NotImplementedError
+
+    def died(self) -> None:
+        """What a death takes with it besides memory."""
+
+    def membership_changed(self) -> None:
+        """There is a newer roster."""
+        raise NotImplementedError
+
+    def hazard(self) -> None:
+        """A point between two effects. Raises ProcessEnded when this is where it dies."""
+        if self.effects_left is None:
+            return
+        self.effects_left -= 1
+        if self.effects_left < 0:
+            raise ProcessEnded(KILLED)
+
+    def ended(self, reason: str) -> None:
+        """The process is gone; it comes back after a while."""
+        if not self.alive:
+            return
+        self.effects_left = None
+        self.life += 1
+        self.alive = False
+        self.frozen_until_ms = 0
+        self.died()
+        self.world.story.ended(self.name, reason)
+        self.clock.after(max(1, self.restart_after_ms), self, self._restart)
+
+    def _restart(self) -> None:
+        if not self.alive:
+            self.start()

@@ -1,0 +1,135 @@
+"""What a coordinator writes, and how: bodies first, then one transaction, which ends in one of the ways it can.
+
+Source: coordinator/shell/publish.py and transport/transactions.py, which it stands for.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from coordinator.core.events import Close
+from protocol.digests import record_digest
+from protocol.rounds import RoundsRecord, RoundsView
+from schemas.records import Announcement, BodyAt, BodyRef, Failed, Receipt, Request, Stop
+from simulation.log import Producer
+from simulation.records import Chosen, Model
+
+if TYPE_CHECKING:
+    from simulation.coordinator import Coordinator
+
+ROSTER = hashlib.sha256(b"roster").digest()
+CHUNK_BYTES = 512 * 1024
+
+
+class Publisher:
+    """Everything that one leader writes; `producer` is fenced as soon as another one leads."""
+
+    def __init__(self, node: "Coordinator", producer: Producer) -> None:
+        self._node, self._producer = node, producer
+        self._log = node.world.log
+        self._plan = node.world.plan
+        self._plan_digest = node.world.plan_digest
+
+    def model(self, model: Model) -> BodyAt:
+        """Append a model to `models`; its upload has taken its time before."""
+        offset = self._log.models.append(model)
+        return body_at(model.digest, 4 * self._plan.parameters, offset)
+
+    def first(self, view: RoundsView, model: BodyAt) -> Announcement:
+        """The Announcement of version 0."""
+        return self._announcement(view, index=0, previous=view.previous, version=0, model=model)
+
+    def again(self, view: RoundsView, stop: Stop) -> Announcement:
+        """The newest version once more: to other members, or as the last one."""
+        newest = view.newest
+        assert newest is not None
+        return self._announcement(
+            view, index=view.next_index, previous=view.previous, version=newest.version, model=newest.model,
+            patience=newest.patience, stop=stop,
+        )  # fmt: skip
+
+    def request(self, view: RoundsView, close: Close) -> Request:
+        return Request(
+            study=view.study, index=view.next_index, previous=view.previous, version=view.version, plan=view.plan,
+            roster_serial=1, roster=ROSTER, entries=close.entries, cohort=body_at(ROSTER, 1, 0), after_refusal=None,
+        )  # fmt: skip
+
+    def announce(self, view: RoundsView, close: Close, request: Request, model: BodyAt, total: bytes) -> Announcement:
+        digest = record_digest(request.to_bytes())
+        return self._announcement(
+            view, index=request.index + 1, previous=digest, version=close.version, model=model, request=digest,
+            total=total, n=len(close.entries), sum_w=close.sum_w, evaluations=close.evaluations,
+            patience=close.patience, stop=close.stop,
+        )  # fmt: skip
+
+    def failed(self, close: Close, request: Request, code: str) -> Failed:
+        digest = record_digest(request.to_bytes())
+        names = tuple(entry.site for entry in close.entries)
+        return Failed(self._plan.study, request.index + 1, digest, digest, code, names)
+
+    def commit(self, records: Sequence[RoundsRecord], receipts: Sequence[Receipt], then: Callable[[], None]) -> None:
+        """One transaction; `then` once it is certain. The process ends when another one leads."""
+        node, producer, now_ms = self._node, self._producer, self._node.clock.now_ms
+        producer.begin(now_ms)
+        for record in records:
+            node.hazard()
+            producer.send(self._log.rounds, Chosen.of(record) if isinstance(record, Request) else record, None, now_ms)
+        for receipt in receipts:
+            node.hazard()
+            producer.send(self._log.receipts, receipt, receipt.site, now_ms)
+        arrives_ms = node.link.sent_ms(now_ms, 0) + node.world.costs.transaction_ms
+        node.clock.at(arrives_ms, node, self._end, records, receipts, then)
+
+    def _end(self, records: Sequence[RoundsRecord], receipts: Sequence[Receipt], then: Callable[[], None]) -> None:
+        node = self._node
+        node.hazard()
+        if node.aborts:
+            node.aborts = False
+            self._producer.abort()
+            self.aborted(records, receipts, then)
+            return
+        self._producer.commit(node.clock.now_ms)
+        node.world.committed(records, receipts)
+        node.hazard()
+        if node.loses_answer:
+            node.loses_answer = False
+            self._ask_the_log(then)
+        else:
+            then()
+
+    def aborted(self, records: Sequence[RoundsRecord], receipts: Sequence[Receipt], then: Callable[[], None]) -> None:
+        """Certainly not committed: the same records again."""
+        self._node.clock.after(self._node.world.costs.transaction_ms, self._node, self.commit, records, receipts, then)
+
+    def _ask_the_log(self, then: Callable[[], None]) -> None:
+        """The answer to the commit got lost: a new producer of the same id, then what the log says."""
+        self._producer = self._log.fence()
+        self._node.clock.after(self._node.world.costs.restore_ms, self._node, then)
+
+    def _announcement(
+        self,
+        view: RoundsView,
+        *,
+        index: int,
+        previous: bytes,
+        version: int,
+        model: BodyAt,
+        request: bytes | None = None,
+        total: bytes | None = None,
+        n: int = 0,
+        sum_w: int = 0,
+        evaluations: tuple[tuple[str, bytes], ...] = (),
+        patience: int = 0,
+        stop: Stop = Stop.NONE,
+    ) -> Announcement:
+        return Announcement(
+            study=view.study, index=index, previous=previous, version=version, plan=view.plan, roster_serial=1,
+            roster=ROSTER, key_epoch=0, request=request, partial_sums=(), sum=total, n=n, sum_w=sum_w, model=model,
+            state=None, evaluations=evaluations, patience=patience, stop=int(stop), final=stop is not Stop.NONE,
+        )  # fmt: skip
+
+
+def body_at(digest: bytes, size_bytes: int, offset: int) -> BodyAt:
+    """A body of `size_bytes` as one run; in the simulation one record holds it whole."""
+    count = -(-size_bytes // CHUNK_BYTES)
+    return BodyAt(digest, BodyRef(0, size_bytes, ((offset, count),), bytes(32 * count), ()))

@@ -1,0 +1,86 @@
+"""Reads every site's offers topic from the positions that the receipts hold, as fast as the queue takes facts.
+
+Source: coordinator/shell/offers.py and intake.py, which it stands for.
+"""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from simulation.records import Other, SentEvaluation, SentOffer
+
+if TYPE_CHECKING:
+    from simulation.leading import StudyRun
+
+QUEUE_MAX = 1024
+BATCH_MAX = 256
+
+
+class OffersReader:
+    """One position a topic; a topic that is held is not read, and nothing is read while the queue is full."""
+
+    def __init__(self, run: "StudyRun") -> None:
+        self._run = run
+        self._positions: dict[str, int] = {}
+        self._held: set[str] = set()
+        self._due: set[str] = set()
+        self._blocked: dict[str, None] = {}
+        self.refused = 0  # records that nobody may believe
+
+    def assign(self, sites: Iterable[str]) -> None:
+        """Read these sites: a new one from where its receipt says, the others on."""
+        before = self._positions
+        self._positions = {site: before.get(site) or self._run.core.next_offset(site) for site in sorted(sites)}
+        self._held.intersection_update(self._positions)
+        for site in self._positions:
+            self.wake(site)
+
+    def wake(self, site: str) -> None:
+        """There may be something to read: it comes over the link, each topic at its own time."""
+        run = self._run
+        if site not in self._positions or site in self._due or site in self._held:
+            return
+        self._due.add(site)
+        leaves_ms = run.clock.now_ms
+        if run.world.disorder_ms:
+            leaves_ms += run.node.random.randrange(run.world.disorder_ms)
+        run.clock.at(run.node.link.fetched_ms(leaves_ms, 0), run.node, self._read, site)
+
+    def hold(self, site: str) -> None:
+        self._held.add(site)
+
+    def release(self, site: str) -> None:
+        self._held.discard(site)
+        self.wake(site)
+
+    def more(self) -> None:
+        """The queue has room again."""
+        if self._blocked and len(self._run.queue) < QUEUE_MAX:
+            blocked, self._blocked = self._blocked, {}
+            for site in blocked:
+                self.wake(site)
+
+    def _read(self, site: str) -> None:
+        run = self._run
+        self._due.discard(site)
+        if run.node.run is not run or site not in self._positions or site in self._held:
+            return
+        room = QUEUE_MAX - len(run.queue)
+        if room <= 0:
+            self._blocked[site] = None
+            return
+        topic = run.world.log.offers[site]
+        entries, self._positions[site] = topic.read(self._positions[site], min(room, BATCH_MAX))
+        for entry in entries:
+            if entry.value is not None and not isinstance(entry.value, Other):
+                self._take(site, entry.value)
+            elif isinstance(entry.value, Other) and not entry.value.readable:
+                self.refused += 1
+        if self._positions[site] < topic.end:
+            self.wake(site)
+
+    def _take(self, site: str, record: SentOffer | SentEvaluation) -> None:
+        """Topic, signer and payload name the same site, and the bytes are those that were signed."""
+        if not record.intact or record.signer != site or record.fact.site != site:
+            self.refused += 1
+            return
+        self._run.post(record if isinstance(record, SentOffer) else record.fact)

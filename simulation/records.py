@@ -1,0 +1,87 @@
+"""What lies on the simulated topics: the records of the wire where a core reads them, and stand-ins for the rest.
+
+Knows:    who signed a record, and whether its bytes are still those that were signed; shells look at both.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coordinator.core.events import Evaluated, OfferFact
+from schemas.records import Request, RequestEntry
+
+Floats = NDArray[np.float32]
+Words = NDArray[np.uint32]
+Name = tuple[str, int]  # (site, sequence)
+
+
+class Condition(Enum):
+    """How a body turns out once it is fetched."""
+
+    GOOD = "verified"
+    DAMAGED = "other bytes than were signed"
+    OUTSIDE = "out of range"
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """An update on `wardround.bodies.<site>`; `words` where the history really learns."""
+
+    site: str
+    sequence: int
+    condition: Condition = Condition.GOOD
+    words: Words | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A version on `models`, with the optimiser's state beside it; `vector` where the history really learns."""
+
+    version: int
+    digest: bytes
+    vector: Floats | None = None
+    state: tuple[Floats, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SentOffer:
+    """An Offer on `wardround.offers.<site>`; `body` is where its body lies, `fact` what the coordinator reads in it."""
+
+    fact: OfferFact
+    body: int
+    signer: str
+    intact: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class SentEvaluation:
+    """An Evaluation on `wardround.offers.<site>`."""
+
+    fact: Evaluated
+    signer: str
+    intact: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Other:
+    """Any other record there, such as a Presence; `readable` False: bytes that are no record at all."""
+
+    readable: bool = True
+
+
+OfferTopicRecord = SentOffer | SentEvaluation | Other
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A Request on `rounds`, with its entries by site, so that a thousand readers need not search it."""
+
+    record: Request
+    by_site: Mapping[str, RequestEntry]
+
+    @classmethod
+    def of(cls, record: Request) -> "Chosen":
+        return cls(record, {one.site: one for one in record.entries})

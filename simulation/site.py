@@ -1,0 +1,412 @@
+"""A simulated site: the participant's core, and a model of its shell that takes time and may fail at any point.
+
+Knows:    what is durable in which order: body and row before anything is sent, the offer last, small facts later.
+Never:    decides; that is the core's.
+Source:   participant/shell/study.py, outgoing.py, follow.py, which it stands for.
+"""
+
+import hashlib
+from bisect import bisect_right
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from coordinator.core.events import Evaluated as EvaluatedFact
+from coordinator.core.events import OfferFact
+from participant.core import effects as do
+from participant.core import events as seen
+from participant.core.effects import Effect, State
+from participant.core.events import Event
+from participant.core.study import StudyCore
+from schemas.records import CHUNK_BYTES, Announcement
+from simulation.clock import ProcessEnded, Timer, cancel
+from simulation.following import Follower
+from simulation.link import Link
+from simulation.process import Process
+from simulation.records import Body, Condition, Model, SentEvaluation, SentOffer, Words
+from simulation.store import Change, Content, DiskFull, Row, Store, acked, evaluated, offered, settled
+
+if TYPE_CHECKING:
+    from simulation.world import World
+
+OFFER_BYTES = 1_900  # Offer, header and key boxes of an unmasked update
+EVALUATION_BYTES = 400
+FLUSH_MS = 5_000
+OPERATOR_MS = 60_000
+BODIES_KEPT = 16  # of a site, on the broker: its size cap
+EPOCH_S = 1_700_000_000  # the wall clock when a history begins
+
+
+@dataclass(frozen=True, slots=True)
+class SiteSpec:
+    """One site of a history. Its training times are spread evenly by `spread`: 0.2 is 80 to 120 % of `train_ms`.
+
+    windows   when its link is there, sorted (from_ms, to_ms); None: always
+    floor     the least cohort it signs into its headers, when above the plan's
+    """
+
+    name: str
+    train_ms: int = 60_000
+    evaluate_ms: int = 1_000
+    spread: float = 0.2
+    up_bytes_s: float = 1_250_000.0
+    down_bytes_s: float = 5_000_000.0
+    latency_ms: int = 20
+    windows: tuple[tuple[int, int], ...] | None = None
+    floor: int = 1
+
+
+@dataclass(slots=True)
+class _Transfer:
+    """A body on its way, for the count of bytes."""
+
+    direction: str
+    began_ms: int
+    size_bytes: int
+    timer: Timer | None = None
+
+
+class Site(Process):
+    """One participant with its disk, its trainer and its link."""
+
+    def __init__(self, world: "World", spec: SiteSpec, link: Link) -> None:
+        super().__init__(world, spec.name, link)
+        self.spec, self.plan = spec, world.plan
+        self._changes = link.changes()
+        self.disk = Content()
+        self.disk_full = False
+        self.trainer_fails = 0  # so many trainings more come to nothing
+        self.damage = 0  # so many bodies more arrive damaged
+        self.sends_twice = False  # the answer to an offer gets lost: it is written again
+        self.copied = False  # its folder was restored from a copy at some time
+        self.member = True
+        self.core: StudyCore
+        self.store: Store
+        self.follower: Follower
+        self.state = State.AWAY
+        self.connected = False
+        self.joined = False
+        self._trainings = 0
+        self._training: Words | None = None
+        self._model: Model | None = None
+        self._fetching: _Transfer | None = None
+        self._sending: _Transfer | None = None
+        self._working: Timer | None = None
+        self._training_since_ms: int | None = None
+        self._wake: Timer | None = None
+        self._wake_ms: int | None = None
+        self._flushing = False
+        self._measuring: dict[int, int] = {}  # version -> when its evaluation is on the log
+        self._floor = max(spec.floor, world.plan.aggregation.cohort_min)
+
+    # -- life
+
+    def born(self) -> None:
+        """Open site.db, load task and data; join once the log can be read."""
+        self.joined = self.connected = False
+        self._model = self._training = self._fetching = self._sending = self._working = self._wake = None
+        self._wake_ms, self._training_since_ms, self._flushing = None, None, False
+        self._measuring.clear()
+        self.follower = Follower(self)
+        wall_s = EPOCH_S + self.now_ms() // 1000
+        self.store = Store(self.disk, wall_s << 20)
+        self.store.full = self.disk_full
+        self.core = StudyCore(self.plan, self.name, jitter=self.random.random, restored=self.store.restored())
+        ready_ms = self.clock.now_ms + self.world.costs.load_ms
+        self.clock.at(self.link.fetched_ms(ready_ms, 0), self, self._join)
+        self._watch_link(bisect_right(self._changes, self.clock.now_ms, key=lambda change: change[0]))
+
+    def died(self) -> None:
+        """Bytes that had passed are counted; what was acknowledged and written of an upload stays known."""
+        self._note_acked()
+        for transfer in (self._fetching, self._sending):
+            self._count(transfer)
+
+    def _note_acked(self) -> None:
+        """Acknowledged chunks reach site.db with a flush: what came in the last seconds is sent again."""
+        sent, wanted = self._sending, self.core.outbox if self.joined else ()
+        if sent is None or self.disk_full:
+            return
+        moved = self.link.moved(sent.began_ms, self.clock.now_ms - FLUSH_MS, sent.size_bytes, up=True)
+        for entry in wanted:
+            if entry.sending and entry.sequence in self.disk.rows:
+                self.disk.rows[entry.sequence].acked_bytes += moved // CHUNK_BYTES * CHUNK_BYTES
+
+    def _join(self) -> None:
+        self.joined = True
+        self.connected = self.link.works(self.clock.now_ms)
+        self.follower.catch_up()
+        self.post(seen.Linked(self.connected))
+        self.follower.tell()
+
+    def _watch_link(self, index: int) -> None:
+        """Plan the next change alone: a link that flaps for months has thousands."""
+        if index < len(self._changes):
+            self.clock.at(self._changes[index][0], self, self._link_changed, index)
+
+    def _link_changed(self, index: int) -> None:
+        connected = self._changes[index][1]
+        self._watch_link(index + 1)
+        if self.joined and connected != self.connected:
+            self.connected = connected
+            self.post(seen.Linked(connected))
+
+    def _halt(self, message: str) -> None:
+        """The service ends itself: going on would do harm. Its operator moves the folder away and begins with none."""
+        if not self.copied:
+            self.world.story.broken("alarm", f"{self.name} halts: {message}")
+        self.disk, self.restart_after_ms = Content(), OPERATOR_MS
+        raise ProcessEnded(f"halted: {message}")
+
+    def membership_changed(self) -> None:
+        """The roster lists this site, or does not any more."""
+        if self.joined:
+            self.follower.tell()
+
+    # -- the core
+
+    def post(self, event: Event) -> None:
+        """Tell the core a fact and do what it wants."""
+        self.world.story.note(self.name, event)
+        core = self.core
+        for effect in core.on(event, self.now_ms()):
+            if self.effects_left is not None:
+                self.hazard()
+            self._do(effect)
+        wake_ms = core.wake_ms
+        if wake_ms != self._wake_ms:
+            self._set_timer(wake_ms)
+
+    def _set_timer(self, wake_ms: int | None) -> None:
+        cancel(self._wake)
+        self._wake, self._wake_ms = None, wake_ms
+        if wake_ms is not None:
+            self._wake = self.clock.after(max(0, wake_ms - self.now_ms() + 1), self, self._woken)
+
+    def _woken(self) -> None:
+        self._wake_ms = None
+        self.post(seen.Tick())
+
+    def _do(self, effect: Effect) -> None:
+        match effect:
+            case do.Show():
+                self.state = effect.state
+            case do.Fetch():
+                self._fetch(effect.version)
+            case do.Train():
+                self._train(effect.base_version)
+            case do.Seal():
+                self.clock.after(self.world.costs.seal_ms, self, self._seal, effect.base_version)
+            case do.Send():
+                self._send(effect.sequence, effect.anew)
+            case do.Settle():
+                self._settle(effect)
+            case do.Evaluate():
+                self._working = self.clock.after(self.spec.evaluate_ms, self, self._evaluated, effect.version)
+            case do.RunAlone():
+                self._working = self.clock.after(self.spec.train_ms, self, self.post, seen.AloneEnded(True))
+            case do.StopFetching():
+                self._stop(self._fetching)
+                self._fetching = None
+            case do.StopWork():
+                self._stop_work()
+            case do.StopSending():
+                self._stop(self._sending)
+                self._sending = None
+            case do.Alarm():
+                self.world.story.broken("alarm", f"{self.name}: {effect.message}")
+            case do.Halt():
+                self._halt(effect.message)
+
+    # -- models
+
+    def _fetch(self, version: int) -> None:
+        announced = self.follower.newest
+        if announced is None or announced.version != version:  # read since, and the core will be told next
+            self.clock.after(0, self, self.post, seen.FetchFailed(version))
+            return
+        size = 4 * self.plan.parameters
+        transfer = self._fetching = _Transfer("down", self.clock.now_ms, size)
+        transfer.timer = self.clock.at(self.link.fetched_ms(self.clock.now_ms, size), self, self._fetched, announced)
+
+    def _fetched(self, announced: Announcement) -> None:
+        self._count(self._fetching)
+        self._fetching = None
+        model = self.world.log.models.get(announced.model.body.runs[0][0])
+        if model is None or model.digest != announced.model.digest or self.disk_full:
+            self.post(seen.FetchFailed(announced.version))
+            return
+        self._model = model
+        self.post(seen.Fetched(announced.version))
+
+    def _evaluated(self, version: int) -> None:
+        model = self._model
+        assert model is not None
+        assert model.version == version
+        value = self.world.vectors.measure(self.name, model)
+        try:
+            self.store.flush()
+        except DiskFull:
+            self.post(seen.EvaluationFailed(version))
+            return
+        if value is None:
+            self.store.note(evaluated(version))
+        else:
+            self.world.story.measured(self.name, version, *value)
+            self._send_evaluation(model, *value)
+        self.post(seen.Evaluated(version))
+
+    def _send_evaluation(self, model: Model, value: int, weight: int) -> None:
+        digest = hashlib.sha256(f"{self.name} {model.version} {value} {weight}".encode()).digest()
+        fact = EvaluatedFact(self.name, model.version, model.digest, digest, value, weight)
+        arrives_ms = self.link.sent_ms(self.clock.now_ms, EVALUATION_BYTES)
+        self._measuring[model.version] = arrives_ms
+        self.clock.at(arrives_ms, self, self._evaluation_sent, fact)
+
+    def _evaluation_sent(self, fact: EvaluatedFact) -> None:
+        self._measuring.pop(fact.version, None)
+        self.world.append(self.name, SentEvaluation(fact, self.name))
+        self.world.story.bytes_moved(self.name, "up", EVALUATION_BYTES)
+        self.store.note(evaluated(fact.version))
+        self._flush_later()
+
+    # -- updates
+
+    def _train(self, base_version: int) -> None:
+        spec = self.spec
+        took_ms = max(1, round(spec.train_ms * (1 + spec.spread * (2 * self.random.random() - 1))))
+        self._training_since_ms = self.clock.now_ms
+        self._working = self.clock.after(took_ms, self, self._trained, base_version, took_ms)
+
+    def _trained(self, base_version: int, took_ms: int) -> None:
+        self._training_since_ms = None
+        if self.trainer_fails:
+            self.trainer_fails -= 1
+            self.post(seen.TrainingFailed(base_version, again=True))
+            return
+        assert self._model is not None
+        assert self._model.version == base_version
+        self._trainings += 1
+        self._training = self.world.vectors.train(self.name, self._model)
+        self.world.story.trained(self.name, base_version, took_ms)
+        self.post(seen.Trained(base_version))
+
+    def _stop_work(self) -> None:
+        cancel(self._working)
+        if self._training_since_ms is not None:
+            self.world.story.stopped(self.name, self.clock.now_ms - self._training_since_ms)
+            self._training_since_ms = None
+
+    def _seal(self, base_version: int) -> None:
+        sequence = self.store.sequence_next()
+        condition = Condition.GOOD
+        if self.damage:
+            self.damage -= 1
+            condition = Condition.OUTSIDE
+        body = Body(self.name, sequence, condition, self._training)
+        named = header(self.name, sequence, f"{base_version}/{self.life}/{self._trainings}")
+        try:
+            self.store.put(sequence, Row(base_version, self.follower.digests[base_version], named, body))
+        except DiskFull:
+            self.post(seen.SealFailed(base_version))
+            return
+        self._training = None
+        self.world.story.sealed(self.name, sequence, base_version, self._trainings)
+        self.post(seen.Sealed(base_version, sequence))
+
+    def _send(self, sequence: int, anew: bool) -> None:
+        """Upload what is not acknowledged yet, then the evaluation of its base, then the offer."""
+        row = self.store.now.rows[sequence]
+        if anew:
+            self._later(offered(sequence, -1))
+        size = max(0, self.plan.body_bytes - row.acked_bytes)
+        arrives_ms = self.link.sent_ms(self.clock.now_ms, size)
+        transfer = self._sending = _Transfer("up", self.clock.now_ms, size)
+        transfer.timer = self.clock.at(arrives_ms, self, self._uploaded, sequence)
+
+    def _uploaded(self, sequence: int) -> None:
+        self._count(self._sending)
+        row = self.store.now.rows[sequence]
+        topic = self.world.log.bodies[self.name]
+        at = topic.append(row.body)
+        topic.trim(topic.end - BODIES_KEPT)
+        self.store.note(acked(sequence, self.plan.body_bytes))
+        first_ms = max(self.clock.now_ms, self._measuring.get(row.base_version, 0))
+        transfer = self._sending = _Transfer("up", self.clock.now_ms, OFFER_BYTES)
+        transfer.timer = self.clock.at(self.link.sent_ms(first_ms, OFFER_BYTES), self, self._offer_sent, sequence, at)
+
+    def _offer_sent(self, sequence: int, body: int) -> None:
+        """The broker has the offer; its answer takes the way back."""
+        self._count(self._sending)
+        self._sending = None
+        offset = self.offer(sequence, body)
+        if self.sends_twice:
+            self.sends_twice = False
+            offset = self.offer(sequence, body)
+        if self.effects_left is not None:
+            self.hazard()
+        heard_ms = self.link.fetched_ms(self.clock.now_ms, 0)
+        transfer = self._sending = _Transfer("up", self.clock.now_ms, 0)
+        transfer.timer = self.clock.at(heard_ms, self, self._acknowledged, sequence, offset)
+
+    def offer(self, sequence: int, body: int) -> int:
+        """Append the Offer of an update in the outbox; returns its offset."""
+        row, plan, topic = self.store.now.rows[sequence], self.plan, self.world.log.offers[self.name]
+        fact = OfferFact(
+            site=self.name, offset=topic.end, sequence=sequence, header=row.header,
+            base_version=row.base_version, base_digest=row.base_digest, plan=self.world.plan_digest, d=plan.d,
+            size_bytes=plan.body_bytes, cohort_min=self._floor, trustees=0,
+        )  # fmt: skip
+        return self.world.append(self.name, SentOffer(fact, body, self.name))
+
+    def _acknowledged(self, sequence: int, offset: int) -> None:
+        self._sending = None
+        self._later(offered(sequence, offset))
+        self.post(seen.Sent(sequence, offset))
+
+    def _settle(self, effect: do.Settle) -> None:
+        self._later(settled(effect.sequence, again=effect.again))
+        self.world.story.settled(self, effect.sequence, effect.outcome)
+
+    # -- the disk, and small things
+
+    def _later(self, change: Change) -> None:
+        self.store.note(change)
+        self._flush_later()
+
+    def _flush_later(self) -> None:
+        if not self._flushing:
+            self._flushing = True
+            self.clock.after(FLUSH_MS, self, self._flush)
+
+    def _flush(self) -> None:
+        self._flushing = False
+        try:
+            self.store.flush()
+        except DiskFull:
+            self._flush_later()
+
+    def set_disk_full(self, full: bool) -> None:
+        self.disk_full = full
+        if self.alive:
+            self.store.full = full
+
+    def _stop(self, transfer: _Transfer | None) -> None:
+        if transfer is not None:
+            cancel(transfer.timer)
+            self._count(transfer)
+
+    def _count(self, transfer: _Transfer | None) -> None:
+        if transfer is None or transfer.size_bytes == 0:
+            return
+        ended = transfer.timer is not None and transfer.timer[0] <= self.clock.now_ms
+        up = transfer.direction == "up"
+        moved = transfer.size_bytes
+        if not ended:
+            moved = self.link.moved(transfer.began_ms, self.clock.now_ms, transfer.size_bytes, up=up)
+        if moved:
+            self.world.story.bytes_moved(self.name, transfer.direction, moved)
+
+
+def header(site: str, sequence: int, update: str) -> bytes:
+    """SHA-256 of a header: each update has its own."""
+    return hashlib.sha256(f"{site}/{sequence} {update}".encode()).digest()

@@ -1,0 +1,189 @@
+"""What updates and models are made of in a history: nothing, unit vectors, or real numbers.
+
+Knows:    a sum is judged by what was added to it: with unit vectors each update is a coordinate of its own, so that a
+          coefficient that is not the update's weight is a replay, a loss or a mistake in weighing.
+Never:    imports torch: what trains is handed in.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from protocol.digests import digest_of
+from protocol.fixed_point import (
+    Encoding,
+    add_weighted,
+    centred,
+    check_range,
+    check_sum,
+    delta,
+    encode,
+    examples_index,
+    factor,
+    sum_digest,
+)
+from protocol.server_step import step_of
+from schemas.plan import Plan
+from simulation.records import Body, Floats, Model, Name, Words
+
+Train = Callable[[str, Floats], Floats]
+Measure = Callable[[str, Floats], tuple[int, int]]
+
+
+class Sum(Protocol):
+    """What a coordinator has added up since its last version."""
+
+    coefficients: dict[Name, int]  # how often each update is in it, in 16ths
+
+    def add(self, body: Body, weight: int) -> None: ...
+    def clear(self) -> None: ...
+
+
+class Vectors(Protocol):
+    """The arithmetic of one history."""
+
+    def first(self) -> Model:
+        """Version 0."""
+
+    def new_sum(self) -> Sum: ...
+
+    def train(self, site: str, model: Model) -> Words | None:
+        """The update of a site from `model`, as its body holds it."""
+
+    def measure(self, site: str, model: Model) -> tuple[int, int] | None:
+        """A site's primary metric of `model` in 1e-6, and its weight; None when nothing is measured."""
+
+    def step(self, model: Model, total: Sum, *, n: int, sum_w: int) -> tuple[Model, bytes]:
+        """The next version and the digest of the sum. Raises PeerError when the sum cannot be right."""
+
+
+class UnitSum:
+    """Each update is its own coordinate."""
+
+    def __init__(self) -> None:
+        self.coefficients: dict[Name, int] = {}
+
+    def add(self, body: Body, weight: int) -> None:
+        name = body.site, body.sequence
+        left = self.coefficients.get(name, 0) + weight
+        if left:
+            self.coefficients[name] = left
+        else:
+            del self.coefficients[name]
+
+    def clear(self) -> None:
+        self.coefficients.clear()
+
+
+class UnitVectors:
+    """Nothing is learnt; a model's digest tells exactly which updates made it, with which weights."""
+
+    def __init__(self, plan: Plan, measure: Callable[[str, int], tuple[int, int]] | None = None) -> None:
+        self._initial = plan.initial
+        self._measure = measure
+
+    def first(self) -> Model:
+        return Model(0, self._initial)
+
+    def new_sum(self) -> Sum:
+        return UnitSum()
+
+    def train(self, site: str, model: Model) -> Words | None:
+        return None
+
+    def measure(self, site: str, model: Model) -> tuple[int, int] | None:
+        return self._measure(site, model.version) if self._measure else None
+
+    def step(self, model: Model, total: Sum, *, n: int, sum_w: int) -> tuple[Model, bytes]:
+        found = next_digest(model.digest, total.coefficients, n)
+        return Model(model.version + 1, found), hashlib.sha256(b"sum" + found).digest()
+
+
+def next_digest(before: bytes, coefficients: Mapping[Name, int], n: int) -> bytes:
+    """The digest of the model that `coefficients`, divided by 16 n, make of the model with digest `before`."""
+    words = ";".join(f"{site}/{sequence}*{weight}" for (site, sequence), weight in sorted(coefficients.items()))
+    return hashlib.sha256(before + f"{n}:{words}".encode()).digest()
+
+
+class RealSum(UnitSum):
+    """The weighted integer sum, modulo 2**k, as a coordinator holds it."""
+
+    def __init__(self, encoding: Encoding) -> None:
+        super().__init__()
+        self.words: Words = np.zeros(encoding.d, np.uint32)
+
+    def add(self, body: Body, weight: int) -> None:
+        assert body.words is not None
+        super().add(body, weight)
+        add_weighted(self.words, body.words, weight)
+
+    def clear(self) -> None:
+        super().clear()
+        self.words.fill(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Learner:
+    """What really learns: float32 (p,) in and out.
+
+    train      (site, base model) -> update, the difference to the base
+    measure    (site, model) -> primary metric in 1e-6 and its weight; None: sites measure nothing
+    examples   a site's number of training patients, where the plan lets them weigh
+    """
+
+    initial: Floats
+    train: Train
+    measure: Measure | None = None
+    examples: Mapping[str, int] | None = None
+
+
+class RealVectors:
+    """Updates clipped, scaled and rounded, sums modulo 2**k, server steps: protocol's own arithmetic."""
+
+    def __init__(self, plan: Plan, learner: Learner) -> None:
+        self._plan, self._learner = plan, learner
+        self._encoding = Encoding.from_plan(plan)
+        self._step = step_of(plan)
+
+    def first(self) -> Model:
+        vector = self._learner.initial
+        return Model(0, _digest(vector), vector, self._step.initial(len(vector)))
+
+    def new_sum(self) -> Sum:
+        return RealSum(self._encoding)
+
+    def train(self, site: str, model: Model) -> Words | None:
+        assert model.vector is not None
+        update = self._learner.train(site, model.vector)
+        words = np.concatenate(list(encode(update, self._encoding, self._auxiliary(site)).blocks()))
+        check_range(words, self._encoding, 0)
+        return words
+
+    def measure(self, site: str, model: Model) -> tuple[int, int] | None:
+        assert model.vector is not None
+        return self._learner.measure(site, model.vector) if self._learner.measure else None
+
+    def step(self, model: Model, total: Sum, *, n: int, sum_w: int) -> tuple[Model, bytes]:
+        assert isinstance(total, RealSum)
+        assert model.vector is not None
+        encoding = self._encoding
+        check_sum(total.words, encoding, 0, sum_w)
+        index = examples_index(encoding)
+        examples = None if index is None else int(centred(total.words[index : index + 1])[0])
+        change = delta(total.words[: encoding.p], factor(encoding, n, sum_w, examples))
+        vector, state = self._step.apply(model.vector, change, model.state)
+        return Model(model.version + 1, _digest(vector), vector, state), sum_digest([total.words])
+
+    def _auxiliary(self, site: str) -> dict[str, float]:
+        privacy = self._plan.privacy
+        if privacy.examples is None:
+            return {}
+        assert self._learner.examples is not None, "the plan weighs by examples: the learner has to tell them"
+        return {privacy.examples: min(1.0, self._learner.examples[site] / privacy.examples_max)}
+
+
+def _digest(vector: Floats) -> bytes:
+    return digest_of([np.ascontiguousarray(vector, "<f4").data.cast("B")])

@@ -1,0 +1,32 @@
+"""A failure condition that came true."""
+
+CONDITIONS: dict[str, str] = {
+    "alarm": "a site meets on the log what must not be there",
+    "cohort": "a cohort that the plan does not allow, or with an update that nobody offered",
+    "counted-twice": "an update counts twice",
+    "decided-twice": "an update gets two final answers",
+    "floor": "a cohort is smaller than one of its sites allows",
+    "lost": "an update is lost although it was offered and fresh enough",
+    "memory": "a bound on memory is broken",
+    "name-twice": "one name stands for two updates",
+    "new-cohort": "a successor chooses another cohort while a Request is open",
+    "no-model": "a version is announced whose model cannot be fetched",
+    "no-progress": "nothing goes on although conditions allow it",
+    "open-request": "a Request is never finished",
+    "other-model": "a model is not what its Request gives",
+    "position": "a receipt's position falls, or passes an offer that nobody decided",
+    "receipt": "a receipt contradicts the model",
+    "receipt-apart": "a model is announced without the receipts of its cohort",
+    "sum": "the sum is not what the Request says",
+    "two-models": "two models for one version, or a log that contradicts itself",
+    "untrue": "a site is told something untrue about its update",
+    "weight": "a weight outside the plan's table",
+}
+
+
+class Broken(AssertionError):  # noqa: N818  # what was found, not an error of this program
+    """A history broke `condition`, one of CONDITIONS; `sentence` tells how."""
+
+    def __init__(self, condition: str, sentence: str) -> None:
+        super().__init__(f"{condition}: {sentence} ({CONDITIONS[condition]})")
+        self.condition, self.sentence = condition, sentence
