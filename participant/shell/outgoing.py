@@ -46,12 +46,12 @@ class Outgoing:
     def seal(self, update: Path, base_version: int, base_digest: bytes) -> int:
         """Encode the update's file and put it into outbox and ledger; returns its sequence. Runs in a thread.
 
-        Raises EncodingError, OSError or sqlite3.Error; nothing is kept then but the update's file.
+        Raises EncodingError, OSError, sqlite3.Error or SealingStopped; nothing is kept then but the update's file.
         """
         store, plan = self._services.store, self._plan
         sequence = store.sequence_next(plan.study)
         auxiliary = self._gate.let_out(What.UPDATE, self._auxiliary(), plan)
-        body = write_body(update, self.body(sequence), self._encoding, auxiliary)
+        body = write_body(update, self.body(sequence), self._encoding, auxiliary, self._services.stopping)
         header = Header(
             study=plan.study,
             site=self._services.name,
