@@ -133,7 +133,7 @@ class Site(Process):
 
     def _join(self) -> None:
         self.joined = True
-        self.connected = self.link.works(self.clock.now_ms)
+        self.connected = [connected for at_ms, connected in self._changes if at_ms <= self.clock.now_ms][-1]
         self.follower.catch_up()
         self.post(seen.Linked(self.connected))
         self.follower.tell()
