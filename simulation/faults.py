@@ -7,9 +7,11 @@ Never:    touches a core: faults come from outside, as in life.
 import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from coordinator.core.events import OfferFact
+from schemas.records import Action
 from simulation.coordinator import Coordinator
 from simulation.link import CUT, STALLED, Quality, Span
 from simulation.process import KILLED, Process
@@ -190,6 +192,23 @@ def _roster(director: Director, fault: Fault) -> None:
     director.later(fault, director.world.change_members, fault.who, True)
 
 
+def _pause(director: Director, fault: Fault) -> None:
+    """An operator pauses the study for a while."""
+    director.world.command(Action.PAUSE)
+    director.later(fault, director.world.command, Action.RESUME)
+
+
+def _exclude(director: Director, fault: Fault) -> None:
+    """An operator leaves a site out for a while."""
+    director.world.command(Action.EXCLUDE, site=fault.who)
+    director.later(fault, partial(director.world.command, Action.INCLUDE, site=fault.who))
+
+
+def _close(director: Director, fault: Fault) -> None:
+    """An operator closes the round that is under way as soon as the minimum is there."""
+    director.world.command(Action.CLOSE, version=max(0, director.world.version))
+
+
 def _old_copy(director: Director, fault: Fault) -> None:
     """A site's folder is restored from a copy made `length_ms` before."""
     director.later(fault, _restore_copy, director, fault, director.site(fault).disk.copy())
@@ -280,11 +299,28 @@ DEEDS: dict[str, Callable[[Director, Fault], None]] = {
     "bodies-gone": _bodies_gone,
     "offers-gone": _offers_gone,
     "roster": _roster,
+    "pause": _pause,
+    "exclude": _exclude,
+    "close": _close,
     "old-copy": _old_copy,
     "hostile": _hostile,
 }
-ON_COORDINATORS = ("die", "kill", "freeze", "lead", "clock", "overflow", "answer", "abort", "cut", "stall", "slow")
+ON_COORDINATORS = (
+    "die",
+    "kill",
+    "freeze",
+    "lead",
+    "clock",
+    "overflow",
+    "answer",
+    "abort",
+    "pause",
+    "close",
+    "cut",
+    "stall",
+    "slow",
+)
 ON_SITES = (
     "die", "kill", "freeze", "disk", "clock", "trainer", "range", "twice", "repeat", "bodies-gone", "offers-gone",
-    "roster", "old-copy", "hostile", "flood", *LINKS, "flap",
+    "roster", "exclude", "old-copy", "hostile", "flood", *LINKS, "flap",
 )  # fmt: skip

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 RECEIPTS_MAX = 256
 FLUSH_MS = 1_000
+LIMIT_MS = 10_000
 
 Then = Callable[[], list[Effect]]
 
@@ -66,7 +67,7 @@ class StudyRun:
         self._busy = False
         self._waiting: deque[Name] = deque()  # for room in the spool
         self._pipe_free_ms = 0
-        self._flushed_ms = self._began_ms = self._round_ms = node.now_ms()
+        self._flushed_ms = self._began_ms = node.now_ms()
         self._wake: Timer | None = None
         self._wake_ms = NEVER_MS
         self._firsts: deque[int] = deque(maxlen=self.plan.storage.versions_kept)
@@ -74,8 +75,13 @@ class StudyRun:
     def begin(self) -> None:
         """Tell the core who belongs, then read offers from where the receipts say."""
         self._members = frozenset(self.world.members())
+        self.post(seen.Commanded(tuple(self.world.commands)))  # before anything else: a paused study stays so
         self.post(seen.SitesChanged(self._members))
         self.reader.assign(self._members)
+
+    def commanded(self) -> None:
+        """An operator has said something: what holds now is heard in turn."""
+        self.post(seen.Commanded(tuple(self.world.commands)))
 
     def members_changed(self) -> None:
         """The roster changed: heard in turn, like everything else."""
@@ -138,9 +144,9 @@ class StudyRun:
             due.append(max(self._flushed_ms + FLUSH_MS, now_ms + 1))
         if not self.core.final:
             if rule.deadline_ms:
-                due.append(self._round_ms + rule.deadline_ms)
-            if self.plan.stop.time_s:
-                due.append(self._began_ms + self.plan.stop.time_s * 1000)
+                due.append(now_ms + rule.deadline_ms - self.core.round_age_ms(now_ms))
+            if self.plan.stop.time_s:  # a pause moves it: look again now and then
+                due.append(max(self._began_ms + self.plan.stop.time_s * 1000, now_ms + LIMIT_MS))
         wake_ms = min((one for one in due if one > now_ms), default=NEVER_MS)
         if wake_ms != self._wake_ms:
             cancel(self._wake)
@@ -170,6 +176,8 @@ class StudyRun:
                     self.pending[effect.receipt.site] = effect.receipt
                 case seen.Drop():
                     self._drop(effect.offer)
+                case seen.Unload():
+                    self._forget_body(self.spooled[effect.offer.site, effect.offer.sequence])
                 case seen.Ignored():
                     self._ignore(effect.offer)
                 case seen.Close():
@@ -236,8 +244,11 @@ class StudyRun:
     def _drop(self, offer: OfferFact) -> None:
         spooled = self.spooled.pop((offer.site, offer.sequence), None)
         if spooled is not None:
-            spooled.fetching = False
-            self._give_back(spooled)
+            self._forget_body(spooled)
+
+    def _forget_body(self, spooled: Spooled) -> None:
+        spooled.fetching = False
+        self._give_back(spooled)
 
     def _ignore(self, offer: OfferFact) -> None:
         spooled = self.spooled.get((offer.site, offer.sequence))
@@ -293,7 +304,7 @@ class StudyRun:
         announcement = self._publisher.announce(self.view, close, request, body, total)
 
         def effects_after() -> list[Effect]:
-            self.model, self._round_ms = model, self.node.now_ms()
+            self.model = model
             self._forget(close)
             self._trim(announcement)
             return self._tell(seen.Committed(close.version, model.digest))

@@ -22,6 +22,9 @@ class Observer:
     def on_trained(self, site: str, base_version: int, trained_ms: int, now_ms: int) -> None:
         """A site has trained an update for `trained_ms`."""
 
+    def on_stopped(self, site: str, worked_ms: int, now_ms: int) -> None:
+        """A site has stopped a training half-way, after `worked_ms`."""
+
     def on_measured(self, site: str, version: int, value: int, weight: int, now_ms: int) -> None:
         """A site has measured its primary metric of `version`, in 1e-6."""
 

@@ -6,6 +6,7 @@ Source:   participant/shell/study.py, outgoing.py, follow.py, which it stands fo
 """
 
 import hashlib
+from bisect import bisect_right
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from participant.core import effects as do
 from participant.core import events as seen
 from participant.core.effects import Effect, State
 from participant.core.events import Event
-from participant.core.study import StudyCore
+from participant.core.study import TRAINING_FAILS, StudyCore
 from schemas.records import CHUNK_BYTES, Announcement
 from simulation.clock import ProcessEnded, Timer, cancel
 from simulation.following import Follower
@@ -90,6 +91,7 @@ class Site(Process):
         self._fetching: _Transfer | None = None
         self._sending: _Transfer | None = None
         self._working: Timer | None = None
+        self._training_since_ms: int | None = None
         self._wake: Timer | None = None
         self._wake_ms: int | None = None
         self._flushing = False
@@ -102,7 +104,7 @@ class Site(Process):
         """Open site.db, load task and data; join once the log can be read."""
         self.joined = self.connected = False
         self._model = self._training = self._fetching = self._sending = self._working = self._wake = None
-        self._wake_ms, self._flushing = None, False
+        self._wake_ms, self._training_since_ms, self._flushing = None, None, False
         self._measuring.clear()
         self.follower = Follower(self)
         wall_s = EPOCH_S + self.now_ms() // 1000
@@ -111,9 +113,7 @@ class Site(Process):
         self.core = StudyCore(self.plan, self.name, jitter=self.random.random, restored=self.store.restored())
         ready_ms = self.clock.now_ms + self.world.costs.load_ms
         self.clock.at(self.link.fetched_ms(ready_ms, 0), self, self._join)
-        for at_ms, connected in self._changes:
-            if at_ms > self.clock.now_ms:
-                self.clock.at(at_ms, self, self._link_changed, connected)
+        self._watch_link(bisect_right(self._changes, self.clock.now_ms, key=lambda change: change[0]))
 
     def died(self) -> None:
         """Bytes that had passed are counted; what was acknowledged and written of an upload stays known."""
@@ -138,10 +138,22 @@ class Site(Process):
         self.post(seen.Linked(self.connected))
         self.follower.tell()
 
-    def _link_changed(self, connected: bool) -> None:
+    def _watch_link(self, index: int) -> None:
+        """Plan the next change alone: a link that flaps for months has thousands."""
+        if index < len(self._changes):
+            self.clock.at(self._changes[index][0], self, self._link_changed, index)
+
+    def _link_changed(self, index: int) -> None:
+        connected = self._changes[index][1]
+        self._watch_link(index + 1)
         if self.joined and connected != self.connected:
             self.connected = connected
             self.post(seen.Linked(connected))
+
+    def _alarm(self, message: str) -> None:
+        """Trainings that keep failing are a fault of a history; anything else must not be on the log."""
+        if not message.startswith(TRAINING_FAILS):
+            self.world.story.broken("alarm", f"{self.name}: {message}")
 
     def _halt(self, message: str) -> None:
         """The service ends itself: going on would do harm. Its operator moves the folder away and begins with none."""
@@ -157,11 +169,12 @@ class Site(Process):
 
     # -- the core
 
-    def post(self, event: Event) -> None:
-        """Tell the core a fact and do what it wants."""
-        self.world.story.note(self.name, event)
+    def post(self, *events: Event) -> None:
+        """Tell the core facts that became known together, and do what it wants."""
         core = self.core
-        for effect in core.on(event, self.now_ms()):
+        for event in events:
+            self.world.story.note(self.name, event)
+        for effect in core.on_all(events, self.now_ms()):
             if self.effects_left is not None:
                 self.hazard()
             self._do(effect)
@@ -201,22 +214,21 @@ class Site(Process):
                 self._stop(self._fetching)
                 self._fetching = None
             case do.StopWork():
-                cancel(self._working)
+                self._stop_work()
             case do.StopSending():
                 self._stop(self._sending)
                 self._sending = None
             case do.Alarm():
-                self.world.story.broken("alarm", f"{self.name}: {effect.message}")
+                self._alarm(effect.message)
             case do.Halt():
                 self._halt(effect.message)
 
     # -- models
 
     def _fetch(self, version: int) -> None:
-        announced = self.follower.newest
-        if announced is None or announced.version != version:  # read since, and the core will be told next
-            self.clock.after(0, self, self.post, seen.FetchFailed(version))
-            return
+        announced = self.follower.told
+        assert announced is not None
+        assert announced.version == version
         size = 4 * self.plan.parameters
         transfer = self._fetching = _Transfer("down", self.clock.now_ms, size)
         transfer.timer = self.clock.at(self.link.fetched_ms(self.clock.now_ms, size), self, self._fetched, announced)
@@ -267,9 +279,11 @@ class Site(Process):
     def _train(self, base_version: int) -> None:
         spec = self.spec
         took_ms = max(1, round(spec.train_ms * (1 + spec.spread * (2 * self.random.random() - 1))))
+        self._training_since_ms = self.clock.now_ms
         self._working = self.clock.after(took_ms, self, self._trained, base_version, took_ms)
 
     def _trained(self, base_version: int, took_ms: int) -> None:
+        self._training_since_ms = None
         if self.trainer_fails:
             self.trainer_fails -= 1
             self.post(seen.TrainingFailed(base_version, again=True))
@@ -280,6 +294,12 @@ class Site(Process):
         self._training = self.world.vectors.train(self.name, self._model)
         self.world.story.trained(self.name, base_version, took_ms)
         self.post(seen.Trained(base_version))
+
+    def _stop_work(self) -> None:
+        cancel(self._working)
+        if self._training_since_ms is not None:
+            self.world.story.stopped(self.name, self.clock.now_ms - self._training_since_ms)
+            self._training_since_ms = None
 
     def _seal(self, base_version: int) -> None:
         sequence = self.store.sequence_next()

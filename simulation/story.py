@@ -49,6 +49,10 @@ class Story:
         for observer in self.observers:
             observer.on_trained(site, base_version, took_ms, self._clock.now_ms)
 
+    def stopped(self, site: str, worked_ms: int) -> None:
+        for observer in self.observers:
+            observer.on_stopped(site, worked_ms, self._clock.now_ms)
+
     def measured(self, site: str, version: int, value: int, weight: int) -> None:
         self.note(site, f"measured {version} {value} {weight}")
         for observer in self.observers:

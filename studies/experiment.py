@@ -3,6 +3,7 @@
   python -m studies.experiment lung --splits 20          a new split for each, the paired gain over alone
   python -m studies.experiment breast --seeds 5          one split, new start values for each
   python -m studies.experiment heart --seeds 5 --first 42 --data <folder>
+  python -m studies.experiment eicu --splits 10 --together --data <folder>
 
 Settings come from the study's plan.toml. The federation is `studies.federate`: staleness and partial cohorts, no wire.
 """
@@ -12,7 +13,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,11 @@ from typing import Any
 import numpy as np
 
 from learning.entry import load_task
+from learning.quarantine import Quarantine
 from learning.task import DataSource, FederationError, LocalError, SiteData, Task, TrainingSettings, Vector
 from studies.federate import Aggregation, federate
+
+Judge = Callable[[Task, Sequence[Vector], Sequence[SiteData]], float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +37,17 @@ class Study:
     options: Mapping[str, str]
     training: TrainingSettings
     aggregation: Aggregation
+    bad_records_max: float = 0.0
 
     def load(self, folder: Path | None, **options: str) -> list[SiteData]:
         merged = {**self.options, **options}
-        return [self.task.load(DataSource(site, folder, merged)) for site in self.sites]
+        share = self.bad_records_max
+        return [self.task.load(DataSource(site, folder, merged, Quarantine(share))) for site in self.sites]
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The primary metric over all sites of one run, sites weighed by the task's `weight`; `largest`: longest update."""
+    """The primary metric over all sites of one run, as `overall` or `together` says; `largest`: longest update."""
 
     alone: float
     federated: float
@@ -59,6 +65,7 @@ def read_study(plan: Path, versions: int | None = None) -> Study:
         if rule.get("staleness", "polynomial") not in ("polynomial", "constant") or "exponent" in written:
             raise LocalError("an experiment knows staleness polynomial (exponent 0.5) and constant only")
         training: dict[str, Any] = {"epochs": 0 if sections["training"].get("steps") else 1, **sections["training"]}
+        training.pop("progress_limit_s", None)  # nobody waits for an experiment
         return Study(
             load_task(sections["task"]["entry"]),
             tuple(sections["members"]["sites"]),
@@ -69,6 +76,7 @@ def read_study(plan: Path, versions: int | None = None) -> Study:
                 versions=versions or sections["stop"]["versions"],
                 examples=sections.get("privacy", {}).get("examples", False),
             ),
+            sections.get("data", {}).get("bad_records_max", 0.0),
         )
     except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError) as error:
         raise LocalError(f"{plan} is no plan an experiment can run: {error}") from error
@@ -81,8 +89,22 @@ def overall(task: Task, vectors: Sequence[Vector], sites: Sequence[SiteData], me
     return float(np.average([value for value, _ in known], weights=[weight for _, weight in known]))
 
 
-def run_once(study: Study, sites: Sequence[SiteData], *, seed: int) -> Outcome:
-    """One federation and its two comparisons on the same patients."""
+def together(task: Task, vectors: Sequence[Vector], sites: Sequence[SiteData]) -> float:
+    """The metric of all sites' test patients as one list, each judged by its own site's vector.
+
+    A ranking metric needs it where a site has too few patients to rank: it compares patients of different sites.
+    """
+    tested = [(vector, data.test) for vector, data in zip(vectors, sites, strict=True) if len(data.test)]
+    outputs = np.concatenate([task.predict(vector, patients) for vector, patients in tested])
+    return task.measure(outputs, np.concatenate([patients.targets for _, patients in tested]))[task.metric]
+
+
+def run_once(study: Study, sites: Sequence[SiteData], *, seed: int, judge: Judge = overall) -> Outcome:
+    """One federation and its two comparisons on the same patients.
+
+    A site whose patients are all for testing on this split takes part in none of the three.
+    """
+    sites = [data for data in sites if len(data.train)]
     task, quiet, largest = study.task, lambda share: None, list[float]()
     federated = federate(task, sites, study.training, study.aggregation, seed=seed, largest=largest)
     alone = [task.alone(data, study.training, seed=seed, progress=quiet) for data in sites]
@@ -90,9 +112,9 @@ def run_once(study: Study, sites: Sequence[SiteData], *, seed: int) -> Outcome:
     pooled = task.alone(everybody, study.training, seed=seed, progress=quiet)
     seen = [task.as_pooled(data, everybody) for data in sites]
     return Outcome(
-        overall(task, alone, sites),
-        overall(task, [federated] * len(sites), sites),
-        overall(task, [pooled] * len(sites), seen),
+        judge(task, alone, sites),
+        judge(task, [federated] * len(sites), sites),
+        judge(task, [pooled] * len(sites), seen),
         max(largest),
     )
 
@@ -120,14 +142,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--versions", type=int, help="so many versions instead of the plan's")
     parser.add_argument("--data", type=Path, help="the folder with the data, for studies that do not ship them")
     parser.add_argument("--option", action="append", default=[], metavar="KEY=TEXT", help="a task option; repeatable")
+    parser.add_argument("--together", action="store_true", help="judge all sites' test patients as one list")
     given = parser.parse_args(arguments)
+    judge: Judge = together if given.together else overall
     options = dict(pair.partition("=")[::2] for pair in given.option)
     try:
         path = Path(given.study) if given.study.endswith(".toml") else Path(__file__).parent / given.study / "plan.toml"
         study, outcomes = read_study(path, given.versions), []
         for number in range(given.first, given.first + (given.splits or given.seeds)):
             split = {"split": str(number)} if given.splits else {}
-            outcomes.append(run_once(study, study.load(given.data, **options, **split), seed=number))
+            outcomes.append(run_once(study, study.load(given.data, **options, **split), seed=number, judge=judge))
             print(f"{number}: {outcomes[-1]}", flush=True)
     except FederationError as error:
         print(f"{error}\n{getattr(error, 'hint', '')}", file=sys.stderr)

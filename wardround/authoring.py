@@ -47,7 +47,11 @@ def author_plan(path: Path, *, warm: Path | None = None) -> AuthoredPlan:
 
     Raises LocalError for a wrong plan, a task that cannot be imported, or a warm file that does not fit.
     """
-    draft = read_plan_draft(path)
+    return author_draft(read_plan_draft(path), warm=warm)
+
+
+def author_draft(draft: Draft, *, warm: Path | None = None) -> AuthoredPlan:
+    """As `author_plan`, from a draft."""
     code = folder_digest(task_folder(draft.entry))
     task = load_task(draft.entry)
     initial = _warm(warm, task) if warm else np.asarray(task.initial(draft.seed), dtype="<f4")
@@ -60,7 +64,7 @@ def author_plan(path: Path, *, warm: Path | None = None) -> AuthoredPlan:
         weight=task.weight,
     )
     plan = draft.plan(facts)
-    _check_training(plan, path)
+    _check_training(plan, draft.where)
     return AuthoredPlan(plan, initial, draft.sites)
 
 
@@ -115,7 +119,7 @@ def _warm(path: Path, task: Task) -> NDArray[np.float32]:
     return vector
 
 
-def _check_training(plan: Plan, path: Path) -> None:
+def _check_training(plan: Plan, where: str) -> None:
     """What learning would refuse at each site is refused here, before anybody signs it."""
     training = plan.training
     try:
@@ -131,4 +135,4 @@ def _check_training(plan: Plan, path: Path) -> None:
             time_limit_s=training.time_limit_s,
         )
     except LocalError as error:
-        raise LocalError(f"{path}: {error}", hint=error.hint) from None
+        raise LocalError(f"{where}: {error}", hint=error.hint) from None

@@ -23,7 +23,8 @@ class Entry:
     sequence: int
     base_version: int
     offer_offset: int = -1
-    anew: bool = False  # its body has to be sent again, whatever was acknowledged before
+    anew: bool = False  # its body was asked for again, whatever was acknowledged before
+    forget: bool = False  # what was acknowledged is still remembered, and has to be forgotten first
     sending: bool = False
     attempts: int = 0
     retry_ms: int = 0
@@ -33,6 +34,11 @@ class Entry:
     @property
     def offered(self) -> bool:
         return self.offer_offset >= 0
+
+    def begin(self) -> bool:
+        """Sending begins; returns whether it begins with the first chunk. One that is cut then goes on as any other."""
+        self.sending, forget, self.forget = True, self.forget, False
+        return forget
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +74,13 @@ class Outbox:
         self.entries.append(Entry(sequence, base_version))
 
     def to_send(self, now_ms: int) -> Entry | None:
-        """What has to be sent now: the lowest first, since sequences are decided in order, and one at a time."""
+        """What has to be sent now: the lowest first, since sequences are decided in order, and one at a time.
+
+        What is about to be given up is not begun: its body would be sent for nothing.
+        """
         entry = next(iter(self.unsent()), None)
-        return entry if entry is not None and not entry.sending and now_ms >= entry.retry_ms else None
+        ready = entry is not None and not entry.sending and entry.until_ms is None and now_ms >= entry.retry_ms
+        return entry if ready else None
 
     def next_ms(self, now_ms: int) -> int | None:
         """When something that waits may be sent, or has waited long enough."""
@@ -90,7 +100,7 @@ class Outbox:
 
     def ask_again(self, entry: Entry, now_ms: int) -> None:
         """The body of an offered update has to be sent anew: at once for the first time, then after a pause."""
-        entry.offer_offset, entry.anew, entry.until_ms = -1, True, None
+        entry.offer_offset, entry.anew, entry.forget, entry.until_ms = -1, True, True, None
         if entry.attempts:
             self._retry(entry, now_ms)
         else:

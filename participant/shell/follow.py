@@ -36,6 +36,7 @@ class StudyLog:
         self._services, self._plan = services, plan
         self._topics = {topics.rounds(plan.study), topics.receipts(plan.study), topics.keys(plan.study)}
         self.view = RoundsView(plan.study, plan.digest)
+        self.told: Announcement | None = None  # the newest that the core knows of; the view may be ahead of it
         self._broken = ""
         self._held: str | None = None
         self._new_rounds = False
@@ -78,7 +79,8 @@ class StudyLog:
         events += requested
         if self._new_rounds and self.view.newest is not None:
             self._new_rounds = False
-            events.append(Announced(self.view.newest.version, self.view.newest.final))
+            self.told = self.view.newest
+            events.append(Announced(self.told.version, self.told.final))
         receipt, self._receipt = self._receipt, None
         if receipt is not None:
             events.append(ReceiptRead(receipt))

@@ -13,7 +13,7 @@ from pathlib import Path
 from participant.shell.body import SealedChunks, write_body
 from participant.shell.gate import Gate, What, millionths
 from participant.shell.services import Services
-from participant.shell.store import Left, Row
+from participant.shell.store import Decision, Left, Row
 from participant.training.client import Loaded
 from protocol.digests import update_subject
 from protocol.fixed_point import Encoding
@@ -46,12 +46,12 @@ class Outgoing:
     def seal(self, update: Path, base_version: int, base_digest: bytes) -> int:
         """Encode the update's file and put it into outbox and ledger; returns its sequence. Runs in a thread.
 
-        Raises EncodingError, OSError or sqlite3.Error; nothing is kept then but the update's file.
+        Raises EncodingError, OSError, sqlite3.Error or SealingStopped; nothing is kept then but the update's file.
         """
         store, plan = self._services.store, self._plan
         sequence = store.sequence_next(plan.study)
         auxiliary = self._gate.let_out(What.UPDATE, self._auxiliary(), plan)
-        body = write_body(update, self.body(sequence), self._encoding, auxiliary)
+        body = write_body(update, self.body(sequence), self._encoding, auxiliary, self._services.stopping)
         header = Header(
             study=plan.study,
             site=self._services.name,
@@ -100,10 +100,10 @@ class Outgoing:
         store.note_offered(row, offset)
         return offset
 
-    def settle(self, sequence: int, *, again: bool) -> None:
+    def settle(self, sequence: int, decision: Decision, *, again: bool) -> None:
         """Take an update out of the outbox, its body too; with `again` its base may be trained from once more."""
         store = self._services.store
-        store.note_settled(store.row(self._plan.study, sequence), self.body(sequence), again=again)
+        store.note_settled(store.row(self._plan.study, sequence), self.body(sequence), decision, again=again)
 
     async def evaluation(self, version: int, model: bytes, values: Mapping[str, float], *, with_alone: bool) -> None:
         """Let out what was measured on a version; it is sent while the site goes on. Raises sqlite3.Error."""
@@ -161,6 +161,7 @@ class Outgoing:
                 topics.bodies(services.name), count, source.chunk, acked=dict(row.acked), on_acked=acked
             )
         finally:
+            services.store.note_acked(row, fresh)  # of an upload that is stopped, too
             source.close()
 
     def _boxes(self, row: Row) -> tuple[KeyBox, ...]:

@@ -19,17 +19,22 @@ from participant.core import events as seen
 from participant.core.effects import Effect, State
 from participant.core.events import Event
 from participant.core.study import StudyCore
-from participant.shell.fetch import fetch_model
+from participant.shell.body import SealingStopped
+from participant.shell.control import StudyState, Wish
+from participant.shell.fetch import fetch_model, partial
 from participant.shell.follow import StudyLog
 from participant.shell.outgoing import Outgoing
 from participant.shell.services import Services, now_ms
+from participant.shell.store import Decision
 from participant.training.client import Loaded, TrainerRefusedError
+from participant.training.launch import TrainerLostError
 from protocol.digests import model_subject
 from protocol.fixed_point import EncodingError
 from protocol.sealing import open_epoch_box
 from schemas import topics
 from schemas.errors import FederationError, LocalError
 from schemas.plan import Plan
+from schemas.records import Announcement
 from transport.errors import BodyGone
 
 log = structlog.get_logger()
@@ -57,23 +62,71 @@ class StudyRunner:
         self._working: asyncio.Task[None] | None = None
         self._sending: asyncio.Task[None] | None = None
         self._training = training_settings(plan)
-        self._limit_s = float(plan.training.time_limit_s)
+        self._limit_s, self._silence_s = float(plan.training.time_limit_s), float(plan.training.progress_limit_s)
         self._waiting = services.metrics.outbox.labels(plan.study)
         services.metrics.watch_outbox(plan.study, self._oldest_ms)
+        self._room = True
+        self._hold_space()
+        services.space.on_change(self._look_for_room)
+        self._look_for_room()
 
-    def post(self, event: Event) -> None:
-        """Tell the core a fact and do what it wants."""
-        for effect in self._core.on(event, now_ms()):
+    def post(self, *events: Event) -> None:
+        """Tell the core facts that became known together, and do what it wants."""
+        for effect in self._core.on_all(events, now_ms()):
             self._do(effect)
         self._waiting.set(len(self._core.outbox))
+        self._hold_space()
         self._set_timer()
+
+    def _hold_space(self) -> None:
+        rows = self._services.store.rows(self._plan.study)
+        making = self._plan.body_bytes if self._core.making else 0
+        self._services.space.hold(self._plan.study, sum(row.size_bytes for row in rows) + making)
+        self._services.metrics.outbox_bytes.set(self._services.space.bytes)
+
+    def _look_for_room(self) -> None:
+        room = self._services.space.has_room(self._plan.study, self._plan.body_bytes)
+        if room == self._room:
+            return
+        self._room = room
+        self._services.metrics.outbox_full.labels(self._plan.study).set(not room)
+        if not room:
+            held, most = self._services.space.bytes, self._services.space.bytes_max
+            log.warning("no room in the outbox, nothing new is trained", study=self._plan.study, held=held, most=most)
+        self.post(seen.Room(room))
+
+    def drain(self) -> None:
+        """Tell the core what its log has that is new."""
+        if events := self.log.drain():
+            self.post(*events)
+
+    def take(self, wish: Wish) -> None:
+        """Do what the operator wants; what was held for its task or data is tried again once it is not paused."""
+        paused = wish.pauses(self._plan.study)
+        self.post(seen.Held("paused by the operator" if paused else "", by="operator"))
+        if not paused:
+            self.post(seen.Held("", by="setup"))
+        self.post(seen.Leaving(wish.leaving))
+
+    @property
+    def left(self) -> bool:
+        return self._core.left
+
+    def standing(self) -> StudyState:
+        """How the study stands, for the operator."""
+        entries = self._core.outbox
+        unsent = sum(not entry.offered for entry in entries)
+        return StudyState(self._plan.study, self._core.state.value, self._core.held, len(entries), unsent)
 
     # effects -------------------------------------------------------------------------------------------------------
 
     def _do(self, effect: Effect) -> None:
         match effect:
             case do.Fetch():
-                self._fetching = self._services.spawn(self._fetch(effect.version))
+                told = self.log.told
+                assert told is not None
+                assert told.version == effect.version
+                self._fetching = self._services.spawn(self._fetch(told))
             case do.StopFetching():
                 _cancel(self._fetching)
             case do.Evaluate():
@@ -101,12 +154,10 @@ class StudyRunner:
             case do.Halt():
                 self._services.spawn(_end_service(effect))
 
-    async def _fetch(self, version: int) -> None:
-        study, announced = self._plan.study, self.log.view.newest
+    async def _fetch(self, announced: Announcement) -> None:
+        study, version = self._plan.study, announced.version
         target = self._model(version)
-        if announced is None or announced.version != version:  # read since, and the core will be told next
-            self.post(seen.FetchFailed(version))
-            return
+        self._drop_models(f"{study}.*.half", keep=partial(target))
         try:
             epoch_key = await self.log.epoch_key(announced.key_epoch)
             await fetch_model(
@@ -123,9 +174,7 @@ class StudyRunner:
             log.warning("version not fetched, trying again", study=study, version=version, reason=_words(error))
             self.post(seen.FetchFailed(version))
             return
-        for old in self._services.models.glob(f"{study}.*.f32"):
-            if old != target:
-                old.unlink(missing_ok=True)
+        self._drop_models(f"{study}.*.f32", keep=target)
         self._services.metrics.versions_fetched.labels(study).inc()
         self._services.metrics.version.labels(study).set(version)
         self.post(seen.Fetched(version))
@@ -143,7 +192,7 @@ class StudyRunner:
             await self._out.evaluation(version, self._digest(version), values, with_alone=final)
         except (FederationError, OSError, sqlite3.Error) as error:
             self._failed("evaluation failed", error, version=version)
-            self.post(seen.EvaluationFailed(version))
+            self.post(seen.EvaluationFailed(version, _took_ms(error)))
             return
         self.post(seen.Evaluated(version))
 
@@ -156,12 +205,13 @@ class StudyRunner:
                 out=self._update(base_version),
                 training=self._training,
                 seed=training_seed(self._plan, self._services.name, base_version, attempt),
-                limit_s=self._limit_s,
+                limit_s=self._silence_s,
+                total_s=self._limit_s + self._silence_s,
             )
         except (FederationError, OSError) as error:
             self._failed("training failed", error, version=base_version)
             again = not (isinstance(error, TrainerRefusedError) and error.reason == "numbers")
-            self.post(seen.TrainingFailed(base_version, again))
+            self.post(seen.TrainingFailed(base_version, again, _took_ms(error)))
             return
         self._services.metrics.training_s.labels(study).observe(seconds)
         self._services.store.count(study, "train-seconds", seconds)
@@ -174,11 +224,11 @@ class StudyRunner:
                 training=self._training,
                 resamples=self._plan.evaluation.bootstrap,
                 seed=self._plan.seed,
-                limit_s=self._limit_s,
+                limit_s=self._silence_s,
             )
         except (FederationError, OSError) as error:
             self._failed("local baseline failed", error, version=None)
-            self.post(seen.AloneEnded(False))
+            self.post(seen.AloneEnded(False, _took_ms(error)))
             return
         self._out.keep_alone(values)
         self.post(seen.AloneEnded(True))
@@ -190,6 +240,8 @@ class StudyRunner:
             )
         except EncodingError as error:
             self._hold(error)
+            return
+        except SealingStopped:
             return
         except (OSError, sqlite3.Error) as error:
             log.error("outbox cannot take the update, trying again", study=self._plan.study, reason=_words(error))
@@ -210,9 +262,11 @@ class StudyRunner:
         self.post(seen.Sent(sequence, offset))
 
     def _settle(self, effect: do.Settle) -> None:
-        self._out.settle(effect.sequence, again=effect.again)
+        decision = Decision(effect.outcome, effect.code, effect.version, effect.weight)
+        self._out.settle(effect.sequence, decision, again=effect.again)
         self._services.metrics.decided.labels(self._plan.study, effect.outcome, effect.code or "").inc()
-        log.info(
+        tell = log.info if effect.outcome == "counted" else log.warning
+        tell(
             "update decided",
             update=self._named(effect.sequence),
             outcome=effect.outcome,
@@ -225,7 +279,7 @@ class StudyRunner:
 
     def _failed(self, what: str, error: Exception, version: int | None) -> None:
         """Report and count a failure of the trainer; one that only the operator can mend holds the study."""
-        reason = error.reason if isinstance(error, TrainerRefusedError) else "lost"
+        reason = error.reason if isinstance(error, TrainerRefusedError | TrainerLostError) else "disk"
         if isinstance(error, LocalError):
             self._hold(error)
             reason = "setup"
@@ -234,7 +288,7 @@ class StudyRunner:
 
     def _hold(self, error: LocalError) -> None:
         log.error("study held", study=self._plan.study, reason=str(error), hint=error.hint)
-        self.post(seen.Held(str(error)))
+        self.post(seen.Held(str(error), by="setup"))
 
     def _restored(self) -> Any:
         """What site.db remembers; an update whose body is gone is dropped, a body without an update removed."""
@@ -242,7 +296,8 @@ class StudyRunner:
         for row in store.rows(study):
             if not self._out.body(row.sequence).exists():
                 log.error("the body of an update is gone", update=self._named(row.sequence))
-                self._out.settle(row.sequence, again=True)
+                self._out.settle(row.sequence, Decision("lost"), again=True)
+                self._services.metrics.decided.labels(study, "lost", "").inc()
         known = {self._out.body(row.sequence) for row in store.rows(study)}
         for path in self._services.outbox.glob(f"{study}.*"):
             if path not in known:
@@ -264,6 +319,12 @@ class StudyRunner:
     def _count_down(self, size_bytes: int) -> None:
         self._services.store.count(self._plan.study, "bytes-down", size_bytes)
         self._services.metrics.bytes.labels(self._plan.study, "down").inc(size_bytes)
+
+    def _drop_models(self, pattern: str, keep: Path) -> None:
+        """Remove what lies of other versions."""
+        for old in self._services.models.glob(pattern):
+            if old != keep:
+                old.unlink(missing_ok=True)
 
     def _digest(self, version: int) -> bytes:
         digest = self.log.view.model_digest(version)
@@ -300,6 +361,11 @@ async def _end_service(halt: do.Halt) -> None:
 def _cancel(task: "asyncio.Task[None] | None") -> None:
     if task is not None:
         task.cancel()
+
+
+def _took_ms(error: Exception) -> int:
+    """How long the trainer was busy with what failed."""
+    return round(1000 * error.took_s) if isinstance(error, TrainerLostError | TrainerRefusedError) else 0
 
 
 def _words(error: Exception) -> str:

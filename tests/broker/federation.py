@@ -48,7 +48,7 @@ from wardround.keyfiles import MemberCard, make_member_keys, make_registrar_keys
 from wardround.registrar import NewMember, Registrar
 
 Vector = NDArray[np.float32]
-PATIENCE_S = 30.0
+PATIENCE_S = 90.0
 T = TypeVar("T")
 
 
@@ -250,7 +250,8 @@ class Site:
         runs = await writer.upload(topics.bodies(self.name), count, chunks.__getitem__)
         to = federation.membership.opening_key("coordinator")
         box = body_box(to.public, "coordinator", to.key_id, wrong.get("subject", subject), key)
-        return BodyRef(0, len(body), wrong.get("runs", runs), chunk_digests, (box,))
+        size_bytes = wrong.get("size_bytes", len(body))
+        return BodyRef(0, size_bytes, wrong.get("runs", runs), chunk_digests, (box,))
 
 
 def _value(entry: Entry) -> bytes:

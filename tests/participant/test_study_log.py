@@ -81,6 +81,20 @@ def test_of_many_announcements_only_the_newest_is_told(following: Following) -> 
     assert following.drained() == []
 
 
+def test_what_is_fetched_is_what_the_core_was_told_though_the_log_is_ahead_by_now(following: Following) -> None:
+    following.rounds(following.scribe.announcement())
+    assert following.log.told is None
+    following.drained()
+    asked = following.scribe.request(entry("site-1", 5))
+    following.rounds(asked)
+    following.rounds(following.scribe.answer(asked))
+    assert following.log.view.version == 1
+    assert following.log.told is not None
+    assert following.log.told.version == 0
+    following.drained()
+    assert following.log.told.version == 1
+
+
 def test_a_record_that_the_coordinator_did_not_sign_is_left_out(following: Following) -> None:
     first = following.scribe.announcement()
     following.write(topics.rounds(PLAN.study), first, signer=STRANGER)

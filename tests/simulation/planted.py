@@ -150,7 +150,11 @@ def memory_kept_across_a_failed_commit(patch: Patch) -> None:
 def a_share_check_that_can_never_be_met(patch: Patch) -> None:
     """No site may have more than a fifth of a cohort, in a study of four."""
     closes = Gathering.closes
-    patch.setattr(Gathering, "closes", lambda self, ready, waited_ms: ready >= 5 and closes(self, ready, waited_ms))
+
+    def picky(self: Gathering, ready: int, waited_ms: int, **how: bool) -> bool:
+        return ready >= 5 and closes(self, ready, waited_ms, **how)
+
+    patch.setattr(Gathering, "closes", picky)
 
 
 def a_refusal_forgotten_after_a_restart(patch: Patch) -> None:

@@ -1,4 +1,4 @@
-"""Where the heart data are, and what is said when they are not."""
+"""Where data that a study may not bring along are, and what is said when they are not."""
 
 from __future__ import annotations
 
@@ -13,10 +13,21 @@ REPOSITORY = Path(__file__).parents[2]
 @pytest.fixture(scope="session")
 def heart_folder() -> Path:
     """The four files of UCI Heart Disease; a test without them is skipped, or fails where WARDROUND_REQUIRE_DATA=1."""
-    named = os.environ.get("WARDROUND_HEART_DATA")
-    folder = Path(named) if named else REPOSITORY.parent / "shared" / "data" / "uci-heart"
-    if not (folder / "processed.cleveland.data").is_file():
-        reason = f"no heart data in {folder}: name their folder in WARDROUND_HEART_DATA (studies/heart/README.md)"
+    return _folder("heart", "uci-heart", "processed.cleveland.data")
+
+
+@pytest.fixture(scope="session")
+def eicu_folder() -> Path:
+    """The table of the eICU demo; a test without it is skipped, or fails where WARDROUND_REQUIRE_DATA=1."""
+    return _folder("eicu", "eicu-demo", "patient.csv")
+
+
+def _folder(study: str, name: str, file: str) -> Path:
+    variable = f"WARDROUND_{study.upper()}_DATA"
+    named = os.environ.get(variable)
+    folder = Path(named) if named else REPOSITORY.parent / "shared" / "data" / name
+    if not (folder / file).is_file():
+        reason = f"no {study} data in {folder}: name their folder in {variable} (studies/{study}/README.md)"
         if os.environ.get("WARDROUND_REQUIRE_DATA") == "1":
             pytest.fail(reason)
         pytest.skip(reason)

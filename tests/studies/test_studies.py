@@ -29,9 +29,9 @@ def sites_of(plan: str) -> tuple[Task, list[SiteData]]:
     return study.task, study.load(None)
 
 
-def test_all_five_plans_are_here() -> None:
+def test_all_six_plans_are_here() -> None:
     ids = {tomllib.loads(plan.read_text())["study"]["id"] for plan in PLANS}
-    assert ids == {"lung", "breast", "heart", "linear-regression-plain", "linear-regression-weighted"}
+    assert ids == {"lung", "breast", "heart", "eicu", "linear-regression-plain", "linear-regression-weighted"}
 
 
 @pytest.mark.parametrize("plan", PLANS, ids=lambda plan: f"{plan.parent.name}-{plan.stem}")
@@ -81,7 +81,7 @@ def test_another_split_moves_patients_between_training_and_test_and_loses_none(t
     assert everyone(one) == everyone(two)
 
 
-@pytest.mark.parametrize("entry", ["lung", "breast", "heart", "linear_regression"])
+@pytest.mark.parametrize("entry", ["lung", "breast", "heart", "eicu", "linear_regression"])
 def test_a_site_that_a_study_does_not_have_is_told_which_it_has(entry: str) -> None:
     with pytest.raises(LocalError, match="no site nowhere") as caught:
         load_task(f"studies.{entry}.task:task").load(DataSource("nowhere"))

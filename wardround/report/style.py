@@ -19,6 +19,7 @@ FONTS = ["Helvetica Neue", "Helvetica", "Arial", "Liberation Sans", "DejaVu Sans
 _SETTINGS: Any = {
     "font.family": FONTS,
     "font.size": 9,
+    "svg.hashsalt": "wardround",  # names within a figure are the same each time it is drawn
     "svg.fonttype": "none",  # text stays text: small, sharp, searchable
     "axes.edgecolor": SOFT,
     "axes.linewidth": 0.7,

@@ -1,6 +1,7 @@
 """Linear regression on a few invented rows; the site's name says how it misbehaves.
 
-site-1 is well; `nan` trains to NaN, `hangs` never reports, `slow` reports until it is cancelled, `dies` kills its
+site-1 is well; `nan` trains to NaN, `hangs` never reports, `slow` reports until it is cancelled, `mute` only asks
+whether it was, `dies` kills its
 process, `leaks` fails with a patient's value in its message, `broken` breaks the data contract.
 """
 
@@ -38,8 +39,9 @@ class Tiny(Task):
 
     def load(self, source: DataSource) -> SiteData:
         rows = np.linspace(-9 if source.site == "broken" else -1, 1, 12)
-        self.contract.check({"x": rows}, where=source.site)
-        patients = Patients(np.stack([np.ones(12), rows], axis=1), 1 + 2 * rows)
+        table, _ = self.contract.sift({"x": rows}, where=source.site, quarantine=source.quarantine)
+        rows = table["x"]
+        patients = Patients(np.stack([np.ones(len(rows)), rows], axis=1), 1 + 2 * rows)
         return SiteData(source.site, patients, patients.take(np.arange(4)), 96)
 
     def train(
@@ -61,6 +63,10 @@ class Tiny(Task):
         while data.site == "slow":
             time.sleep(0.01)
             progress(0.5)
+            if cancelled():
+                raise TrainingCancelledError("cancelled")
+        while data.site == "mute":
+            time.sleep(0.01)
             if cancelled():
                 raise TrainingCancelledError("cancelled")
         if data.site == "nan":

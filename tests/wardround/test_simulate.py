@@ -1,0 +1,171 @@
+"""Plans played ahead: alternatives side by side, the same for the same seed, and mistakes in one clear line."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from schemas.errors import LocalError
+from schemas.plan import Plan
+from schemas.plan_toml import Draft, TaskFacts
+from simulation.course import Course
+from wardround.cli import main
+from wardround.simulate.play import Played
+from wardround.simulate.variants import THIS, read_tables, variants
+
+STUDIES = Path(__file__).parents[2] / "studies"
+PLAN = STUDIES / "lung" / "plan.toml"
+LINE = STUDIES / "linear_regression" / "plan_plain.toml"
+FEW = ("--versions", "6", "--parameters", "7")
+
+
+def author(draft: Draft) -> Plan:
+    return draft.plan(TaskFacts(7, bytes(32), bytes(32), "metric", higher_is_better=True))
+
+
+def played(capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, Any]:
+    assert main(["simulate", *words, "--json"]) == 0
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return found
+
+
+def test_every_combination_is_a_plan_or_tells_why_it_is_none() -> None:
+    found = variants(
+        read_tables(PLAN), ["aggregation.goal=2,5", "privacy.clip=1.0,2.0"], author, presets=True, where=str(PLAN)
+    )
+    labels = [one.label for one in found]
+    assert labels[:4] == [THIS, "preset fedavg", "preset fedasync", "preset fedbuff"]
+    assert labels[4:] == ["goal 2, clip 1.0", "goal 2, clip 2.0", "goal 5, clip 1.0", "goal 5, clip 2.0"]
+    assert [one.plan.aggregation.goal for one in found if one.plan] == [4, 6, 1, 4, 5, 5]
+    assert "cohort_max >= goal >= minimum" in found[4].refused
+
+
+def test_a_field_that_no_plan_has_is_refused_with_the_plans_own_words() -> None:
+    found = variants(read_tables(PLAN), ["aggregation.gaol=2"], author, presets=False, where=str(PLAN))
+    assert found[1].refused == "unknown key aggregation.gaol; did you mean `goal`?"
+
+
+@pytest.mark.parametrize("vary", ["goal=2", "aggregation.goal", "aggregation.goal=", "=2"])
+def test_a_list_of_values_that_is_none_is_refused(vary: str) -> None:
+    with pytest.raises(LocalError, match="is no list of values"):
+        variants(read_tables(PLAN), [vary], author, presets=False, where=str(PLAN))
+
+
+def test_too_many_alternatives_are_refused_before_anything_is_played() -> None:
+    with pytest.raises(LocalError, match="21 plans to play, at most 16"):
+        variants(read_tables(PLAN), ["study.seed=" + ",".join("1234567890" * 2)], author, presets=False, where="")
+
+
+def test_one_seed_is_one_course_and_another_seed_another(capsys: pytest.CaptureFixture[str]) -> None:
+    words = (str(PLAN), *FEW, "--trace", "flapping")
+    assert played(capsys, *words) == played(capsys, *words)
+    assert played(capsys, *words)["plans"] != played(capsys, *words, "--seed", "1")["plans"]
+
+
+def test_invented_sites_take_the_place_of_the_plans(capsys: pytest.CaptureFixture[str]) -> None:
+    [one] = played(capsys, str(PLAN), *FEW, "--sites", "30")["plans"]
+    assert len(one["sites"]) == 30
+    assert one["ended"] == "versions"
+    assert one["versions"] == 6
+    assert sum(site["share"] for site in one["sites"].values()) == pytest.approx(1, abs=1e-4)
+
+
+def test_a_goal_that_waits_for_all_takes_longer_at_night_and_hears_all(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("--vary", "aggregation.preset=fedavg", "--vary", "aggregation.goal=6", "--vary", "aggregation.minimum=6")
+    found = played(capsys, str(PLAN), *FEW, "--trace", "nightly", *words)["plans"]
+    four, six = found
+    assert six["voices"] == pytest.approx(6)
+    assert six["version_s"][-1] > four["version_s"][-1]
+
+
+def test_a_study_that_never_ends_stops_at_the_limit(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    trace = tmp_path / "away.csv"
+    trace.write_text("site,from_s,to_s\n" + "".join(f"site-{number},0,60\n" for number in range(1, 7)))
+    [one] = played(capsys, str(PLAN), *FEW, "--trace", str(trace), "--limit", "3d")["plans"]
+    assert one["ended"] == "limit"
+    assert one["versions"] == 0
+
+
+def test_the_page_holds_its_figures_and_loads_nothing(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = tmp_path / "new" / "page.html"
+    words = ["simulate", str(PLAN), *FEW, "--vary", "aggregation.goal=2,5", "--html", str(path)]
+    assert main(words) == 0
+    page, told = path.read_text("utf-8"), capsys.readouterr().out
+    assert page.count("<svg") == 4
+    assert not re.search(r'(src|href)="(?!#)', page)
+    assert "goal 2" in page
+    assert "goal 2: no plan: aggregation needs cohort_max" in told
+    again = tmp_path / "again.html"
+    assert main([*words[:-1], str(again)]) == 0
+    assert again.read_text("utf-8") == page
+
+
+def test_with_learning_the_metric_reaches_its_target(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = tmp_path / "page.html"
+    words = (str(LINE), "--versions", "60", "--learn", "--target", "2.0", "--html", str(path))
+    [one] = played(capsys, *words)["plans"]
+    values = [value for _, value in one["curve"]]
+    assert len(values) == 61
+    assert values[-1] < 2.0 < values[0]
+    assert one["reached_s"] == one["held_s"] == next(at for at, value in one["curve"] if value <= 2.0)
+    assert path.read_text("utf-8").count("<svg") == 5
+
+
+def test_learning_changes_nothing_in_who_is_heard_when(capsys: pytest.CaptureFixture[str]) -> None:
+    plain = played(capsys, str(LINE), "--versions", "5")["plans"][0]
+    learnt = played(capsys, str(LINE), "--versions", "5", "--learn", "--target", "1")["plans"][0]
+    assert plain["version_s"] == learnt["version_s"]
+    assert plain["sites"] == learnt["sites"]
+
+
+def test_a_study_may_be_learnt_under_another_plans_rules(capsys: pytest.CaptureFixture[str]) -> None:
+    [one] = played(capsys, str(PLAN), "--versions", "2", "--learn", str(LINE), "--target", "1")["plans"]
+    assert len(one["sites"]) == 10
+    assert one["counted"] < 2 * 10  # of the ten, as many as the other plan's goal
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["none.toml"], "none.toml cannot be read"),
+        ([str(PLAN), "--trace", "weekly"], "there is no trace `weekly`"),
+        ([str(PLAN), "--trace", "none.csv"], "none.csv cannot be read"),
+        ([str(PLAN), "--up", "fast"], "`fast` is no rate"),
+        ([str(PLAN), "--train", "0s"], "is no time"),
+        ([str(PLAN), "--learn", "--sites", "5"], "--sites invents sites"),
+        ([str(PLAN), "--learn", "--parameters", "5"], "--parameters"),
+        ([str(PLAN), "--target", "1"], "belong to --learn"),
+        ([str(PLAN), "--spread", "0"], "--spread 0 is not within"),
+        ([str(PLAN), "--sites", "0"], "--sites 0 is not within"),
+    ],
+)
+def test_a_mistake_is_told_in_one_line_and_ends_with_code_2(
+    capsys: pytest.CaptureFixture[str], words: list[str], message: str
+) -> None:
+    assert main(["simulate", *words]) == 2
+    told = capsys.readouterr().err
+    assert message in told
+    assert "Traceback" not in told
+
+
+def test_a_trace_that_leaves_out_a_site_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    trace = tmp_path / "t.csv"
+    trace.write_text("site,from_s,to_s\nsite-1,0,60\n")
+    assert main(["simulate", str(PLAN), *FEW, "--trace", str(trace)]) == 2
+    assert "nothing about 5 of 6 sites: site-2, site-3" in capsys.readouterr().err
+
+
+def test_reached_once_is_not_held_for_good() -> None:
+    plan = author(_draft())
+    one = Played("x", plan, course=Course([]), ended="versions", curve=((0, 0.1), (1, 0.9), (2, 0.5), (3, 0.8)))
+    assert (one.reached_ms(0.75), one.held_ms(0.75)) == (1, 3)
+    assert (one.reached_ms(0.85), one.held_ms(0.85)) == (1, None)
+    assert one.reached_ms(0.95) is None
+
+
+def _draft() -> Draft:
+    found = variants(read_tables(PLAN), [], author, presets=False, where="")[0].draft
+    assert found is not None
+    return found

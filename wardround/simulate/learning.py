@@ -1,0 +1,110 @@
+"""Really learns on virtual time: a study's task trains at its sites, each version is judged on all test patients.
+
+Knows:    the task, its sites' patients, and the pooled model that the federation is measured against.
+Never:    changes who is heard when: that is the world's, with or without learning.
+Used by:  wardround.commands.simulate, studies' experiments on virtual time.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+
+from learning.entry import load_task
+from learning.task import DataSource, SiteData, Task, TrainingSettings, Vector
+from schemas.plan import Plan
+from schemas.plan_toml import Draft
+from simulation.vectors import Learner
+from simulation.world import World
+from studies.experiment import Judge as JudgedBy
+
+NEAR = 0.99  # of the pooled metric: the target unless another is named
+
+
+@dataclass(frozen=True, slots=True)
+class Patients:
+    """Everybody's patients, loaded once for all alternatives. Sites without a training patient are left out."""
+
+    task: Task
+    sites: Mapping[str, SiteData]
+
+    @classmethod
+    def load(cls, draft: Draft, folder: Path | None) -> "Patients":
+        """Raises LocalError when a site's patients cannot be used."""
+        task = load_task(draft.entry)
+        loaded = [task.load(DataSource(site, folder, draft.options)) for site in draft.sites]
+        return cls(task, {data.site: data for data in loaded if len(data.train)})
+
+    def pooled(self, plan: Plan, judged_by: JudgedBy) -> float:
+        """The metric of the model that central learning would have given."""
+        everybody = self.task.pool(list(self.sites.values()))
+        vector = self.task.alone(everybody, settings_of(plan), seed=plan.seed, progress=lambda _: None)
+        seen = [self.task.as_pooled(data, everybody) for data in self.sites.values()]
+        return judged_by(self.task, [vector] * len(seen), seen)
+
+
+@dataclass(slots=True)
+class StudyJudge:
+    """Trains and judges one history; see wardround.simulate.play.Judge."""
+
+    plan: Plan
+    patients: Patients
+    judged_by: JudgedBy
+    seed: int
+    curve: list[tuple[int, float]] = field(default_factory=list)
+    _world: World | None = None
+
+    def watch(self, world: World) -> None:
+        self._world = world
+
+    def judge(self, now_ms: int) -> None:
+        """Note the metric of the version that was just announced."""
+        assert self._world is not None
+        model = self._world.model()
+        assert model is not None
+        assert model.vector is not None
+        sites = list(self.patients.sites.values())
+        self.curve.append((now_ms, self.judged_by(self.patients.task, [model.vector] * len(sites), sites)))
+
+    @property
+    def learner(self) -> Learner:
+        task, sites, rule = self.patients.task, self.patients.sites, self.plan.stop
+        return Learner(
+            initial=np.asarray(task.initial(self.plan.seed), np.float32),
+            train=self._train,
+            measure=self._measure if rule.target is not None or rule.patience else None,
+            examples={name: task.examples(data) for name, data in sites.items()},
+        )
+
+    def _train(self, site: str, base: Vector) -> Vector:
+        words = f"{self.seed}/{self.plan.study}/{site}/".encode() + base.tobytes()
+        return self.patients.task.train(
+            base, self.patients.sites[site], settings_of(self.plan),
+            seed=int.from_bytes(sha256(words).digest()[:8], "big") >> 2, progress=lambda _: None,
+            cancelled=lambda: False,
+        )  # fmt: skip
+
+    def _measure(self, site: str, vector: Vector) -> tuple[int, int]:
+        """The site's own metric in 1e-6 and its weight; one that is undefined there weighs nothing."""
+        task = self.patients.task
+        values = task.evaluate(vector, self.patients.sites[site])
+        if task.metric not in values:
+            return 0, 0
+        return round(values[task.metric] * 1e6), round(values[task.weight])
+
+
+def settings_of(plan: Plan) -> TrainingSettings:
+    """The plan's training section as a task takes it; virtual time knows no limit."""
+    rule = plan.training
+    return TrainingSettings(
+        optimiser="adam" if rule.optimiser == "adam" else "sgd", learning_rate=rule.learning_rate,
+        momentum=rule.momentum, weight_decay=rule.weight_decay, epochs=rule.epochs, steps=rule.steps,
+        batch=rule.batch, proximal=rule.proximal,
+    )  # fmt: skip
+
+
+def target_of(pooled: float, *, higher_is_better: bool) -> float:
+    """What counts as near enough to the pooled model."""
+    return pooled * NEAR if higher_is_better else pooled / NEAR
