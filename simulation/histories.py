@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from schemas.plan import Plan
 from simulation.checks import Checks
 from simulation.clock import NEVER_MS
-from simulation.faults import LINKS, ON_COORDINATORS, ON_SITES, ROGUE, Director, Fault, spans_of
+from simulation.faults import LINKS, ON_COORDINATORS, ON_SITES, Director, Fault, spans_of
+from simulation.hostile import ROGUE
 from simulation.site import SiteSpec
 from simulation.verdict import Broken
 from simulation.world import Costs, Outcome, World

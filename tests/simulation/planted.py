@@ -19,11 +19,11 @@ from protocol.rounds import RoundsRecord
 from schemas.plan import Plan
 from schemas.records import BodyAt, Outcome, Receipt
 from simulation.coordinator import Coordinator
-from simulation.leading import StudyRun
 from simulation.log import Producer
+from simulation.outgoing import Outgoing
 from simulation.publish import Publisher, body_at
 from simulation.records import Body, Model
-from simulation.site import Site
+from simulation.spool import Spool
 from simulation.store import Row, Store, settled
 from simulation.vectors import UnitSum
 
@@ -169,13 +169,13 @@ def a_refusal_forgotten_after_a_restart(patch: Patch) -> None:
 
 def a_row_cleared_before_its_receipt(patch: Patch) -> None:
     """Offered is taken for decided."""
-    acknowledged = Site._acknowledged
+    acknowledged = Outgoing._acknowledged
 
-    def hasty(self: Site, sequence: int, offset: int) -> None:
+    def hasty(self: Outgoing, sequence: int, offset: int) -> None:
         acknowledged(self, sequence, offset)
-        settled(sequence, again=False)(self.disk)
+        settled(sequence, again=False)(self._site.disk)
 
-    patch.setattr(Site, "_acknowledged", hasty)
+    patch.setattr(Outgoing, "_acknowledged", hasty)
 
 
 def a_leader_that_is_not_fenced(patch: Patch) -> None:
@@ -183,17 +183,16 @@ def a_leader_that_is_not_fenced(patch: Patch) -> None:
     patch.setattr(Producer, "_check", lambda self, now_ms: None)
 
 
-def a_body_added_again_after_a_restart_of_the_fetch(patch: Patch) -> None:
+def a_body_added_again_when_it_is_chosen(patch: Patch) -> None:
     """An update is added when it is fetched, and once more when it is chosen."""
-    add = StudyRun._add
+    add = UnitSum.add
 
-    def twice(self: StudyRun, offer: OfferFact, weight: int) -> None:
-        body = self.spooled[offer.site, offer.sequence].body
-        add(self, offer, weight)
-        if offer.base_version % 2 and body is not None:
-            self.sum.add(body, weight)
+    def twice(self: UnitSum, body: Body, weight: int) -> None:
+        add(self, body, weight)
+        if body.sequence % 2:
+            add(self, body, weight)
 
-    patch.setattr(StudyRun, "_add", twice)
+    patch.setattr(UnitSum, "add", twice)
 
 
 def an_update_left_out_of_the_sum(patch: Patch) -> None:
@@ -210,16 +209,13 @@ def an_update_left_out_of_the_sum(patch: Patch) -> None:
 def a_spool_without_a_bound(patch: Patch) -> None:
     """Every body is fetched as soon as it is offered."""
 
-    def eager(self: StudyRun) -> None:
+    def eager(self: Spool) -> None:
         while self._waiting:
-            spooled = self.spooled.get(self._waiting.popleft())
+            spooled = self._offers.get(self._waiting.popleft())
             if spooled is not None:
-                self.spool_bytes += self.plan.body_bytes
-                spooled.held_bytes, spooled.fetching = self.plan.body_bytes, True
-                arrives_ms = self.node.link.fetched_ms(self.clock.now_ms, self.plan.body_bytes)
-                self.clock.at(arrives_ms, self.node, self._fetched, spooled)
+                self._begin(spooled, self._run.plan.body_bytes)
 
-    patch.setattr(StudyRun, "_fetch", eager)
+    patch.setattr(Spool, "_fetch_more", eager)
 
 
 def a_position_that_passes_what_waits(patch: Patch) -> None:
@@ -306,7 +302,7 @@ MISTAKES = (
     ),
     _mistake(a_row_cleared_before_its_receipt, "lost"),
     _mistake(a_leader_that_is_not_fenced, "two-models", "receipt", under=("lead", "freeze", "stall")),
-    _mistake(a_body_added_again_after_a_restart_of_the_fetch, "counted-twice"),
+    _mistake(a_body_added_again_when_it_is_chosen, "counted-twice"),
     _mistake(an_update_left_out_of_the_sum, "lost"),
     _mistake(a_spool_without_a_bound, "memory"),
     _mistake(a_position_that_passes_what_waits, "position", under=("flood",)),
