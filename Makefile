@@ -1,6 +1,11 @@
-# make demo | test | check | bench    (Python 3.11, make and git; the first run downloads, a second one does not)
+# make demo | test | check | bench | bench-links | faults | soak-real  (Python 3.11, make and git; the first run downloads)
 #   make demo STUDY=breast            lung (default), breast, linear-regression, heart
 #   make demo STUDY=heart DATA=dir    a study whose data you bring
+#   make faults DURATION_S=600 SEED=7 SITES=8 COORDINATORS=1
+#                                     kill, stop and cut off everybody at random, then balance the books; without
+#                                     SEED a random one, printed
+#   make soak-real MINUTES=60         memory of the real processes while links come and go
+#   make bench-links FULL=1           a large body over bad links; without FULL scaled down to minutes
 #   make demo TORCH=cpu               torch without CUDA: 0.2 GB instead of 4.7 GB
 # Everything is installed at a pinned version and checked by hash, but torch with TORCH=cpu (it comes from the index
 # that uv knows for that build, version pinned) and what builds the few packages that exist as source alone.
@@ -8,6 +13,11 @@
 STUDY ?= lung
 DATA ?=
 FULL ?=
+DURATION_S ?= 600
+SEED ?=
+MINUTES ?= 60
+SITES ?= 8
+COORDINATORS ?= 1
 TORCH ?= $(if $(wildcard .venv/.installed-cpu),cpu,index)
 PYTHON ?= python3.11
 
@@ -18,7 +28,7 @@ TORCH_PIN := $(shell sed -n 's/^torch==\([^ ]*\).*/\1/p' requirements/torch.txt)
 INSTALLED := $(VENV)/.installed-$(TORCH)
 DEV_INSTALLED := $(VENV)/.installed-$(TORCH)-dev
 
-.PHONY: demo test check bench
+.PHONY: demo test check bench bench-links faults soak-real
 .DELETE_ON_ERROR:
 
 demo: $(INSTALLED)
@@ -34,6 +44,15 @@ check: $(DEV_INSTALLED)
 
 bench: $(INSTALLED)
 	$(RUN) -m bench $(if $(FULL),--full)
+
+bench-links: $(INSTALLED)
+	$(RUN) -m bench.links $(if $(FULL),--full)
+
+soak-real: $(DEV_INSTALLED)
+	$(RUN) -m tests.faults.soak --minutes $(MINUTES)
+
+faults: $(DEV_INSTALLED)
+	$(RUN) -m tests.faults --duration-s $(DURATION_S) --sites $(SITES) --coordinators $(COORDINATORS) $(if $(SEED),--seed $(SEED))
 
 $(UV): requirements/uv.txt
 	$(PYTHON) -m venv $(VENV)

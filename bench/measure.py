@@ -1,4 +1,4 @@
-"""What a process used, from /proc: CPU seconds, and the most memory it ever had resident (VmHWM)."""
+"""What a process used, from /proc: CPU seconds, memory resident now, and the most it ever had (VmHWM)."""
 
 import os
 from collections import defaultdict
@@ -21,11 +21,20 @@ def cpu_seconds(pid: int) -> float:
 
 def peak_mb(pid: int) -> float:
     """VmHWM in MB (10**6 bytes); 0 when it has ended."""
+    return _memory_mb(pid, "VmHWM")
+
+
+def resident_mb(pid: int) -> float:
+    """VmRSS in MB (10**6 bytes) now; 0 when it has ended."""
+    return _memory_mb(pid, "VmRSS")
+
+
+def _memory_mb(pid: int, what: str) -> float:
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except OSError:
         return 0.0
-    return next((int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith("VmHWM")), 0.0)
+    return next((int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith(what)), 0.0)
 
 
 def roles(folder: Path) -> Mapping[str, list[int]]:

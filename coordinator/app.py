@@ -1,4 +1,4 @@
-"""The coordinator as one process: connects, follows the registrar's directory, runs every published study."""
+"""The coordinator as one process: connects, takes part in the election, runs the published studies that fall to it."""
 
 import asyncio
 from pathlib import Path
@@ -6,9 +6,9 @@ from pathlib import Path
 import structlog
 
 from coordinator.settings import Settings
+from coordinator.shell.leading import Leading
 from coordinator.shell.metrics import CoordinatorMetrics
 from coordinator.shell.services import Services, closing
-from coordinator.shell.study import StudyRunner
 from protocol.directory import Directory
 from protocol.key_files import read_registrar_key
 from protocol.sealing import OpenKey
@@ -17,20 +17,16 @@ from runtime import metrics_port
 from runtime.lock import FolderLock
 from schemas import topics
 from schemas.errors import LocalError, PeerError
-from schemas.plan import Plan
-from schemas.records import PlanRecord, Role
+from schemas.records import Role
 from transport.admin import Admin
 from transport.bodies import BodyReader, BodyWriter
-from transport.errors import BodyGone
+from transport.election import Election
 from transport.link import Link
 from transport.log import EARLIEST, Entry, LogReader
-from transport.settings import KafkaSettings
-from transport.transactions import TransactionalWriter
+from transport.settings import KafkaSettings, batch_bytes
 from transport.writer import Writer
 
-# All studies fall to partition 0 of `wardround.lead` while one coordinator leads them all.
-TRY_AGAIN_S = 30.0
-TRANSACTIONAL_ID = f"{topics.LEAD}.0"
+LOOK_S = 1.0
 
 log = structlog.get_logger()
 
@@ -43,15 +39,20 @@ async def serve(settings: Settings) -> None:
         log.info("coordinator starts", name=settings.name, broker=settings.kafka.bootstrap)
         async with closing(services):
             await services.writer.start()
-            await services.transactions.start()
             await _Coordinator(services, settings).run()
 
 
 def _services(settings: Settings) -> Services:
-    kafka = KafkaSettings(settings.kafka.bootstrap, settings.name, fetch_wait_ms=settings.kafka.fetch_wait_ms)
+    kafka = KafkaSettings(
+        settings.kafka.bootstrap,
+        settings.name,
+        fetch_wait_ms=settings.kafka.fetch_wait_ms,
+        batch_bytes=batch_bytes(chunks=2),
+    )
     link = Link(kafka)
     metrics = CoordinatorMetrics()
     link.on_change(lambda connected: metrics.connected.set(connected))
+    link.on_rebuild(lambda kind: metrics.rebuilds.labels(kind).inc())
     writer = Writer(kafka, link)
     return Services(
         name=settings.name,
@@ -64,7 +65,6 @@ def _services(settings: Settings) -> Services:
         writer=writer,
         bodies=BodyWriter(kafka, link, writer),
         reader=BodyReader(kafka, link),
-        transactions=TransactionalWriter(kafka, link, TRANSACTIONAL_ID),
         admin=Admin(kafka, link),
         metrics=metrics,
     )
@@ -77,30 +77,56 @@ def _models_folder(data_dir: Path) -> Path:
 
 
 class _Coordinator:
-    """Follows members and plans; a runner for each study."""
+    """Follows members and plans, and the election; leads what falls to it."""
 
     def __init__(self, services: Services, settings: Settings) -> None:
         self._services = services
         self._settings = settings
-        self._runners: dict[str, StudyRunner] = {}
-        self._running: set[str] = set()
+        lead = settings.lead
+        self._election = Election(
+            services.kafka,
+            services.link,
+            busy=lambda: self._leading.busy(self._election.partitions),
+            session_ms=lead.session_timeout_ms,
+            heartbeat_ms=lead.heartbeat_ms,
+        )
+        self._leading = Leading(services, self._election.confirmed)
         self._waits = False
         self._seen_roster = b""
 
     async def run(self) -> None:
+        """Until cancelled; the partitions are given up before the clients that they use are closed."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._follow_directory(), name="directory")
+                tasks.create_task(self._election.run(self._hold), name="election")
+                tasks.create_task(self._look(), name="look")
+        finally:
+            await self._leading.close()
+
+    async def _hold(self, held: frozenset[int]) -> None:
+        log.info("lead partitions", held=sorted(held), of=self._election.partitions)
+        await self._leading.hold(held, self._election.partitions)
+
+    async def _look(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_S)
+            self._leading.check()
+            self._services.metrics.heartbeat_age_s.set(self._election.silent_s)
+
+    async def _follow_directory(self) -> None:
         services = self._services
         reader = LogReader(services.kafka, services.link, committed=False)
         try:
             await reader.assign({topics.MEMBERS: EARLIEST, topics.PLANS: EARLIEST})
-            async with asyncio.TaskGroup() as tasks:
-                ends = await reader.ends()
-                complete = False
-                while True:
-                    for entry in await reader.batch(wait_ms=50 if not complete else 1000):
-                        self._feed(entry)
-                    complete = complete or await reader.reached(ends)
-                    if complete:
-                        await self._follow(tasks)
+            ends = await reader.ends()
+            complete = False
+            while True:
+                for entry in await reader.batch(wait_ms=50 if not complete else 1000):
+                    self._feed(entry)
+                complete = complete or await reader.reached(ends)
+                if complete:
+                    await self._follow()
         finally:
             await reader.close()
 
@@ -110,7 +136,7 @@ class _Coordinator:
         except PeerError as error:
             log.warning("directory record refused", topic=entry.topic, offset=entry.offset, reason=str(error))
 
-    async def _follow(self, tasks: asyncio.TaskGroup) -> None:
+    async def _follow(self) -> None:
         membership = self._services.directory.membership
         if membership is None:
             if not self._waits:
@@ -120,13 +146,10 @@ class _Coordinator:
         if membership.digest != self._seen_roster:
             self._check_own_place()
             self._seen_roster = membership.digest
-            for runner in self._runners.values():
-                await runner.membership_changed()
+            await self._leading.membership_changed()
         for plan, record in list(self._services.directory.plans.values()):
-            wanted = not self._settings.studies or plan.study in self._settings.studies
-            if wanted and plan.study not in self._running:
-                self._running.add(plan.study)
-                tasks.create_task(self._run(plan, record), name=f"study {plan.study}")
+            if not self._settings.studies or plan.study in self._settings.studies:
+                self._leading.add(plan, record)
 
     def _check_own_place(self) -> None:
         """Raises LocalError when the roster does not know this coordinator under the keys it holds."""
@@ -140,17 +163,3 @@ class _Coordinator:
             raise LocalError(f"the roster does not know this coordinator: {error}", hint=hint) from None
         if services.name not in membership.with_role(Role.COORDINATOR) or opening.key_id != services.opening.key_id:
             raise LocalError(f"the roster knows {services.name} with another role or opening key", hint=hint)
-
-    async def _run(self, plan: Plan, record: PlanRecord) -> None:
-        """One study for ever: this machine's trouble is tried again, a log that cannot be trusted stops it alone."""
-        while True:
-            runner = self._runners[plan.study] = StudyRunner(self._services, plan, record)
-            try:
-                await runner.run()
-            except (LocalError, BodyGone) as error:
-                log.error("study interrupted", study=plan.study, reason=str(error), again_in_s=TRY_AGAIN_S)
-            except PeerError as error:
-                log.error("study stopped: its log cannot be trusted", study=plan.study, reason=str(error))
-                del self._runners[plan.study]
-                return
-            await asyncio.sleep(TRY_AGAIN_S)

@@ -7,8 +7,23 @@ from runtime.sections import Kafka, Keys, Log, Metrics
 
 
 @dataclass(frozen=True, slots=True)
+class Lead:
+    """How soon a coordinator that says nothing is replaced: after `session_timeout_ms` without a heartbeat."""
+
+    session_timeout_ms: int = 6_000
+    heartbeat_ms: int = 1_000
+
+    def __post_init__(self) -> None:
+        if self.heartbeat_ms < 100 or self.session_timeout_ms < 3 * self.heartbeat_ms:
+            raise ValueError("heartbeat_ms has to be at least 100, session_timeout_ms at least three heartbeats")
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
-    """`name` is the coordinator's member name; `studies` limits what it runs, empty means every published plan."""
+    """`name` is the coordinator's member name; `studies` limits what it runs, empty means every published plan.
+
+    Standbys of one institution share name and keys; each has a `data_dir` and a metrics port of its own.
+    """
 
     name: str
     data_dir: Path
@@ -16,4 +31,5 @@ class Settings:
     keys: Keys
     metrics: Metrics = field(default_factory=Metrics)
     log: Log = field(default_factory=Log)
+    lead: Lead = field(default_factory=Lead)
     studies: tuple[str, ...] = ()

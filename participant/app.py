@@ -14,6 +14,7 @@ import structlog
 
 from participant.core.policy import Policy
 from participant.settings import Settings
+from participant.shell.desk import Desk
 from participant.shell.gate import Gate
 from participant.shell.metrics import ParticipantMetrics
 from participant.shell.presence import PresenceTeller
@@ -39,28 +40,32 @@ from transport.writer import Writer
 SOFTWARE = "wardround 0.1.0"  # what Presence tells; a test compares it with pyproject.toml
 THREADS_MAX = 2
 FLUSH_S = 5.0
+CLOSE_S = 4.0  # with the tasks' own ends well below the 10 s that a service has
 
 log = structlog.get_logger()
 
 
 async def serve(settings: Settings) -> None:
-    """Run until cancelled. Raises LocalError when settings, keys, data folder, task or data are unusable."""
+    """Run until cancelled, or until the operator's leave is done.
+
+    Raises LocalError when settings, keys, data folder, task or data are unusable.
+    """
     threads = ThreadPoolExecutor(THREADS_MAX, "participant")
     asyncio.get_running_loop().set_default_executor(threads)
     lock = FolderLock(settings.data_dir)
     _make_folders(settings.data_dir)
     kafka = KafkaSettings(settings.kafka.bootstrap, settings.name, fetch_wait_ms=settings.kafka.fetch_wait_ms)
     link = Link(kafka)
+    writer, bodies, reader = Writer(kafka, link), BodyReader(kafka, link), LogReader(kafka, link)
     store = Store(settings.data_dir, settings.name)
     try:
-        async with asyncio.TaskGroup() as tasks:
-            services = _services(settings, kafka, link, store, tasks)
+        async with _Tasks() as tasks:
+            services = _services(settings, BodyWriter(kafka, link, writer), bodies, store, link, writer, tasks)
             metrics_port.serve(services.metrics.registry, settings.metrics.host, settings.metrics.port)
             log.info("participant starts", name=settings.name, broker=settings.kafka.bootstrap)
-            await _run(settings, services, LogReader(kafka, link))
-    except BaseExceptionGroup as group:
-        raise first_error(group) from group
+            await _run(settings, services, reader)
     finally:
+        await _bounded(asyncio.gather(reader.close(), writer.close(), bodies.close()))
         store.close()
         threads.shutdown(wait=False, cancel_futures=True)
         del lock
@@ -81,23 +86,53 @@ async def _run(settings: Settings, services: Services, reader: LogReader) -> Non
     site = Site(services, reader, presence, policy, settings.studies)
     services.spawn(_flush(services.store))
     services.spawn(_prepare(services))
+    services.spawn(site.run())
     try:
-        await site.run()
+        await Desk(settings.data_dir, site, presence).run()
     finally:
+        services.trainer.close()  # at once: what it is at can be had again
         presence.list_now()
-        await services.trainer.close()
-        await asyncio.gather(reader.close(), services.writer.close(), services.reader.close())
 
 
-def _services(settings: Settings, kafka: KafkaSettings, link: Link, store: Store, tasks: asyncio.TaskGroup) -> Services:
-    metrics, writer = ParticipantMetrics(), Writer(kafka, link)
+class _Tasks(asyncio.TaskGroup):
+    """All tasks of the service: an error in one ends it, and nothing outlives the block. Raises what ended it first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._spawned: set[asyncio.Task[None]] = set()
+        self._ending = False
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+        task = self.create_task(work)
+        self._spawned.add(task)
+        task.add_done_callback(self._spawned.discard)
+        if self._ending:
+            task.cancel()  # asked for by one that has not heard of the end yet
+        return task
+
+    async def __aexit__(self, *how: Any) -> None:
+        self._ending = True
+        for task in self._spawned:
+            task.cancel()
+        try:
+            await super().__aexit__(*how)
+        except BaseExceptionGroup as group:
+            raise first_error(group) from group
+
+
+async def _bounded(closing: "asyncio.Future[Any]") -> None:
+    """Wait for connections to end, but not for a broker that is away: they end with the process at the latest."""
+    await asyncio.wait({closing}, timeout=CLOSE_S)
+
+
+def _services(
+    settings: Settings, sender: BodyWriter, reader: BodyReader, store: Store, link: Link, writer: Writer, tasks: _Tasks
+) -> Services:
+    metrics = ParticipantMetrics()
     link.on_change(lambda connected: metrics.connected.set(connected))
     path = settings.trainer.fork_server
     modules = [study.task.partition(":")[0] for study in settings.studies if study.task]
     launcher = Launcher(Path(path).absolute() if path else None, list(dict.fromkeys(modules)))
-
-    def spawn(work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
-        return tasks.create_task(work)
 
     return Services(
         name=settings.name,
@@ -107,13 +142,13 @@ def _services(settings: Settings, kafka: KafkaSettings, link: Link, store: Store
         opening=OpenKey.load(settings.keys.opening),
         directory=Directory(read_registrar_key(settings.keys.registrar)),
         writer=writer,
-        bodies=BodyWriter(kafka, link, writer),
-        reader=BodyReader(kafka, link),
+        bodies=sender,
+        reader=reader,
         store=store,
         gate=Gate(settings.policy),
         trainer=Trainer(launcher, on_progress=lambda study, share: metrics.progress.labels(study).set(share)),
         metrics=metrics,
-        spawn=spawn,
+        spawn=tasks.spawn,
     )
 
 
@@ -123,7 +158,7 @@ def _make_folders(data_dir: Path) -> None:
         data_dir.chmod(0o700)
         for name in ("models", "outbox", "scratch"):
             (data_dir / name).mkdir(exist_ok=True)
-        for path in [*(data_dir / "scratch").iterdir(), *data_dir.glob("*/*.half")]:
+        for path in [*(data_dir / "scratch").iterdir(), *data_dir.glob("outbox/*.half")]:
             path.unlink()
     except OSError as error:
         raise LocalError(f"{data_dir}: {error.strerror}", hint="check owner and free space") from None

@@ -37,6 +37,7 @@ SITE_OPTIMISERS = ("sgd", "adam")
 SERVER_OPTIMISERS = ("average", "momentum", "adagrad", "yogi", "adam")
 PRESETS = ("fedavg", "fedasync", "fedbuff")
 COUNTS_KEPT_MAX = 1000
+BAD_RECORDS_MOST = 0.5
 
 
 def _pair_name(pair: tuple[str, object]) -> str:
@@ -54,7 +55,11 @@ class TaskSpec(Struct):
 
 @dataclass(frozen=True, slots=True)
 class Training(Struct):
-    """How a site trains one update; `epochs` or `steps` is 0, batch 0 is the full batch, proximal is FedProx' mu."""
+    """How a site trains one update; `epochs` or `steps` is 0, batch 0 is the full batch, proximal is FedProx' mu.
+
+    time_limit_s      training ends after the first step past it, and what was reached is the update
+    progress_limit_s  a trainer that takes no step for so long is taken for hung, and ended
+    """
 
     optimiser: Id
     learning_rate: F8
@@ -65,6 +70,7 @@ class Training(Struct):
     batch: U
     proximal: F8
     time_limit_s: U
+    progress_limit_s: U
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,10 +147,18 @@ class Storage(Struct):
 
 
 @dataclass(frozen=True, slots=True)
+class DataRule(Struct):
+    """What a site's data must be like: `bad_records_max` is the share of its records that may break the contract."""
+
+    bad_records_max: F8
+
+
+@dataclass(frozen=True, slots=True)
 class Plan(Record):
     """One study, whole. Its digest names it for ever; a changed plan is a new study."""
 
     KIND: ClassVar[int] = 32
+    VERSION: ClassVar[int] = 2
     SIZE_MAX: ClassVar[int] = PLAN_BYTES_MAX
     study: Id
     title: Annotated[str, Text(120)]
@@ -159,9 +173,17 @@ class Plan(Record):
     evaluation: Annotated[EvaluationRule, Nested(EvaluationRule)]
     stop: Annotated[StopRule, Nested(StopRule)]
     storage: Annotated[Storage, Nested(Storage)]
+    data: Annotated[DataRule, Nested(DataRule)]
 
     def check(self) -> None:
-        problems = [*_not_built(self), *_training(self), *_gathering(self), *_weights(self), *_fixed_point(self)]
+        problems = [
+            *_not_built(self),
+            *_training(self),
+            *_data(self),
+            *_gathering(self),
+            *_weights(self),
+            *_fixed_point(self),
+        ]
         if problems:
             raise ValueError("; ".join(problems))
 
@@ -245,7 +267,18 @@ def _training(plan: Plan) -> list[str]:
         found.append("training.momentum must lie in 0..1, weight_decay and proximal must not be negative")
     if training.time_limit_s == 0:
         found.append("training.time_limit_s must be above 0: a trainer without a limit can hang for ever")
+    elif not 0 < training.progress_limit_s <= training.time_limit_s:
+        found.append(
+            f"training.progress_limit_s must lie in 1..time_limit_s ({training.time_limit_s}): a trainer that takes no "
+            "step for so long is ended"
+        )
     return found
+
+
+def _data(plan: Plan) -> list[str]:
+    if 0 <= plan.data.bad_records_max <= BAD_RECORDS_MOST:
+        return []
+    return [f"data.bad_records_max must lie in 0..{BAD_RECORDS_MOST:g}: with more, the data have to be looked at"]
 
 
 def _gathering(plan: Plan) -> list[str]:

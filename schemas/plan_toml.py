@@ -18,6 +18,7 @@ from schemas.errors import LocalError
 from schemas.plan import (
     PRESETS,
     Aggregation,
+    DataRule,
     EvaluationRule,
     Plan,
     Privacy,
@@ -33,6 +34,7 @@ from schemas.plan_presets import EXAMPLES, deadline_s, goal_of, minimum_of, stal
 
 S = TypeVar("S", bound=Struct)
 _DAY_S = 24 * 3600
+PROGRESS_LIMIT_S = 600
 _SMALL_MODEL = 4096  # up to here one coordinate may take the whole clip
 
 
@@ -60,6 +62,7 @@ SECTIONS: Mapping[str, Mapping[str, Key]] = {
         "batch": Key(_WHOLE, 32),
         "proximal": Key(_NUMBER, 0.0),
         "time_limit_s": Key(_WHOLE, 3600),
+        "progress_limit_s": Key(_WHOLE),
     },
     "aggregation": {
         "preset": Key(_TEXT, "fedbuff"),
@@ -103,6 +106,7 @@ SECTIONS: Mapping[str, Mapping[str, Key]] = {
         "time_s": Key(_WHOLE, 0),
     },
     "storage": {"versions_kept": Key(_WHOLE, 10), "audit_days": Key(_WHOLE, 30), "auditors": Key(_NAMES, ())},
+    "data": {"bad_records_max": Key(_NUMBER, 0.0)},
 }
 
 
@@ -296,6 +300,7 @@ def _build_sections(values: Mapping[str, Mapping[str, Any]], facts: TaskFacts, p
         ),
         "stop": _build(StopRule, "stop", _stop(values["stop"]), problems),
         "storage": _build(Storage, "storage", _storage(values["storage"]), problems),
+        "data": _build(DataRule, "data", values["data"], problems),
     }
 
 
@@ -313,7 +318,8 @@ def _build(cls: type[S], section: str, given: Mapping[str, Any], problems: list[
 def _training(given: Mapping[str, Any]) -> dict[str, Any]:
     steps = given["steps"] or 0
     epochs = given["epochs"] if given["epochs"] is not None else (0 if steps else 1)
-    return {**given, "steps": steps, "epochs": epochs}
+    progress_s = _first(given["progress_limit_s"], min(PROGRESS_LIMIT_S, given["time_limit_s"]))
+    return {**given, "steps": steps, "epochs": epochs, "progress_limit_s": progress_s}
 
 
 def _aggregation(given: Mapping[str, Any], sites: int, problems: list[str]) -> Aggregation | None:

@@ -1,17 +1,21 @@
 """Where each record lies: topic names and their settings, one writer each."""
 
+import zlib
 from collections.abc import Mapping
 
 MEMBERS = "wardround.members"
 PLANS = "wardround.plans"
 LEAD = "wardround.lead"
+LEAD_PARTITIONS = 8  # how many coordinators can share the studies of a federation
 REGISTRAR_BODIES = "wardround.bodies.registrar"
 ROSTER_KEY = b"roster"
+BATCH_BYTES_MAX = 4 * 1024 * 1024  # what topics of bodies take at a time, a whole batch of chunks
 
 _DAY_MS = 24 * 3600 * 1000
 _COMPACT = {"cleanup.policy": "compact"}
 _KEEP = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
 _FLUSH = {"flush.messages": "1"}
+_LARGE = {"max.message.bytes": str(BATCH_BYTES_MAX)}
 
 
 def offers(site: str) -> str:
@@ -50,15 +54,25 @@ def trustee_bodies(study: str, name: str) -> str:
     return f"wardround.study.{study}.trustee-bodies.{name}"
 
 
+def lead_partition(study: str, partitions: int) -> int:
+    """The partition of `wardround.lead` whose holder runs this study."""
+    return zlib.crc32(study.encode()) % partitions
+
+
+def lead_id(partition: int) -> str:
+    """The transactional id of whoever leads a partition: the fence between leader and predecessor."""
+    return f"{LEAD}.{partition}"
+
+
 def federation_topics() -> Mapping[str, Mapping[str, str]]:
-    """Topics of the whole federation with their configuration; each has one partition."""
-    return {MEMBERS: _COMPACT, PLANS: _COMPACT, REGISTRAR_BODIES: _KEEP, LEAD: {}}
+    """Topics of the whole federation with their configuration; each has one partition, but LEAD."""
+    return {MEMBERS: _COMPACT, PLANS: _COMPACT, REGISTRAR_BODIES: {**_KEEP, **_LARGE}, LEAD: {}}
 
 
 def site_topics(site: str, *, size_cap_bytes: int) -> Mapping[str, Mapping[str, str]]:
     """A site's two topics: kept 30 days, the bodies under a size cap."""
     month = {"cleanup.policy": "delete", "retention.ms": str(30 * _DAY_MS)}
-    return {offers(site): month, bodies(site): {**month, "retention.bytes": str(size_cap_bytes)}}
+    return {offers(site): month, bodies(site): {**month, **_LARGE, "retention.bytes": str(size_cap_bytes)}}
 
 
 def study_topics(study: str) -> Mapping[str, Mapping[str, str]]:
@@ -66,7 +80,7 @@ def study_topics(study: str) -> Mapping[str, Mapping[str, str]]:
     return {
         rounds(study): {**_KEEP, **_FLUSH},
         receipts(study): {**_COMPACT, **_FLUSH},
-        models(study): _KEEP,
+        models(study): {**_KEEP, **_LARGE},
         keys(study): _COMPACT,
         commands(study): _KEEP,
     }

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 BEHIND_MAX = 8  # offers of one site that a coordinator may remember behind its undecided one
 QUEUE_MAX = 1024 + 256
 OUTBOX_MAX = 2  # updates of a study in a site's outbox
-PROGRESS_MS = 45 * 60_000  # from the moment that all is well to the next version: pauses double up to five minutes
+PROGRESS_MS = 3 * 3_600_000  # from the moment that all is well to the next version: a lost offer is repeated hourly
 
 
 class Checks(Observer):
@@ -55,6 +55,7 @@ class Checks(Observer):
         if (site, sequence) in self._trainings and not self._world.sites[site].copied:
             raise Broken("name-twice", f"two updates of {site} are both named {sequence}")
         self._trainings[site, sequence] = training
+        self._receipts.sealed.add((site, sequence))
 
     def on_offered(self, site: str, offset: int, offer: SentOffer, now_ms: int) -> None:
         if offer.intact and offer.signer == site == offer.fact.site:

@@ -28,6 +28,7 @@ class Coordinator(Process):
         self.run: StudyRun | None = None
         self.leads = False
         self.loses_answer = False  # of the next commit
+        self.aborts = False  # its next transaction
         self.overflows = 0  # so many sums more fail their range check
         self._publisher: Publisher
 
@@ -73,12 +74,16 @@ class Coordinator(Process):
                 announcements.append(record)
         receipts = log.receipts.by_key()
         if view.open_request is not None:
-            self.world.story.broken("open-request", "a successor meets a Request that nothing answers")
+            self.open_request()
         if view.newest is None:
             size = 4 * plan.parameters
             self.clock.at(self._after_reading(size), self, self._begin, view, receipts)
         else:
             self.clock.at(self._after_reading(4 * plan.parameters), self, self._resume, view, receipts, announcements)
+
+    def open_request(self) -> None:
+        """Without trustees a Request and its answer are one transaction: an open one must not be there."""
+        self.world.story.broken("open-request", "a successor meets a Request that nothing answers")
 
     def _begin(self, view: RoundsView, receipts: dict[str, Receipt]) -> None:
         """Nothing is on the log yet: announce version 0."""

@@ -13,7 +13,7 @@ from coordinator.core.events import OfferFact
 from simulation.coordinator import Coordinator
 from simulation.link import CUT, STALLED, Quality, Span
 from simulation.process import KILLED, Process
-from simulation.records import Other, SentOffer
+from simulation.records import Body, Other, SentOffer
 from simulation.site import Site, header
 from simulation.store import Content
 
@@ -144,6 +144,21 @@ def _answer(director: Director, fault: Fault) -> None:
         node.loses_answer = True
 
 
+def _abort(director: Director, fault: Fault) -> None:
+    """The broker takes the next transaction back."""
+    for node in director.world.coordinators.values():
+        node.aborts = True
+
+
+def _flood(director: Director, fault: Fault) -> None:
+    """A member offers far more than its turn, all of it valid."""
+    world = director.world
+    offers, bodies = world.log.offers[ROGUE], world.log.bodies[ROGUE]
+    for _ in range(2 * fault.number):
+        fact = _rogue_fact(world, ROGUE, offers.end, random.Random(0))
+        world.append(ROGUE, SentOffer(fact, bodies.append(Body(ROGUE, fact.sequence)), ROGUE))
+
+
 def _twice(director: Director, fault: Fault) -> None:
     director.site(fault).sends_twice = True
 
@@ -258,6 +273,8 @@ DEEDS: dict[str, Callable[[Director, Fault], None]] = {
     "range": _range,
     "overflow": _overflow,
     "answer": _answer,
+    "abort": _abort,
+    "flood": _flood,
     "twice": _twice,
     "repeat": _repeat,
     "bodies-gone": _bodies_gone,
@@ -266,8 +283,8 @@ DEEDS: dict[str, Callable[[Director, Fault], None]] = {
     "old-copy": _old_copy,
     "hostile": _hostile,
 }
-ON_COORDINATORS = ("die", "kill", "freeze", "lead", "clock", "overflow", "answer", "cut", "stall", "slow")
+ON_COORDINATORS = ("die", "kill", "freeze", "lead", "clock", "overflow", "answer", "abort", "cut", "stall", "slow")
 ON_SITES = (
     "die", "kill", "freeze", "disk", "clock", "trainer", "range", "twice", "repeat", "bodies-gone", "offers-gone",
-    "roster", "old-copy", "hostile", *LINKS, "flap",
+    "roster", "old-copy", "hostile", "flood", *LINKS, "flap",
 )  # fmt: skip

@@ -70,12 +70,12 @@ class Follower:
         requested, self._requested = self._requested, []
         for event in requested:
             self._site.post(event)
-        receipt, self._receipt = self._receipt, None
-        if receipt is not None:
-            self._site.post(seen.ReceiptRead(receipt))
         if self._new_rounds and self.newest is not None:
             self._new_rounds = False
             self._site.post(seen.Announced(self.newest.version, self.newest.final))
+        receipt, self._receipt = self._receipt, None
+        if receipt is not None:
+            self._site.post(seen.ReceiptRead(receipt))
 
     def _take_rounds(self) -> None:
         entries, self._position = self._log.rounds.read(self._position)

@@ -17,8 +17,8 @@ from simulation.verdict import Broken
 from simulation.world import Costs, Outcome, World
 
 STORM_MS = 60_000  # faults begin within this time
-REST_MS = 20 * 60_000  # after the last version everybody hears of it within this time
-LOOK_MS = 5 * 60_000
+REST_MS = 3 * 3_600_000  # after the last version everybody hears of it within this time
+LOOK_MS = 10 * 60_000
 DEAD_MS = 2_000
 COSTS = Costs(spool_bytes=1_000)  # room for two bodies of a hundred parameters
 
@@ -56,7 +56,7 @@ def draw(seed: int, plans: Sequence[Plan]) -> History:
 
 
 def _fault(chance: random.Random, sites: Sequence[str], coordinators: Sequence[str]) -> Fault:
-    leading = chance.random() < 0.35
+    leading = chance.random() < 0.4
     kind, who = (
         (chance.choice(ON_COORDINATORS), chance.choice(coordinators))
         if leading
@@ -101,7 +101,7 @@ def _spec(chance: random.Random, at: int, plan: Plan) -> SiteSpec:
     floor = chance.choice((1, 1, 1, plan.aggregation.minimum))
     return SiteSpec(
         f"site-{at}", train_ms=chance.choice((700, 2_000, 6_000)), evaluate_ms=chance.choice((1, 100)), spread=0.5,
-        up_bytes_s=chance.choice((4e2, 1e4, 1e6)), down_bytes_s=1e5, latency_ms=chance.choice((1, 30, 300)),
+        up_bytes_s=chance.choice((6e1, 4e2, 1e4, 1e6)), down_bytes_s=1e5, latency_ms=chance.choice((1, 30, 300)),
         floor=floor,
     )  # fmt: skip
 
@@ -123,17 +123,17 @@ def broken(history: History, plans: Sequence[Plan]) -> Broken | None:
     return None
 
 
-def shrink(history: History, fails: Callable[[History], bool]) -> History:
-    """The smallest history found that still `fails`: fewer faults, fewer sites, calmer, shorter faults."""
+def shrink(history: History, sites_min: int, fails: Callable[[History], bool]) -> History:
+    """The smallest history found that still `fails`: fewer faults, fewer sites (but `sites_min`), calmer, shorter."""
     for _ in range(50):
-        smaller = next((one for one in _smaller(history) if fails(one)), None)
+        smaller = next((one for one in _smaller(history, sites_min) if fails(one)), None)
         if smaller is None:
             return history
         history = smaller
     return history
 
 
-def _smaller(history: History) -> Iterator[History]:
+def _smaller(history: History, sites_min: int) -> Iterator[History]:
     faults = history.faults
     half = len(faults) // 2
     if half > 1:
@@ -142,7 +142,7 @@ def _smaller(history: History) -> Iterator[History]:
     for at in range(len(faults)):
         yield replace(history, faults=faults[:at] + faults[at + 1 :])
     last = f"site-{history.sites - 1}"
-    if history.sites > 1 and all(fault.who != last for fault in faults):
+    if history.sites > sites_min and all(fault.who != last for fault in faults):
         yield replace(history, sites=history.sites - 1)
     if history.coordinators > 1 and all(fault.who != "coordinator-2" for fault in faults):
         yield replace(history, coordinators=1)

@@ -139,6 +139,12 @@ class Producer:
         self.open.end(Fate.COMMITTED)
         self._log.open = self.open = None
 
+    def abort(self) -> None:
+        """The broker took the transaction back; the producer may begin another one."""
+        assert self.open is not None
+        self.open.end(Fate.ABORTED)
+        self._log.open = self.open = None
+
     def _check(self, now_ms: int) -> None:
         self._log.expire(now_ms)
         if self._log.epoch != self._epoch:

@@ -83,6 +83,11 @@ class Publisher:
     def _end(self, records: Sequence[RoundsRecord], receipts: Sequence[Receipt], then: Callable[[], None]) -> None:
         node = self._node
         node.hazard()
+        if node.aborts:
+            node.aborts = False
+            self._producer.abort()
+            self.aborted(records, receipts, then)
+            return
         self._producer.commit(node.clock.now_ms)
         node.world.committed(records, receipts)
         node.hazard()
@@ -91,6 +96,10 @@ class Publisher:
             self._ask_the_log(then)
         else:
             then()
+
+    def aborted(self, records: Sequence[RoundsRecord], receipts: Sequence[Receipt], then: Callable[[], None]) -> None:
+        """Certainly not committed: the same records again."""
+        self._node.clock.after(self._node.world.costs.transaction_ms, self._node, self.commit, records, receipts, then)
 
     def _ask_the_log(self, then: Callable[[], None]) -> None:
         """The answer to the commit got lost: a new producer of the same id, then what the log says."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from schemas.plan import Plan
-from schemas.records import Announcement, Outcome, Receipt, Request
+from schemas.records import Announcement, Decided, Outcome, Receipt, Request
 from simulation.records import Condition, Name, SentOffer
 from simulation.verdict import Broken
 
@@ -22,10 +22,12 @@ class ReceiptChecks:
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        self._decided: dict[Name, Receipt] = {}  # for good
+        self._decided: dict[Name, tuple[int, int | None]] = {}  # outcome and version, for good
         self._final: dict[str, int] = {}  # the highest sequence that is decided for good, by site
         self._positions: dict[str, int] = {}
         self._asked: dict[Name, int] = {}  # how often a body was asked for anew
+        self._given_up: set[Name] = set()  # by their site, before the log decided
+        self.sealed: set[Name] = set()
         self._world: World
 
     def watch(self, world: "World") -> None:
@@ -52,12 +54,14 @@ class ReceiptChecks:
 
     def settled(self, name: Name, outcome: str) -> None:
         """A site takes an update out of its outbox for this reason."""
-        receipt = self._decided.get(name)
-        told = Outcome(receipt.outcome).name.lower() if receipt is not None else None
+        answer = self._decided.get(name)
+        told = Outcome(answer[0]).name.lower() if answer is not None else None
         if outcome in ("counted", "refused", "void") and outcome != told:
             raise Broken("untrue", f"{name} is {outcome} for its site, on the log it is {told}")
         if told == "counted" and outcome != "counted":
             raise Broken("untrue", f"{name} counts, its site believes it is {outcome}")
+        if answer is None:
+            self._given_up.add(name)
         if outcome == "overtaken" and self._final.get(name[0], -1) <= name[1]:
             raise Broken("lost", f"{name} is overtaken by nothing")
 
@@ -65,39 +69,53 @@ class ReceiptChecks:
         """Every offer that was signed by its site has got an answer, or a later one has."""
         for (site, sequence), offer in offers.items():
             gone = offer.fact.offset < self._world.log.offers[site].start
-            if sequence > self._final.get(site, -1) and (site, sequence) not in self._asked and not gone:
+            excused = gone or ((site, sequence) not in self.sealed and (site, sequence) in self._asked)
+            if sequence > self._final.get(site, -1) and not excused:
                 raise Broken("lost", f"{site}/{sequence} was offered and never decided")
 
     # -- one receipt
 
     def _check(self, receipt: Receipt) -> None:
         name = receipt.site, receipt.sequence
+        self._check_outbox(name)
+        for past in receipt.recent[:-1]:
+            self._remembered(receipt, past)
         if receipt.outcome == Outcome.AGAIN:
             self._asked[name] = self._asked.get(name, 0) + 1
         else:
             self._decide(name, receipt)
-        for past in receipt.recent:
-            self._remembered(receipt, past.sequence, past.outcome, past.version)
         self._check_position(receipt)
+
+    def _check_outbox(self, name: Name) -> None:
+        """A site cannot know of this receipt yet: it must still hold the update, on its disk."""
+        site = self._world.sites.get(name[0])
+        honest = site is not None and not site.copied and name in self.sealed
+        if site is not None and honest and name not in self._given_up and name[1] not in site.disk.rows:
+            raise Broken("lost", f"{name} has left its site's outbox before it was decided")
 
     def _decide(self, name: Name, receipt: Receipt) -> None:
         if name in self._decided or receipt.sequence <= self._final.get(receipt.site, -1):
             before = self._decided.get(name)
-            counted = Outcome.COUNTED in (receipt.outcome, before.outcome if before else None)
+            counted = Outcome.COUNTED in (receipt.outcome, before[0] if before else None)
             raise Broken("counted-twice" if counted else "decided-twice", f"{name} was decided before")
         if receipt.outcome == Outcome.REFUSED:
             self._check_reason(name, receipt.code)
-        self._decided[name] = receipt
+        self._decided[name] = receipt.outcome, receipt.version
         self._final[receipt.site] = receipt.sequence
 
-    def _remembered(self, receipt: Receipt, sequence: int, outcome: int, version: int | None) -> None:
-        """What a receipt remembers of earlier ones is what they said; an `again` may be answered by now."""
-        before = self._decided.get((receipt.site, sequence))
-        if before is None:
-            if outcome == Outcome.COUNTED:
-                raise Broken("receipt", f"{receipt.site}/{sequence} is remembered as counted and never was")
-        elif (before.outcome, before.version) != (outcome, version) and outcome != Outcome.AGAIN:
-            raise Broken("receipt", f"{receipt.site}/{sequence} is remembered as {outcome}, it was {before.outcome}")
+    def _remembered(self, receipt: Receipt, past: Decided) -> None:
+        """What a receipt remembers is what was said; refusals that came at once are said together, in the last one."""
+        name = receipt.site, past.sequence
+        before = self._decided.get(name)
+        if past.outcome == Outcome.AGAIN:
+            self._asked.setdefault(name, 1)
+        elif before is None:
+            if past.outcome == Outcome.COUNTED:
+                raise Broken("receipt", f"{name} is remembered as counted, no Request said so")
+            self._decided[name] = past.outcome, past.version
+            self._final[receipt.site] = max(self._final.get(receipt.site, -1), past.sequence)
+        elif before != (past.outcome, past.version):
+            raise Broken("receipt", f"{name} is remembered as {past.outcome}, it was {before[0]}")
 
     def _check_position(self, receipt: Receipt) -> None:
         site, start = receipt.site, self._positions.get(receipt.site, 0)

@@ -221,8 +221,9 @@ class Site(Process):
 
     def _fetch(self, version: int) -> None:
         announced = self.follower.newest
-        assert announced is not None
-        assert announced.version == version
+        if announced is None or announced.version != version:  # read since, and the core will be told next
+            self.clock.after(0, self, self.post, seen.FetchFailed(version))
+            return
         size = 4 * self.plan.parameters
         transfer = self._fetching = _Transfer("down", self.clock.now_ms, size)
         transfer.timer = self.clock.at(self.link.fetched_ms(self.clock.now_ms, size), self, self._fetched, announced)

@@ -63,10 +63,10 @@ class Import:
         return f"{self.path}:{self.line} imports {self.module}"
 
 
-def imports_of(path: str, source: str) -> Iterator[Import]:
+def imports_of(path: str, tree: ast.Module) -> Iterator[Import]:
     """Every import in a file, wherever it stands; `from a import b` counts as `a.b`."""
     package = path.removesuffix(".py").split("/")[:-1]
-    for node in ast.walk(ast.parse(source, path)):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             for name in node.names:
                 yield Import(path, node.lineno, name.name)
@@ -125,14 +125,14 @@ def wrong_in_simulation(found: Import) -> bool:
     return found.top in DOING - {"random"} and found.path != "simulation/soak.py"  # a command: it shows progress
 
 
-def sources() -> dict[str, str]:
-    """Path below the root -> text of every Python file in a room."""
+def trees() -> dict[str, ast.Module]:
+    """Path below the root -> syntax tree of every Python file in a room."""
     files = [path for room in sorted(ROOMS) for path in sorted((ROOT / room).rglob("*.py"))]
-    return {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in files}
+    return {path.relative_to(ROOT).as_posix(): ast.parse(path.read_text(encoding="utf-8"), path) for path in files}
 
 
-SOURCES = sources()
-IMPORTS = [found for path, text in SOURCES.items() for found in imports_of(path, text)]
+TREES = trees()
+IMPORTS = [found for path, tree in TREES.items() for found in imports_of(path, tree)]
 
 
 def test_rooms_enter_only_the_rooms_the_table_opens() -> None:
@@ -154,9 +154,9 @@ def test_the_simulator_takes_only_what_decides() -> None:
 def test_what_decides_neither_awaits_nor_opens_files() -> None:
     found = [
         f"{path}:{node.lineno}"
-        for path, text in SOURCES.items()
+        for path, tree in TREES.items()
         if path.split("/")[1] in DECIDING
-        for node in ast.walk(ast.parse(text, path))
+        for node in ast.walk(tree)
         if isinstance(node, ast.AsyncFunctionDef | ast.Await | ast.AsyncFor | ast.AsyncWith)
         or (isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("open", "print", "input"))
     ]
@@ -169,21 +169,16 @@ def test_every_python_folder_at_the_top_is_a_room_that_the_table_knows() -> None
 
 
 def test_every_file_begins_with_what_it_is_for() -> None:
-    silent = [path for path, text in SOURCES.items() if text.strip() and ast.get_docstring(ast.parse(text)) is None]
+    silent = [path for path, tree in TREES.items() if tree.body and ast.get_docstring(tree) is None]
     assert silent == []
 
 
-def _modules_after(statement: str) -> set[str]:
-    code = f"import sys; {statement}; print(*{{name.partition('.')[0] for name in sys.modules}})"
+def test_services_and_command_start_without_torch() -> None:
+    """In one process: what is not loaded after all three, none of them loads alone."""
+    code = "import sys, coordinator.app, participant.app, wardround.cli; print(*sys.modules)"
     ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert ended.returncode == 0, ended.stderr
-    return set(ended.stdout.split())
-
-
-@pytest.mark.parametrize("module", ["coordinator.app", "participant.app", "wardround.cli"])
-def test_a_service_starts_without_torch(module: str) -> None:
-    loaded = _modules_after(f"import {module}")
-    assert loaded & {"torch", "sklearn", "pandas", "matplotlib"} == set()
+    assert set(ended.stdout.split()) & {"torch", "sklearn", "pandas", "matplotlib"} == set()
 
 
 @pytest.mark.parametrize(
@@ -220,7 +215,7 @@ def test_a_service_starts_without_torch(module: str) -> None:
 )
 def test_the_check_itself_finds_what_is_forbidden(path: str, line: str, check: object) -> None:
     assert callable(check)
-    assert [found for found in imports_of(path, line) if check(found)] != []
+    assert [found for found in imports_of(path, ast.parse(line)) if check(found)] != []
 
 
 @pytest.mark.parametrize(
@@ -238,4 +233,5 @@ def test_the_check_itself_finds_what_is_forbidden(path: str, line: str, check: o
 )
 def test_the_check_itself_lets_pass_what_is_allowed(path: str, line: str) -> None:
     checks = (wrong_room, wrong_guest, wrong_in_core, wrong_in_simulation)
-    assert [str(found) for found in imports_of(path, line) if any(check(found) for check in checks)] == []
+    found = imports_of(path, ast.parse(line))
+    assert [str(one) for one in found if any(check(one) for check in checks)] == []

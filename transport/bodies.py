@@ -6,8 +6,9 @@ Used by:  participant.shell, coordinator.shell, registrar, auditors.
 """
 
 import asyncio
+import contextlib
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 
 from aiokafka import TopicPartition, errors
 from aiokafka.client import AIOKafkaClient
@@ -42,7 +43,7 @@ def runs_of(offsets: Sequence[int]) -> Runs:
 class BodyWriter:
     """Sends bodies through one writer, `window` chunks in flight."""
 
-    def __init__(self, settings: KafkaSettings, link: Link, writer: Writer | None = None, window: int = 8) -> None:
+    def __init__(self, settings: KafkaSettings, link: Link, writer: Writer | None = None, window: int = 6) -> None:
         self._own = writer is None
         self._writer = writer or Writer(settings, link)
         self._window = window
@@ -53,12 +54,14 @@ class BodyWriter:
         count: int,
         chunk: Callable[[int], bytes | memoryview],
         *,
+        ready: Callable[[int], Awaitable[None]] | None = None,
         acked: Mapping[int, int] | None = None,
         on_acked: Callable[[int, int], None] | None = None,
     ) -> Runs:
         """Send chunks 0 … count-1 and return where they lie, ((first_offset, count), …) in chunk order.
 
         chunk      chunk(i) -> the i-th sealed chunk; called in the event loop, so a read of 512 KiB and no more
+        ready      awaited before chunk(i): returns when there is such a chunk, for a body that is still being written
         acked      chunk index -> offset, acknowledged to an earlier, interrupted upload of this body: not sent again
         on_acked   called with (index, offset) after each acknowledgement, for the caller to remember
         Waits for the broker for ever. Raises LocalError as Writer.send does.
@@ -69,6 +72,8 @@ class BodyWriter:
         while waiting or flying:
             while waiting and len(flying) < self._window:
                 index = waiting.popleft()
+                if ready is not None:
+                    await ready(index)
                 flying.append((index, await self._writer.post(topic, chunk(index))))
             index, ticket = flying.popleft()
             offset = await self._writer.settle(ticket)
@@ -100,9 +105,17 @@ class BodyReader:
         self._streams = 0
 
     async def chunks(self, topic: str, runs: Sequence[tuple[int, int]]) -> AsyncGenerator[bytes, None]:
-        """The sealed chunks of a body in order. Waits for the broker for ever; nothing is checked but the offsets.
+        """The sealed chunks of a body, one by one; as `batches` otherwise."""
+        async with contextlib.aclosing(self.batches(topic, runs)) as batches:
+            async for values in batches:
+                while values:
+                    yield values.pop(0)
 
-        Raises BodyGone when an offset holds no chunk any more, or the topic itself is gone.
+    async def batches(self, topic: str, runs: Sequence[tuple[int, int]]) -> AsyncGenerator[list[bytes], None]:
+        """The sealed chunks of a body in order, as many at a time as one fetch brings; the lists are the caller's.
+
+        Waits for the broker for ever; nothing is checked but the offsets. Raises BodyGone when an offset holds no
+        chunk any more, or the topic itself is gone.
         """
         self._streams += 1
         ahead: asyncio.Task[list[bytes]] | None = None
@@ -116,8 +129,7 @@ class BodyReader:
                 ahead = (
                     asyncio.create_task(self._fetch(topic, *left[0])) if left and self._streams <= _AHEAD_MAX else None
                 )
-                while values:
-                    yield values.pop(0)
+                yield values
         finally:
             self._streams -= 1
             if ahead is not None:
@@ -131,7 +143,7 @@ class BodyReader:
 
     async def _fetch(self, topic: str, offset: int, count: int) -> list[bytes]:
         """At least one and at most `count` chunks, beginning at `offset`; many streams take smaller bites."""
-        share = self._settings.fetch_bytes * _AHEAD_MAX // max(_AHEAD_MAX, self._streams)
+        share = self._settings.fetch_bytes // self._streams
         bytes_max = min(count * _ONE_CHUNK_BYTES, max(_ONE_CHUNK_BYTES, share))
         empty = 0
         while True:

@@ -14,6 +14,8 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.client import AIOKafkaClient
 
 from schemas.errors import LocalError
+from schemas.topics import BATCH_BYTES_MAX
+from transport import watch
 from transport.link import Link
 from transport.quiet import quiet
 from transport.settings import KafkaSettings
@@ -21,6 +23,8 @@ from transport.settings import KafkaSettings
 START_S = 15.0  # one try to connect; the next one begins with a fresh client
 STOP_S = 2.0
 RETRY_MS = 500  # aiokafka's constant pause between its own tries
+MEMBER_RETRY_MS = 100  # a member that has just found its group asks again at once
+MEMBER_REQUEST_MS = 10_000  # a heartbeat is small; a join waits for the slowest member, at most a session
 TRANSACTION_RETRY_MS = 50  # also its pause while the broker still completes the transaction before
 
 NO_TOPIC_HINT = "the registrar makes topics: `wardround registrar member` a site's, `wardround study create` a study's"
@@ -33,6 +37,7 @@ TRANSACTION_TIMEOUT_MS = 600_000
 Client: TypeAlias = AIOKafkaConsumer | AIOKafkaProducer | AIOKafkaClient | AIOKafkaAdminClient
 C = TypeVar("C", AIOKafkaConsumer, AIOKafkaProducer, AIOKafkaClient, AIOKafkaAdminClient)
 
+_watches: dict[AIOKafkaProducer, asyncio.Task[None]] = {}
 _ending: set[asyncio.Task[None]] = set()  # the event loop itself keeps no task alive
 
 
@@ -51,6 +56,25 @@ def new_consumer(settings: KafkaSettings, *, committed: bool, fetch_wait_ms: int
         max_partition_fetch_bytes=min(settings.fetch_bytes, 1024 * 1024),
         request_timeout_ms=settings.request_timeout_ms,
         retry_backoff_ms=RETRY_MS,
+    )
+
+
+def new_member(
+    settings: KafkaSettings, *, group: str, assignor: object, session_ms: int, heartbeat_ms: int
+) -> AIOKafkaConsumer:
+    """A member of a group that only divides partitions: it reads and commits nothing, and needs no polling."""
+    quiet()
+    return AIOKafkaConsumer(
+        bootstrap_servers=settings.servers,
+        client_id=settings.client_id,
+        group_id=group,
+        enable_auto_commit=False,
+        partition_assignment_strategy=(assignor,),
+        session_timeout_ms=session_ms,
+        heartbeat_interval_ms=heartbeat_ms,
+        max_poll_interval_ms=2**31 - 1,
+        request_timeout_ms=MEMBER_REQUEST_MS,
+        retry_backoff_ms=MEMBER_RETRY_MS,
     )
 
 
@@ -106,7 +130,8 @@ def refused(error: BaseException) -> LocalError | None:
         )
     if isinstance(error, errors.MessageSizeTooLargeError | errors.RecordListTooLargeError):
         return LocalError(
-            f"the broker takes no record of this size: {error}", hint="leave max.message.bytes at its default"
+            f"the broker takes no batch of this size: {error}",
+            hint=f"its topics of bodies need max.message.bytes={BATCH_BYTES_MAX}; the registrar makes them so",
         )
     return None
 
@@ -132,7 +157,17 @@ async def started(make: Callable[[], C], link: Link) -> C:
             raise
         else:
             link.up()
+            if isinstance(client, AIOKafkaProducer):
+                _watch(client, link)
             return client
+
+
+def _watch(producer: AIOKafkaProducer, link: Link) -> None:
+    def stall_s() -> float:
+        return link.stall_s("producer", watch.STALL_S)
+
+    watching = watch.watch_producer(producer, link, stall_s, lambda: _kill_producer(producer))
+    _watches[producer] = asyncio.create_task(watching)
 
 
 async def end(client: Client) -> None:
@@ -140,6 +175,9 @@ async def end(client: Client) -> None:
 
     When the caller is cancelled meanwhile, the ending goes on by itself and stays bounded.
     """
+    watching = _watches.pop(client, None)
+    if watching is not None:
+        watching.cancel()
     task = asyncio.create_task(_end(client))
     _ending.add(task)
     task.add_done_callback(_ending.discard)

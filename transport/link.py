@@ -8,6 +8,7 @@ Used by:  every client in transport; shells read `connected` for their metrics.
 import asyncio
 import random
 import time
+from collections import Counter
 from collections.abc import Callable
 
 import structlog
@@ -34,6 +35,8 @@ class Link:
         self._clock = clock
         self._random_unit = random_unit
         self._callbacks: list[Callable[[bool], None]] = []
+        self._rebuild_callbacks: list[Callable[[str], None]] = []
+        self.stalls: Counter[str] = Counter()  # by kind of client: rebuilds since it last got on
         self._attempts = 0
         self._away_since: float | None = None
         self._logged_at: float | None = None
@@ -42,6 +45,25 @@ class Link:
         """Call `callback(connected)` now and whenever the state changes; it must not raise or block."""
         self._callbacks.append(callback)
         callback(self.connected)
+
+    def on_rebuild(self, callback: Callable[[str], None]) -> None:
+        """Call `callback(kind)` whenever a client that made no progress is replaced; it must not raise or block."""
+        self._rebuild_callbacks.append(callback)
+
+    def rebuilt(self, kind: str, reason: str) -> None:
+        """A `reader`, `producer`, `commit` or `member` made no progress though it should, and is replaced."""
+        self.stalls[kind] += 1
+        _log.warning("client replaced", client=kind, reason=reason, broker=self._settings.bootstrap)
+        for callback in self._rebuild_callbacks:
+            callback(kind)
+
+    def stall_s(self, kind: str, first_s: float) -> float:
+        """How long a client of this kind may make no progress: doubles while replacing it does not help."""
+        return min(first_s * 2.0 ** min(self.stalls[kind], 30), self._settings.request_timeout_ms / 1000)
+
+    def got_on(self, kind: str) -> None:
+        """A client of this kind makes progress."""
+        self.stalls[kind] = 0
 
     def up(self) -> None:
         """The broker has just answered."""

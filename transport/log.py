@@ -65,7 +65,6 @@ class LogReader:
         self._wake = asyncio.Event()
         self._stamp: int | None = None
         self._heard_s = 0.0
-        self._stall_s = _STALL_S
 
     async def assign(self, positions: Mapping[str, int]) -> None:
         """Read exactly these topics from now on, each from its offset, EARLIEST or LATEST. Waits for the broker.
@@ -123,8 +122,9 @@ class LogReader:
         while True:
             try:
                 consumer = await self._live_consumer()
-                return {tp.topic: offset for tp, offset in (await consumer.end_offsets(consumer.assignment())).items()}
-            except (KafkaError, OSError) as error:
+                ends = await asyncio.wait_for(consumer.end_offsets(consumer.assignment()), _STALL_S)
+                return {tp.topic: offset for tp, offset in ends.items()}
+            except (KafkaError, OSError, TimeoutError) as error:
                 await self._replace(error)
 
     async def reached(self, ends: Mapping[str, int]) -> bool:
@@ -157,6 +157,7 @@ class LogReader:
             self._keep(poll.result())
         if self._stalled():
             await self._forget_poll()
+            self._link.rebuilt("reader", f"no answer to a fetch for {time.monotonic() - self._heard_s:.0f} s")
             await self._replace(KafkaError("the consumer stalled"))
 
     async def _fetch(self, records_max: int) -> Mapping[TopicPartition, Sequence[ConsumerRecord]]:
@@ -173,6 +174,8 @@ class LogReader:
                 await self._replace(error)
 
     def _keep(self, fetched: Mapping[TopicPartition, Sequence[ConsumerRecord]]) -> None:
+        if fetched:  # what was fetched while nobody asked is progress, too
+            self._heard_s = time.monotonic()
         for tp, records in fetched.items():
             first = self._next(tp.topic)
             entries = self._fetched[tp.topic]
@@ -188,11 +191,11 @@ class LogReader:
         active = consumer.assignment() - consumer.paused()
         stamp = max((consumer.last_poll_timestamp(tp) or 0 for tp in active), default=None)
         if stamp is None or stamp != self._stamp:
-            self._stamp, self._heard_s, self._stall_s = stamp, now_s, _STALL_S
+            self._stamp, self._heard_s = stamp, now_s
             if stamp:
+                self._link.got_on("reader")
                 self._link.up()
-        elif now_s - self._heard_s > self._stall_s:
-            self._stall_s = min(2 * self._stall_s, self._settings.request_timeout_ms / 1000)
+        elif now_s - self._heard_s > self._link.stall_s("reader", _STALL_S):
             return True
         elif now_s - self._heard_s > _SILENT_S + self._fetch_wait_ms / 1000:
             self._link.down("no answer to a fetch")

@@ -10,7 +10,13 @@ from schemas.errors import LocalError
 CHUNK_BYTES = 512 * 1024
 SEALED_CHUNK_BYTES = CHUNK_BYTES + 16  # with the tag of AES-256-GCM
 
+_BATCH_SLACK_BYTES = 8 * 1024
 _FETCH_SLACK_BYTES = 8 * 1024  # eight whole chunks with their batch headers fit; one byte less and the last comes twice
+
+
+def batch_bytes(*, chunks: int) -> int:
+    """Size of a batch that takes so many sealed chunks."""
+    return chunks * SEALED_CHUNK_BYTES + _BATCH_SLACK_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +27,8 @@ class KafkaSettings:
     client_id: str
     security: str = "plaintext"
     request_timeout_ms: int = 120_000
-    fetch_bytes: int = 4 * 1024 * 1024 + _FETCH_SLACK_BYTES
-    batch_bytes: int = 1024 * 1024 - 16 * 1024
+    fetch_bytes: int = 2 * 1024 * 1024 + _FETCH_SLACK_BYTES
+    batch_bytes: int = batch_bytes(chunks=4)
     fetch_wait_ms: int = 500
     backoff_min_s: float = 0.2
     backoff_max_s: float = 5.0

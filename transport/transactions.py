@@ -1,12 +1,13 @@
 """The coordinator's transactions: all records or none, whoever is killed; a successor fences its predecessor.
 
-Knows:    when a commit is certain, when it certainly did not happen, and how to find out when aiokafka cannot tell.
+Knows:    when a commit is certain, when it certainly did not happen, and how to find out when aiokafka cannot tell;
+          whether somebody else has written since its reader looked, whenever the producer has to be made anew.
 Never:    lets a doubtful transaction pass as done, or uses a producer of aiokafka again after an error.
 Used by:  coordinator.shell alone; nobody else may hold back readers.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -21,6 +22,8 @@ from transport.link import Link
 from transport.log import Entry, read_to_end
 from transport.settings import KafkaSettings
 from transport.writer import check_topic
+
+COMMIT_S = 30.0
 
 _log = structlog.get_logger("transport")
 
@@ -49,14 +52,14 @@ class Transaction:
             await self._writer.check(self._producer, topic)
             self.sent.append((topic, value, await self._producer.send(topic, value, key, partition=0)))
         except _BROKEN as error:
-            raise self._writer.failure(error) from error
+            raise self._writer.failure(error, self._producer) from error
 
     async def acknowledged(self) -> list[int]:
         """The offsets of all records: with all of them known, only the commit itself can stay in doubt."""
         try:
             return [int((await future).offset) for _, _, future in self.sent]
         except _BROKEN as error:
-            raise self._writer.failure(error) from error
+            raise self._writer.failure(error, self._producer) from error
 
 
 class TransactionalWriter:
@@ -68,16 +71,32 @@ class TransactionalWriter:
         self._id = transactional_id
         self._producer: AIOKafkaProducer | None = None
         self._topics: set[str] = set()
+        self._ends: dict[str, int] = {}  # topic -> the offset before which all is known to whoever uses this writer
+        self._started = False
         self._one_at_a_time = asyncio.Lock()
 
     async def start(self) -> None:
         """Fence whoever used this id before and end what it left open; waits for the broker for ever."""
-        await self._live_producer()
+        async with self._one_at_a_time:
+            await self._live_producer()
+
+    def watch(self, ends: Mapping[str, int]) -> None:
+        """Everything before these offsets was read since `start`, and decisions build on it.
+
+        A producer that has to be made anew fences whoever took over in the meantime. Had that one written, decisions
+        here would be old: the topics are looked at first, and Fenced is raised instead of a record that contradicts.
+        """
+        self._ends.update(ends)
+
+    def forget(self, topics: Iterable[str]) -> None:
+        """Nobody decides on these topics any more."""
+        for topic in topics:
+            self._ends.pop(topic, None)
 
     async def write(self, records: Iterable[tuple[str, bytes | None, bytes | None]]) -> None:
         """Commit (topic, value, key) records in one transaction, tried again until it is certain.
 
-        Raises Fenced and CommitUnknown, after which the process has to end, and LocalError as `Transaction.send` does.
+        Raises Fenced and CommitUnknown, after which this writer is of no use, and what `Transaction.send` raises.
         """
         records = list(records)
         while True:
@@ -96,7 +115,8 @@ class TransactionalWriter:
         """One transaction, committed when the block ends well; any error in the block takes every record back.
 
         Raises TransactionAborted when it certainly was not committed and may be tried again, Fenced when another
-        process has taken over, CommitUnknown when nobody can tell; after these two the process has to end.
+        process has taken over, CommitUnknown when nobody can tell; after these two what was decided has to be rebuilt
+        from the log, with a writer of its own.
         """
         async with self._one_at_a_time:
             producer = await self._live_producer()
@@ -104,7 +124,7 @@ class TransactionalWriter:
                 await producer.begin_transaction()
             except _BROKEN as error:
                 await self._drop()
-                raise self.failure(error) from error
+                raise self.failure(error, producer) from error
             transaction = Transaction(self, producer)
             try:
                 yield transaction
@@ -113,6 +133,7 @@ class TransactionalWriter:
                 await self._abort(producer)
                 raise
             await self._commit(producer, transaction, offsets)
+            self._written(transaction, offsets)
             self._link.up()
 
     async def close(self) -> None:
@@ -125,41 +146,80 @@ class TransactionalWriter:
             await check_topic(producer.client, topic, self._settings.bootstrap)
             self._topics.add(topic)
 
-    def failure(self, error: BaseException) -> Exception:
+    def failure(self, error: BaseException, producer: AIOKafkaProducer) -> Exception:
         """What an error before the commit means: nothing was committed, whatever else."""
-        if isinstance(error, _FENCED):
+        if _is_fenced(error, producer):
             return Fenced(f"another process has taken over {self._id}")
         return refused(error) or TransactionAborted(f"transaction of {self._id} was not committed: {error!r}")
 
     async def _live_producer(self) -> AIOKafkaProducer:
+        """The producer; a fresh one fences others first, and is used only where nobody else has written."""
         if self._producer is None:
-            self._producer = await started(lambda: new_producer(self._settings, transactional_id=self._id), self._link)
+            producer = await self._new_producer()
+            if self._started and self._ends:
+                await self._refuse_others()
+            self._started = True
+            return producer
         return self._producer
+
+    async def _new_producer(self) -> AIOKafkaProducer:
+        self._producer = await started(lambda: new_producer(self._settings, transactional_id=self._id), self._link)
+        return self._producer
+
+    async def _refuse_others(self) -> None:
+        try:
+            entries = await read_to_end(self._settings, self._link, list(self._ends), start=self._ends)
+            if entries:
+                raise Fenced(f"another process has written under {self._id}, on {entries[0].topic}")
+        except BaseException:
+            await self._drop()  # not looked through: never to be used
+            raise
+
+    def _written(self, transaction: Transaction, offsets: list[int]) -> None:
+        for (topic, _, _), offset in zip(transaction.sent, offsets, strict=True):
+            if topic in self._ends:
+                self._ends[topic] = offset + 1
 
     async def _commit(self, producer: AIOKafkaProducer, transaction: Transaction, offsets: list[int]) -> None:
         try:
-            await producer.commit_transaction()
-        except _BROKEN as error:
+            await self._commit_in_time(producer)
+        except (*_BROKEN, TimeoutError) as error:
             await self._drop()
-            if isinstance(error, _FENCED):
-                raise self.failure(error) from error
+            if _is_fenced(error, producer):
+                raise self.failure(error, producer) from error
             _log.warning("outcome of a commit unknown, asking the log", transactional_id=self._id, reason=repr(error))
             if not await self._was_committed(transaction, offsets):
-                raise self.failure(error) from error
+                raise self.failure(error, producer) from error
         except BaseException:
             await self._drop()  # cancelled in the middle: whoever starts next finds out from the log
             raise
+
+    async def _commit_in_time(self, producer: AIOKafkaProducer) -> None:
+        """A commit that is not answered is in doubt; the log knows more than a longer wait would."""
+        stall_s = self._link.stall_s("commit", COMMIT_S)
+        try:
+            await asyncio.wait_for(producer.commit_transaction(), stall_s)
+        except TimeoutError:
+            self._link.rebuilt("commit", f"a commit of {self._id} not answered for {stall_s:.0f} s")
+            raise
+        self._link.got_on("commit")
+        self._link.got_on("producer")
 
     async def _was_committed(self, transaction: Transaction, offsets: list[int]) -> bool:
         """Ask the log. Our next start ends whatever is open under this id, so what is visible afterwards is final."""
         if min(offsets, default=0) < 0:
             raise CommitUnknown(f"a record of {self._id} was stored, but the broker forgot where")
-        await self.start()
+        await self._new_producer()
         expected: Records = {}
         for (topic, value, _), offset in zip(transaction.sent, offsets, strict=True):
             expected.setdefault(topic, []).append((offset, value))
-        start = {topic: sent[0][0] for topic, sent in expected.items()}
-        return outcome(expected, await read_to_end(self._settings, self._link, list(start), start=start), self._id)
+        start = {topic: sent[0][0] for topic, sent in expected.items()} | self._ends
+        try:
+            entries = await read_to_end(self._settings, self._link, list(start), start=start)
+            return outcome(expected, entries, self._id)
+        except BaseException:
+            await self._drop()
+            raise
 
     async def _abort(self, producer: AIOKafkaProducer) -> None:
         """Take an open transaction back; where that fails in time, the next start of this id does it."""
@@ -175,6 +235,15 @@ class TransactionalWriter:
         producer, self._producer = self._producer, None
         if producer is not None:
             await end(producer)
+
+
+def _is_fenced(error: BaseException, producer: AIOKafkaProducer) -> bool:
+    """Whether a producer was overtaken; its own task may have heard of it while the caller meets only the wreck."""
+    manager = producer._txn_manager
+    if isinstance(error, _FENCED) or not manager.is_fatal_error():
+        return isinstance(error, _FENCED)
+    waiter = manager._transaction_waiter
+    return waiter is not None and waiter.done() and isinstance(waiter.exception(), _FENCED)
 
 
 def outcome(expected: Records, entries: Iterable[Entry], transactional_id: str) -> bool:

@@ -35,8 +35,9 @@ from schemas.records import (
 from transport.bodies import BodyReader
 from transport.errors import BodyGone
 from transport.link import Link
+from transport.plain import plain_chunks, whole_body
 from transport.settings import KafkaSettings
-from wardround.audit_log import AuditLog, plain_chunks, read_audit_log, whole_body
+from wardround.audit_log import AuditLog, read_audit_log
 
 Keys = Mapping[tuple[str, bytes], bytes]  # (member, key_id) -> Ed25519 public key
 
@@ -64,11 +65,18 @@ class Auditor:
 
     async def check(self, study: str, version: int) -> Audit:
         """Recompute `version`. Raises LocalError when it cannot be (no such version, wrong key, bodies aged out)."""
-        log = await read_audit_log(self._settings, self._link, self._registrar, study, self._opening)
+        return await self.check_version(await self.read(study), version)
+
+    async def read(self, study: str) -> AuditLog:
+        """Read and check the study's log, once for any number of versions. Raises as `read_audit_log` does."""
+        return await read_audit_log(self._settings, self._link, self._registrar, study, self._opening)
+
+    async def check_version(self, log: AuditLog, version: int) -> Audit:
+        """Recompute one version of a log that was read. Raises as `check` does."""
         announced = log.made.get(version)
         if announced is None or announced.request is None:
             raise LocalError(
-                f"version {version} of {study} is not the work of a cohort",
+                f"version {version} of {log.plan.study} is not the work of a cohort",
                 hint=f"choose 1 to {max(log.made, default=0)}",
             )
         request, base = log.requests[announced.request], log.made[version - 1]
@@ -177,7 +185,7 @@ def _offer(signed: Signed, entry: RequestEntry, keys: Keys) -> Offer:
     return offer
 
 
-def _floats(body: bytes) -> Floats:
+def _floats(body: bytearray) -> Floats:
     if len(body) % 4:
         raise PeerError(f"a body of {len(body)} bytes is no vector of float32")
     return np.frombuffer(body, "<f4")

@@ -1,26 +1,23 @@
 """A study's decision log read strictly, for an audit: the first record that does not hold ends it.
 
-Knows:    plan, members, the chain of rounds, the study keys that one opening key opens, bodies checked by digest.
+Knows:    plan, members, the chain of rounds, the study keys that one opening key opens.
 Never:    imports the coordinator, writes to a topic; leaves out what is wrong (wardround.study_log does, for display).
 Used by:  wardround.audit.
 """
 
-import hashlib
-from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from protocol.digests import body_digest, record_digest
+from protocol.digests import record_digest
 from protocol.directory import Directory
 from protocol.rounds import RoundsRecord, RoundsView
-from protocol.sealing import ChunkOpener, OpenKey, open_epoch_key
+from protocol.sealing import OpenKey, open_epoch_key
 from protocol.signing import verify
 from schemas import topics
 from schemas.errors import LocalError, PeerError
 from schemas.plan import Plan
-from schemas.records import Announcement, AskAgain, BodyAt, BodyRef, EpochKey, Failed, Request, Signed, kind_of
+from schemas.records import Announcement, AskAgain, EpochKey, Failed, Request, Signed, kind_of
 from schemas.roster import Membership
-from transport.bodies import BodyReader
 from transport.link import Link
 from transport.log import Entry, read_to_end
 from transport.settings import KafkaSettings
@@ -63,26 +60,6 @@ async def read_audit_log(settings: KafkaSettings, link: Link, registrar: bytes, 
         else:
             _take_key(log, Signed.from_bytes(entry.value), key)
     return log
-
-
-async def plain_chunks(
-    reader: BodyReader, topic: str, body: BodyRef, opener: ChunkOpener | None
-) -> AsyncIterator[tuple[int, bytes]]:
-    """(index, plain chunk) of a body, each checked against its digest. Raises PeerError, BodyGone."""
-    index = 0
-    async for sealed in reader.chunks(topic, body.runs):
-        chunk = opener.open(index, sealed) if opener else sealed
-        if hashlib.sha256(chunk).digest() != body.chunk_digests[32 * index : 32 * index + 32]:
-            raise PeerError(f"chunk {index} on {topic} was changed")
-        yield index, chunk
-        index += 1
-
-
-async def whole_body(reader: BodyReader, topic: str, at: BodyAt, opener: ChunkOpener | None) -> bytes:
-    """A body in memory, its digest checked. Raises PeerError, BodyGone."""
-    if body_digest(at.body.chunk_digests) != at.digest:
-        raise PeerError(f"a body on {topic} is listed with chunk digests that are not its own")
-    return b"".join([chunk async for _, chunk in plain_chunks(reader, topic, at.body, opener)])
 
 
 def _plan_of(directory: Directory, study: str) -> Plan:

@@ -21,6 +21,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {  # name -> (module, what it does)
     "keys": ("keys", "make a member's keys"),
     "registrar": ("registrar", "say who belongs: registrar keys, members, roster"),
     "study": ("study", "begin a study from its signed plan"),
+    "operator": ("operator", "command a study: pause, resume, exclude, include, close, stop"),
     "coordinator": ("coordinator", "run the service that makes new versions"),
     "participant": ("participant", "run a hospital's service: fetches, trains, sends"),
     "status": ("status", "how the studies stand and what each site is doing"),

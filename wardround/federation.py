@@ -21,7 +21,7 @@ from typing import Any, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from protocol.digests import body_digest, digest_of, model_subject
+from protocol.digests import model_subject
 from protocol.directory import Directory
 from protocol.key_files import read_registrar_key
 from protocol.sealing import ChunkOpener, OpenKey, open_epoch_box, open_epoch_key
@@ -29,11 +29,13 @@ from schemas import topics
 from schemas.errors import LocalError, PeerError
 from schemas.plan import Plan
 from schemas.records import BodyAt
+from schemas.roster import Membership
 from transport.admin import within
 from transport.bodies import BodyReader
 from transport.errors import BodyGone
 from transport.link import Link
 from transport.log import EARLIEST, Entry, LogReader, read_to_end
+from transport.plain import whole_body
 from transport.settings import KafkaSettings
 from wardround.history import StudyHistory
 from wardround.study_log import StudyLog
@@ -84,6 +86,10 @@ class Federation:
         """The published plans by study. Raises TransientError when the broker is not reached in 10 s."""
         directory = await self._directory()
         return {plan.study: plan for plan, _ in directory.plans.values()}
+
+    async def membership(self) -> Membership | None:
+        """Who belongs, by the newest roster; None before the first. Raises TransientError as `studies`."""
+        return (await self._directory()).membership
 
     async def history(self, study: str) -> StudyHistory:
         """The study's history up to now. Raises LocalError when there is no such study, TransientError as `studies`."""
@@ -169,20 +175,15 @@ class Federation:
         return ChunkOpener(open_epoch_box(epoch_key, body.body.boxes), subject, body.body.count)
 
     async def _fetch(self, study: str, number: int, body: BodyAt, opener: ChunkOpener) -> NDArray[np.float32]:
-        reader, whole = BodyReader(self._settings, self._link), bytearray()
+        reader = BodyReader(self._settings, self._link)
         try:
-            index = 0
-            async for sealed in reader.chunks(topics.models(study), body.body.runs):
-                whole += opener.open(index, sealed)
-                index += 1
+            whole = await whole_body(reader, topics.models(study), body, opener)
         except BodyGone:
             raise LocalError(
                 f"version {number} of {study} is no longer kept", hint="only the newest versions stay on the broker"
             ) from None
         finally:
             await reader.close()
-        if digest_of([memoryview(whole)]) != body.digest or body_digest(body.body.chunk_digests) != body.digest:
-            raise PeerError(f"the body of version {number} of {study} is not the one announced")
         return np.frombuffer(whole, dtype="<f4").astype(np.float32, copy=False)
 
     async def _read(self, names: Iterable[str]) -> list[Entry]:

@@ -9,9 +9,11 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from coordinator.core.orders import Orders
 from schemas.plan import Plan
 from schemas.records import (
     Announcement,
+    Command,
     Decided,
     Evaluation,
     Failed,
@@ -72,6 +74,15 @@ class Decision:
     version: int | None
     weight: int
     at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Commanded:
+    """An operator's command that holds."""
+
+    at_ms: int
+    operator: str
+    command: Command
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +178,7 @@ class StudyHistory:
         self.stop, self.final = Stop.NONE, False
         self.ended_ms: int | None = None
         self.sites: dict[str, SiteHistory] = {}
+        self.commands: list[Commanded] = []  # those that hold now, their serials rising
         self._request: Request | None = None
         self._index = -1
         for name, institution in sorted((sites or {}).items()):
@@ -247,6 +259,11 @@ class StudyHistory:
         site = self.site(name)
         site.seen_ms.append(max(at_ms, site.seen_ms[-1]) if site.seen_ms else at_ms)
         return site
+
+    @property
+    def orders(self) -> Orders:
+        """What the operators' commands amount to."""
+        return Orders.of(one.command for one in self.commands)
 
     @property
     def version(self) -> int:

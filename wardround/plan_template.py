@@ -32,6 +32,7 @@ epochs = 1                      # passes over the training patients; or `steps` 
 batch = 32                      # 0: all patients at once
 # proximal = 0.0                # FedProx: holds an update near the version it began from
 # time_limit_s = 3600           # after that, what was reached is the update
+# progress_limit_s = 600        # a trainer that takes no step for so long is taken for hung
 
 [aggregation]
 preset = "fedbuff"              # fedbuff: two thirds of the sites; fedavg: all of them; fedasync: one
@@ -75,6 +76,9 @@ versions = 20
 # versions_kept = 10
 # audit_days = 30
 # auditors = []                 # members that may open updates to recompute a version
+
+[data]
+# bad_records_max = 0.0         # share of a site's records that may break the data contract and be left out
 """
 
 

@@ -64,8 +64,10 @@ class CreatedStudy:
 class Registrar:
     """One connection for any number of acts. Each step that needs the broker raises TransientError after 10 s."""
 
-    def __init__(self, settings: KafkaSettings, key: SigningKey) -> None:
+    def __init__(self, settings: KafkaSettings, key: SigningKey, *, lead_partitions: int | None = None) -> None:
+        """`lead_partitions`: how many coordinators can share the studies; it counts when the topic is made, once."""
         self._settings, self._key = settings, key
+        self._lead_partitions = lead_partitions
         self._link = Link(settings)
         self._admin = Admin(settings, self._link)
         self._writer = Writer(settings, self._link)
@@ -182,7 +184,9 @@ class Registrar:
 
     async def _learn(self) -> None:
         """Make the federation's topics where they are missing, and read what is on them."""
-        await self._make_topics(_specs(topics.federation_topics()))
+        wanted = topics.federation_topics()
+        await self._make_topics(_specs({name: config for name, config in wanted.items() if name != topics.LEAD}))
+        await self._make_lead()
         read = read_to_end(self._settings, self._link, [topics.MEMBERS, topics.PLANS])
         for entry in await self._bounded(read):
             try:
@@ -192,6 +196,18 @@ class Registrar:
                 log.info("record ignored", topic=entry.topic, offset=entry.offset, reason=str(error))
         if self.foreign:
             log.warning("records of another registrar ignored", count=self.foreign, broker=self._settings.bootstrap)
+
+    async def _make_lead(self) -> None:
+        """The number of partitions decides who fences whom, so it never changes while a coordinator may run."""
+        count = self._lead_partitions or topics.LEAD_PARTITIONS
+        spec = TopicSpec(topics.LEAD, count, topics.federation_topics()[topics.LEAD])
+        differences = await self._bounded(self._admin.create_topics([spec]))
+        actual = next((one.actual for one in differences if one.setting == "partitions"), None)
+        if self._lead_partitions is not None and actual is not None:
+            raise LocalError(
+                f"{topics.LEAD} was made with {actual} partitions and keeps them, {count} are asked for",
+                hint="leave --lead-partitions out",
+            )
 
     def _take(self, entry: Entry) -> None:
         if entry.value is None:

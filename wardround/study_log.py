@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import structlog
 
+from protocol.commands import CommandLog
 from protocol.directory import Directory
 from protocol.rounds import RoundsView
 from protocol.signing import verify, verify_update
@@ -33,7 +34,7 @@ from schemas.records import (
     kind_of,
 )
 from schemas.roster import Membership
-from wardround.history import StudyHistory
+from wardround.history import Commanded, StudyHistory
 
 _ROUNDS = {record.KIND: record for record in (Announcement, Request, AskAgain, Failed)}
 _OFFERS = {record.KIND: record for record in (Offer, Presence, Evaluation)}
@@ -50,6 +51,8 @@ class StudyLog:
         self.models: dict[int, tuple[BodyAt, int]] = {}  # version -> (where its body lies, key epoch)
         self.epoch_keys: dict[tuple[int, str], EpochKey] = {}  # (epoch, member)
         self._directory = directory
+        self._commands = CommandLog(plan.study)
+        self._commanded_ms: list[int] = []  # append times of its records
         self._rounds = RoundsView(plan.study, plan.digest, trustees=len(plan.privacy.trustees))
         self.meet_sites()
 
@@ -62,17 +65,21 @@ class StudyLog:
         membership = self._directory.membership
         for name in membership.sites(self.study) if membership else ():
             self.history.site(name).institution = membership.members[name].institution if membership else ""
+        self._judge_commands()
 
     def topic_names(self) -> list[str]:
         """Everything a follower reads, the keys aside."""
         study = self.study
-        return [topics.rounds(study), topics.receipts(study), *(topics.offers(name) for name in self.history.sites)]
+        own = (topics.rounds(study), topics.receipts(study), topics.commands(study))
+        return [*own, *(topics.offers(name) for name in self.history.sites)]
 
     def feed(self, topic: str, value: bytes | None, at_ms: int) -> bool:
         """Take one record of the study's topics; False when it told nothing new, or does not hold."""
         if value is None:
             return False
         try:
+            if topic == topics.commands(self.study):
+                return self._command(value, at_ms)
             return self._take(topic, Signed.from_bytes(value), at_ms)
         except PeerError as error:
             log.warning("record left out", topic=topic, reason=str(error))
@@ -89,6 +96,20 @@ class StudyLog:
             self.epoch_keys[key.epoch, key.member] = key
             return True
         return self._offered(topic, signed, at_ms)
+
+    def _command(self, value: bytes, at_ms: int) -> bool:
+        self._commands.add(value)
+        self._commanded_ms.append(at_ms)
+        before = list(self.history.commands)
+        self._judge_commands()
+        return before != self.history.commands
+
+    def _judge_commands(self) -> None:
+        """Which commands hold is a matter of the newest roster, so all of them are judged anew."""
+        judged = zip(self._commanded_ms, self._commands.judge(self._directory.membership), strict=True)
+        self.history.commands = [
+            Commanded(at_ms, one.operator, one.command) for at_ms, one in judged if one.command is not None
+        ]
 
     def _round(self, signed: Signed, at_ms: int) -> bool:
         record = self._by_coordinator(signed, _kind(signed, _ROUNDS))

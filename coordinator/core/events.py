@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from schemas.records import Receipt, RequestEntry, Stop
+from schemas.records import Command, Receipt, RequestEntry, Stop
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +60,13 @@ class SitesChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class Commanded:
+    """Every operator's command that holds now, their serials rising; told again whenever that changes."""
+
+    commands: tuple[Command, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """Time passes."""
 
@@ -77,7 +84,7 @@ class Undone:
     """The Request asked for by the last Close ended as Failed on the log."""
 
 
-Event = OfferFact | BodyReady | BodyUnusable | Evaluated | SitesChanged | Tick | Committed | Undone
+Event = OfferFact | BodyReady | BodyUnusable | Evaluated | SitesChanged | Commanded | Tick | Committed | Undone
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +108,13 @@ class Remove:
 
     offer: OfferFact
     weight: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unload:
+    """Stop fetching this offer's body, or forget it: the offer goes on waiting, and is fetched anew later."""
+
+    offer: OfferFact
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,4 +178,4 @@ class Ignored:
     offer: OfferFact
 
 
-Effect = Fetch | Add | Remove | Drop | Decide | Close | End | Hold | Release | Ignored
+Effect = Fetch | Add | Remove | Unload | Drop | Decide | Close | End | Hold | Release | Ignored

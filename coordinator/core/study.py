@@ -13,6 +13,7 @@ from coordinator.core.events import (
     BodyReady,
     BodyUnusable,
     Close,
+    Commanded,
     Committed,
     Decide,
     Drop,
@@ -29,8 +30,10 @@ from coordinator.core.events import (
     SitesChanged,
     Tick,
     Undone,
+    Unload,
 )
 from coordinator.core.judge import refusal
+from coordinator.core.orders import Orders
 from coordinator.core.site import Phase, Site, Undecided, UndecidedOffers
 from coordinator.strategies.gathering import Gathering, largest_within_floors, oldest_first, within_floors
 from coordinator.strategies.stopping import Progress, overall, stop_after
@@ -65,6 +68,8 @@ class StudyCore:
         self._sites = {receipt.site: Site.from_receipt(receipt) for receipt in receipts}
         self._open = UndecidedOffers()
         self._members: frozenset[str] = frozenset()
+        self.orders = Orders()
+        self._paused_ms: int | None = None
         self._gathering = Gathering(plan.aggregation.goal, plan.aggregation.minimum, plan.aggregation.deadline_ms)
         self._evaluations: dict[str, Evaluated] = {}
         self._closing: Close | None = None
@@ -85,6 +90,8 @@ class StudyCore:
                 return self._evaluated(event)
             case SitesChanged():
                 return [*self._sites_changed(event), *self._advance(now_ms)]
+            case Commanded():
+                return [*self._commanded(event, now_ms), *self._advance(now_ms)]
             case Tick():
                 return self._advance(now_ms)
             case Committed():
@@ -128,6 +135,8 @@ class StudyCore:
         code = refusal(offer, self.plan, self._digest, version=self.version, models=self._models)
         if code is None and offer.site not in self._members:
             code = "stranger"
+        if code is None and offer.site in self.orders.excluded:
+            code = "excluded"
         if code is None and self.final:
             code = "final"
         if code is not None:
@@ -178,21 +187,51 @@ class StudyCore:
         return [Drop(offer), *self._decide(site, receipt, None), *self._next_behind(site)]
 
     def _evaluated(self, event: Evaluated) -> list[Effect]:
-        if event.version == self.version and event.model == self._models[self.version] and event.site in self._members:
+        believed = event.site in self._members and event.site not in self.orders.excluded
+        if believed and event.version == self.version and event.model == self._models[self.version]:
             self._evaluations[event.site] = event
         return []
 
     def _sites_changed(self, event: SitesChanged) -> list[Effect]:
         self._members = event.sites
-        return [] if self._closing is not None else self._without_former_members()
+        return [] if self._closing is not None else self._without_barred()
 
-    def _without_former_members(self) -> list[Effect]:
+    def _commanded(self, event: Commanded, now_ms: int) -> list[Effect]:
+        self.orders = Orders.of(event.commands)
+        for site in self.orders.excluded:
+            self._evaluations.pop(site, None)
+        self._mind_pause(now_ms)
+        return [] if self._closing is not None else [*self._without_barred(), *self._unload()]
+
+    def _mind_pause(self, now_ms: int) -> None:
+        """The time of a pause counts towards no deadline and no limit."""
+        if self.orders.paused and self._paused_ms is None:
+            self._paused_ms = now_ms
+        elif not self.orders.paused and self._paused_ms is not None:
+            away_ms, self._paused_ms = now_ms - self._paused_ms, None
+            self._round_ms += away_ms
+            self._began_ms += away_ms
+
+    def _unload(self) -> list[Effect]:
+        """During a pause no body takes up the memory that other studies share; what is in the sum stays there."""
+        if not self.orders.paused:
+            return []
+        effects: list[Effect] = []
+        for _, site in sorted(self._sites.items()):
+            if site.undecided is not None and site.undecided.phase in (Phase.FETCHING, Phase.READY):
+                self._open.move(site.name, site.undecided, Phase.WAITING)
+                effects.append(Unload(site.undecided.offer))
+        return effects
+
+    def _without_barred(self) -> list[Effect]:
+        """Who left, or was excluded, is out of this round too."""
         effects: list[Effect] = []
         for name, site in sorted(self._sites.items()):
-            if name not in self._members and site.undecided is not None:
+            code = "revoked" if name not in self._members else "excluded" if name in self.orders.excluded else None
+            if code is not None and site.undecided is not None:
                 if site.undecided.phase is Phase.ADDED:
                     effects.append(Remove(site.undecided.offer, site.undecided.weight))
-                effects += self._refuse_waiting(site, site.undecided.offer, "revoked")
+                effects += self._refuse_waiting(site, site.undecided.offer, code)
         return effects
 
     def _committed(self, event: Committed, now_ms: int) -> list[Effect]:
@@ -207,13 +246,15 @@ class StudyCore:
         self._models.pop(event.version - self.plan.aggregation.staleness_max - 1, None)
         self._evaluations.clear()
         self._round_ms = now_ms
-        return [*self._settle(closing.receipts), *self._too_late(), *self._without_former_members()]
+        if self._paused_ms is not None:  # the order came while this version was being written
+            self._paused_ms = now_ms
+        return [*self._settle(closing.receipts), *self._too_late(), *self._without_barred(), *self._unload()]
 
     def _undone(self) -> list[Effect]:
         closing = self._closing
         assert closing is not None
         self._closing = None
-        return [*self._settle(closing.voids), *self._without_former_members()]
+        return [*self._settle(closing.voids), *self._without_barred(), *self._unload()]
 
     def _settle(self, receipts: Iterable[Receipt]) -> list[Effect]:
         effects: list[Effect] = []
@@ -242,15 +283,23 @@ class StudyCore:
     def _advance(self, now_ms: int) -> list[Effect]:
         if self._closing is not None or self.final:
             return []
-        effects = [*self._fetch_eligible(), *self._add_ready()]
-        ended = self.plan.stop.time_s and now_ms - self._began_ms >= self.plan.stop.time_s * 1000
-        if ended:
-            self.final = True
-            return [*effects, End(Stop.TIME), *self._too_late()]
+        if self.orders.stopped:
+            return self._end(Stop.OPERATOR)
+        if self.orders.paused:
+            return []
+        if self.plan.stop.time_s and now_ms - self._began_ms >= self.plan.stop.time_s * 1000:
+            return self._end(Stop.TIME)
+        return [*self._fetch_eligible(), *self._add_ready(), *self._close_if_full(now_ms)]
+
+    def _end(self, stop: Stop) -> list[Effect]:
+        self.final = True
+        return [End(stop), *self._too_late()]
+
+    def _close_if_full(self, now_ms: int) -> list[Effect]:
         added = self._open.in_phase(Phase.ADDED)
-        if self._gathering.closes(len(added), now_ms - self._round_ms):
-            effects += self._close([self._sites[name] for name in sorted(added)])
-        return effects
+        hurried = self.version in self.orders.closing
+        full = self._gathering.closes(len(added), now_ms - self._round_ms, hurried=hurried)
+        return self._close([self._sites[name] for name in sorted(added)]) if full else []
 
     def _fetch_eligible(self) -> list[Effect]:
         waiting = self._open.in_phase(Phase.WAITING)

@@ -3,6 +3,8 @@
 Knows:    which epoch is current, who has its key; all of it stands on the study's `keys` topic.
 """
 
+import asyncio
+
 import structlog
 
 from coordinator.shell.services import Services
@@ -58,34 +60,39 @@ class Epochs:
     async def ensure(self, membership: Membership) -> bool:
         """Give the current key to every member that may have it; begin a new epoch when somebody left.
 
+        In one transaction: a coordinator that was overtaken must not give members another key for the same epoch.
         Returns whether the epoch changed: then the newest version has to be announced again under it.
         """
         members = self._readers(membership)
         holders = {member for epoch, member in self._held if epoch == self.current}
         fresh = self.current < 0 or bool(holders - members - {self._services.name})
-        if fresh:
-            epoch = self.current + 1
-            key = new_epoch_key()
-            await self._give(epoch, self._services.name, key, membership)
-            self._keys[epoch] = key
+        epoch = self.current + fresh
+        key = new_epoch_key() if fresh else self._keys[epoch]
+        given = []
         for member in sorted(members):
-            await self._give(self.current, member, self._keys[self.current], membership)
+            if (record := self._box(epoch, member, key, membership)) is not None:
+                given.append(record)
+                await asyncio.sleep(0)  # a thousand seals at once would hold up the heartbeats
+        if given:
+            topic, sign = topics.keys(self._plan.study), self._services.signing.sign
+            await self._services.transactions.write(
+                (topic, sign(record).to_bytes(), f"{epoch}/{record.member}".encode()) for record in given
+            )
+        self._keys[epoch] = key
+        self._held.update({(epoch, record.member): record.key_id for record in given})
         return fresh
 
     def _readers(self, membership: Membership) -> set[str]:
         return {*membership.sites(self._plan.study), *self._plan.storage.auditors, self._services.name}
 
-    async def _give(self, epoch: int, member: str, key: bytes, membership: Membership) -> None:
-        services = self._services
+    def _box(self, epoch: int, member: str, key: bytes, membership: Membership) -> EpochKey | None:
+        """The record that gives `member` the key; None when it has it, or cannot get it."""
         try:
             opening = membership.opening_key(member)
         except PeerError as error:
             log.warning("member gets no study key", study=self._plan.study, member=member, reason=str(error))
-            return
+            return None
         if self._held.get((epoch, member)) == opening.key_id:
-            return
+            return None
         box = seal_epoch_key(opening.public, self._plan.study, epoch, member, key)
-        record = EpochKey(self._plan.study, epoch, member, opening.key_id, box)
-        value = services.signing.sign(record).to_bytes()
-        await services.writer.send(topics.keys(self._plan.study), value, key=f"{epoch}/{member}".encode())
-        self._held[epoch, member] = opening.key_id
+        return EpochKey(self._plan.study, epoch, member, opening.key_id, box)

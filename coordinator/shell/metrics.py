@@ -12,11 +12,19 @@ class CoordinatorMetrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self.connected = self._gauge("connected", "1 while the broker answers")
+        self.rebuilds = self._counter("client_rebuilds", "Clients replaced as they made no progress", "client")
+        self.leads = self._gauge("leads", "1 while this process runs the studies of a lead partition", "partition")
+        self.takeovers = self._counter("takeovers", "Times this process began to lead a partition", "partition")
+        self.fenced = self._counter("fenced", "Times it was overtaken, or had to ask the log anew", "partition")
+        self.heartbeat_age_s = self._gauge("lead_heartbeat_age_seconds", "Since the broker last heard this member")
         self.version = self._gauge("version", "Newest announced version", "study")
         self.round_age_s = self._gauge("round_age_seconds", "Age of the running round", "study")
         self.buffer = self._gauge("buffer_updates", "Undecided updates, by phase", "study", "phase")
         self.goal = self._gauge("goal_updates", "Updates that close a cohort at once", "study")
         self.final = self._gauge("final", "1 once the study has ended", "study")
+        self.paused = self._gauge("paused", "1 while an operator has paused the study", "study")
+        self.excluded = self._gauge("excluded_sites", "Sites that an operator has excluded", "study")
+        self.commands = self._counter("commands", "Operators' commands read, by outcome", "study", "outcome")
         self.site_seen = self._gauge("site_last_seen_timestamp_seconds", "Newest record of a site", "study", "site")
         self.offers = self._counter(
             "offers", "Offers decided or set aside, by outcome and reason", "study", "outcome", "reason"

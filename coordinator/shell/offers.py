@@ -1,6 +1,10 @@
-"""Reads every site's offers topic of one study, from the positions that the receipts hold."""
+"""Reads every site's offers topic of one study, from the positions that the receipts hold; and the commands.
+
+Knows:    one connection serves them all, so that a study costs the broker one reader.
+"""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 import structlog
 
@@ -13,7 +17,15 @@ from schemas.plan import Plan
 from schemas.records import Presence
 from transport.log import EARLIEST, Entry, LogReader
 
-Seen = VerifiedOffer | Evaluated
+
+@dataclass(frozen=True, slots=True)
+class CommandSeen:
+    """A record of the study's `commands`, not judged yet."""
+
+    entry: Entry
+
+
+Seen = VerifiedOffer | Evaluated | CommandSeen
 BATCH_MAX = 256
 
 log = structlog.get_logger()
@@ -28,11 +40,12 @@ class OffersReader:
         self._hear = hear
         self._reader = LogReader(services.kafka, services.link, committed=False)
         self._next_offset: Callable[[str], int] = lambda _site: 0
+        self._next_command = 0
         self._stale = True
 
-    async def run(self, next_offset: Callable[[str], int]) -> None:
+    async def run(self, next_offset: Callable[[str], int], next_command: int) -> None:
         """Read until cancelled; `next_offset(site)` tells where a site's unread offers begin."""
-        self._next_offset = next_offset
+        self._next_offset, self._next_command = next_offset, next_command
         while True:
             if self._stale:
                 self._stale = False
@@ -64,11 +77,15 @@ class OffersReader:
             for topic, site in wanted.items()
             if topic in existing
         }
-        if positions:
-            await self._reader.assign(positions)
+        commands = topics.commands(self._plan.study)
+        positions[commands] = read.get(commands, self._next_command)
+        await self._reader.assign(positions)
 
     async def _take(self, entry: Entry) -> None:
         services, study = self._services, self._plan.study
+        if entry.topic == topics.commands(study):
+            await self._hear(CommandSeen(entry))
+            return
         site = entry.topic.removeprefix(topics.offers(""))
         try:
             seen = read_offer_topic(entry, site, self._plan, services.membership)

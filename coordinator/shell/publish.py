@@ -1,6 +1,6 @@
 """Writes a round: bodies first, then Request, Announcement and receipts in one transaction."""
 
-import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
@@ -8,6 +8,7 @@ import msgpack
 
 from coordinator.core.events import Close
 from coordinator.shell.epochs import Epochs
+from coordinator.shell.growing import Growing
 from coordinator.shell.intake import VerifiedOffer
 from coordinator.shell.services import Services
 from coordinator.shell.vectors import Stepped, Stored
@@ -34,8 +35,31 @@ from schemas.records import (
     Request,
     Stop,
 )
+from transport.bodies import Runs
 
 Write = tuple[str, bytes | None, bytes | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """Where the sealed chunks of a vector lie, and the box of its key; its digests may be known later."""
+
+    runs: Runs
+    box: KeyBox
+
+    def at(self, stored: Stored) -> BodyAt:
+        """The reference to `stored`, the vector that lies there."""
+        return BodyAt(stored.digest, BodyRef(0, stored.size_bytes, self.runs, stored.chunk_digests, (self.box,)))
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What a round made, and where its bodies lie."""
+
+    stepped: Stepped
+    model: BodyAt
+    state: BodyAt | None
+    cohort: BodyAt
 
 
 class Publisher:
@@ -48,17 +72,17 @@ class Publisher:
         self._models = topics.models(plan.study)
         self._rounds = topics.rounds(plan.study)
 
-    async def model(self, version: int, stored: Stored) -> BodyAt:
+    async def model(self, version: int, file: Growing) -> Placed:
         """Upload a model, its key boxed under the current epoch's key."""
         key, subject = new_body_key(), model_subject(self._plan.study, version)
-        return await self._sealed(stored, key, subject, epoch_box(self._epochs.key(self._epochs.current), key))
+        return await self._sealed(file, key, subject, epoch_box(self._epochs.key(self._epochs.current), key))
 
-    async def state(self, version: int, stored: Stored) -> BodyAt:
+    async def state(self, version: int, file: Growing) -> Placed:
         """Upload an optimiser state, sealed to the coordinator itself."""
         key, subject = new_body_key(), state_subject(self._plan.study, version)
         opening = self._services.opening
         return await self._sealed(
-            stored, key, subject, body_box(opening.public, self._services.name, opening.key_id, subject, key)
+            file, key, subject, body_box(opening.public, self._services.name, opening.key_id, subject, key)
         )
 
     async def cohort(self, offers: list[VerifiedOffer]) -> BodyAt:
@@ -86,17 +110,16 @@ class Publisher:
         )
         return BodyAt(digest, BodyRef(0, len(body), runs, chunk_digests, ()))
 
-    async def _sealed(self, stored: Stored, key: bytes, subject: bytes, box: KeyBox) -> BodyAt:
-        count = len(stored.chunk_digests) // 32
-        sealer = ChunkSealer(key, subject, count)
-        with stored.path.open("rb") as file:
-
-            def chunk(index: int) -> bytes:
-                return sealer.seal(index, os.pread(file.fileno(), CHUNK_BYTES, index * CHUNK_BYTES))
-
-            runs = await self._services.bodies.upload(self._models, count, chunk)
-        self._services.metrics.model_bytes.labels(self._plan.study).inc(stored.size_bytes)
-        return BodyAt(stored.digest, BodyRef(0, stored.size_bytes, runs, stored.chunk_digests, (box,)))
+    async def _sealed(self, file: Growing, key: bytes, subject: bytes, box: KeyBox) -> Placed:
+        sealer = ChunkSealer(key, subject, file.count)
+        try:
+            runs = await self._services.bodies.upload(
+                self._models, file.count, lambda index: sealer.seal(index, file.chunk(index)), ready=file.ready
+            )
+        finally:
+            file.close()
+        self._services.metrics.model_bytes.labels(self._plan.study).inc(file.size_bytes)
+        return Placed(runs, box)
 
     def first(self, view: RoundsView, model: BodyAt) -> Announcement:
         """The Announcement of version 0."""
@@ -132,13 +155,11 @@ class Publisher:
             after_refusal=None,
         )
 
-    def announce(
-        self, view: RoundsView, close: Close, request: Request, stepped: Stepped, model: BodyAt, state: BodyAt | None
-    ) -> Announcement:
+    def announce(self, view: RoundsView, close: Close, request: Request, made: Made) -> Announcement:
         digest = record_digest(request.to_bytes())
         return self._announcement(
-            view, index=request.index + 1, previous=digest, version=close.version, model=model, state=state,
-            request=digest, total=stepped.sum, n=len(close.entries), sum_w=close.sum_w,
+            view, index=request.index + 1, previous=digest, version=close.version, model=made.model,
+            state=made.state, request=digest, total=made.stepped.sum, n=len(close.entries), sum_w=close.sum_w,
             evaluations=close.evaluations, patience=close.patience, stop=close.stop,
         )  # fmt: skip
 

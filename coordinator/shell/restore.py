@@ -1,5 +1,6 @@
 """Rebuilds a study from the log alone: rounds, receipts, the newest model and state, progress towards the stop rule."""
 
+import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,15 +12,19 @@ from coordinator.shell.intake import read_offer_topic
 from coordinator.shell.services import Services
 from coordinator.shell.vectors import Stored
 from coordinator.strategies.stopping import Progress, overall
-from protocol.digests import BodyHasher, initial_subject, model_subject, state_subject
+from protocol.commands import CommandLog
+from protocol.digests import initial_subject, model_subject, state_subject
 from protocol.rounds import RoundsRecord, RoundsView
 from protocol.sealing import ChunkOpener, open_body_box, open_epoch_box
 from protocol.signing import verify
 from schemas import topics
 from schemas.errors import LocalError, PeerError
 from schemas.plan import Plan
-from schemas.records import Announcement, AskAgain, BodyRef, Failed, PlanRecord, Receipt, Request, Signed, kind_of
+from schemas.records import Announcement, AskAgain, BodyAt, Failed, PlanRecord, Receipt, Request, Signed, kind_of
 from transport.log import Entry, read_to_end
+from transport.plain import check_listed, plain_chunks
+
+RECORDS_A_TURN = 64  # verified at once: about 10 ms
 
 log = structlog.get_logger()
 _ROUNDS: dict[int, type[RoundsRecord]] = {kind.KIND: kind for kind in (Announcement, Request, AskAgain, Failed)}
@@ -32,32 +37,55 @@ class Restored:
     view: RoundsView
     receipts: dict[str, Receipt]
     announcements: list[Announcement]
+    commands: CommandLog
+    ends: dict[str, int]  # topic -> one after the last record read
+
+    @property
+    def watched(self) -> dict[str, int]:
+        """Where the coordinator alone writes."""
+        return {topic: end for topic, end in self.ends.items() if topic != topics.commands(self.view.study)}
 
 
 async def read_study(services: Services, plan: Plan) -> Restored:
-    """Read `rounds` and `receipts` to their ends. Raises PeerError when the log breaks its own rules."""
+    """Read `rounds`, `receipts` and `commands` to their ends. Raises PeerError when the log breaks its own rules."""
     study = plan.study
     view = RoundsView(study, plan.digest, trustees=len(plan.privacy.trustees))
-    restored = Restored(view, {}, [])
-    for entry in await read_to_end(services.kafka, services.link, [topics.rounds(study), topics.receipts(study)]):
-        if entry.value is None:
-            continue
-        signed = Signed.from_bytes(entry.value)
-        public = services.membership.signing_key(services.name, signed.key_id)
-        if entry.topic == topics.receipts(study):
-            receipt = verify(signed, Receipt, public)
-            restored.receipts[receipt.site] = receipt
-            continue
-        kind = _ROUNDS.get(kind_of(signed.payload))
-        if kind is None:
-            raise PeerError(f"offset {entry.offset} of {entry.topic} holds no record of rounds")
-        record = verify(signed, kind, public)
-        view.add(record)
-        if isinstance(record, Announcement):
-            restored.announcements.append(record)
+    wanted = (topics.rounds(study), topics.receipts(study), topics.commands(study))
+    restored = Restored(view, {}, [], CommandLog(study), dict.fromkeys(wanted, 0))
+    for number, entry in enumerate(await read_to_end(services.kafka, services.link, sorted(restored.ends))):
+        restored.ends[entry.topic] = entry.offset + 1
+        if entry.topic == topics.commands(study):
+            take_command(restored.commands, entry)
+        elif entry.value is not None:
+            _take(restored, entry, Signed.from_bytes(entry.value), services)
+        if number % RECORDS_A_TURN == 0:
+            await asyncio.sleep(0)  # a long log must not hold up the heartbeats of this process
     if view.open_request is not None:
         raise PeerError(f"{study}: a Request without trustees is open; Request and Announcement belong together")
     return restored
+
+
+def take_command(commands: CommandLog, entry: Entry) -> None:
+    """Keep a record of `commands`; bytes that are none are said and left out."""
+    try:
+        commands.add(entry.value)
+    except PeerError as error:
+        log.warning("command not readable", topic=entry.topic, offset=entry.offset, reason=str(error))
+
+
+def _take(restored: Restored, entry: Entry, signed: Signed, services: Services) -> None:
+    public = services.membership.signing_key(services.name, signed.key_id)
+    if entry.topic == topics.receipts(restored.view.study):
+        receipt = verify(signed, Receipt, public)
+        restored.receipts[receipt.site] = receipt
+        return
+    kind = _ROUNDS.get(kind_of(signed.payload))
+    if kind is None:
+        raise PeerError(f"offset {entry.offset} of {entry.topic} holds no record of rounds")
+    record = verify(signed, kind, public)
+    restored.view.add(record)
+    if isinstance(record, Announcement):
+        restored.announcements.append(record)
 
 
 async def read_progress(services: Services, plan: Plan, restored: Restored) -> Progress:
@@ -67,7 +95,9 @@ async def read_progress(services: Services, plan: Plan, restored: Restored) -> P
     known: dict[bytes, Evaluated] = {}
     sites = services.membership.sites(plan.study)
     names = await services.admin.existing(topics.offers(site) for site in sites)
-    for entry in await read_to_end(services.kafka, services.link, sorted(names), committed=False):
+    for number, entry in enumerate(await read_to_end(services.kafka, services.link, sorted(names), committed=False)):
+        if number % RECORDS_A_TURN == 0:
+            await asyncio.sleep(0)
         evaluated = _evaluation(entry, services, plan)
         if evaluated is not None:
             known[evaluated.digest] = evaluated
@@ -95,15 +125,15 @@ async def fetch_initial(services: Services, plan: Plan, record: PlanRecord, path
         raise PeerError(f"the plan of {plan.study} names no body of version 0: run `wardround study create` again")
     subject = initial_subject(plan.study)
     key = open_body_box(services.opening, record.initial.boxes, subject)
-    return await _download(services, topics.REGISTRAR_BODIES, record.initial, key, subject, plan.initial, path)
+    at = BodyAt(plan.initial, record.initial)
+    return await _download(services, topics.REGISTRAR_BODIES, at, key, subject, path)
 
 
 async def fetch_model(services: Services, plan: Plan, epochs: Epochs, announced: Announcement, path: Path) -> Stored:
     """The announced model, into `path`."""
     subject = model_subject(plan.study, announced.version)
     key = open_epoch_box(epochs.key(announced.key_epoch), announced.model.body.boxes)
-    topic = topics.models(plan.study)
-    return await _download(services, topic, announced.model.body, key, subject, announced.model.digest, path)
+    return await _download(services, topics.models(plan.study), announced.model, key, subject, path)
 
 
 async def fetch_state(services: Services, plan: Plan, announced: Announcement, path: Path) -> Stored | None:
@@ -112,25 +142,16 @@ async def fetch_state(services: Services, plan: Plan, announced: Announcement, p
         return None
     subject = state_subject(plan.study, announced.version)
     key = open_body_box(services.opening, announced.state.body.boxes, subject)
-    topic = topics.models(plan.study)
-    return await _download(services, topic, announced.state.body, key, subject, announced.state.digest, path)
+    return await _download(services, topics.models(plan.study), announced.state, key, subject, path)
 
 
-async def _download(
-    services: Services, topic: str, ref: BodyRef, key: bytes, subject: bytes, digest: bytes, path: Path
-) -> Stored:
-    opener, hasher = ChunkOpener(key, subject, ref.count), BodyHasher()
-    index = 0
+async def _download(services: Services, topic: str, at: BodyAt, key: bytes, subject: bytes, path: Path) -> Stored:
+    check_listed(topic, at)
+    opener = ChunkOpener(key, subject, at.body.count)
     try:
         with path.open("wb") as file:
-            async for sealed in services.reader.chunks(topic, ref.runs):
-                chunk = opener.open(index, sealed)
-                hasher.update(chunk)
+            async for _, chunk in plain_chunks(services.reader, topic, at.body, opener):
                 file.write(chunk)
-                index += 1
     except OSError as error:
         raise LocalError(f"{path} cannot be written ({error.strerror})", hint="free disk space") from None
-    found, chunk_digests = hasher.finish()
-    if found != digest or path.stat().st_size != ref.size_bytes:
-        raise PeerError(f"{topic}: a body is not the one that the log names")
-    return Stored(path, digest, chunk_digests, ref.size_bytes)
+    return Stored(path, at.digest, at.body.chunk_digests, at.body.size_bytes)

@@ -8,6 +8,7 @@ import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import structlog
 
 from coordinator.core.events import (
@@ -15,6 +16,7 @@ from coordinator.core.events import (
     BodyReady,
     BodyUnusable,
     Close,
+    Commanded,
     Committed,
     Decide,
     Drop,
@@ -30,26 +32,38 @@ from coordinator.core.events import (
     SitesChanged,
     Tick,
     Undone,
+    Unload,
 )
 from coordinator.core.site import Phase
 from coordinator.core.study import StudyCore
 from coordinator.shell.epochs import Epochs
+from coordinator.shell.growing import Growing
 from coordinator.shell.intake import VerifiedOffer
-from coordinator.shell.offers import OffersReader, Seen
+from coordinator.shell.making import Making, vector_path
+from coordinator.shell.offers import CommandSeen, OffersReader, Seen
 from coordinator.shell.publish import Publisher, remove_quietly
-from coordinator.shell.restore import fetch_initial, fetch_model, fetch_state, read_progress, read_study
-from coordinator.shell.services import Services, now_ms
-from coordinator.shell.spool import INLINE_BYTES_MAX, fetch_body
+from coordinator.shell.restore import (
+    fetch_initial,
+    fetch_model,
+    fetch_state,
+    read_progress,
+    read_study,
+    take_command,
+)
+from coordinator.shell.services import INLINE_BYTES_MAX, Services, now_ms
+from coordinator.shell.spool import fetch_body
 from coordinator.shell.trim import Trimmer
-from coordinator.shell.vectors import RunningSum, Stepped, Stored, take_step
+from coordinator.shell.vectors import RunningSum, Stepped, Stored
+from protocol.commands import CommandLog
 from protocol.fixed_point import Encoding, Words
 from protocol.rounds import RoundsView
-from protocol.server_step import step_of
 from runtime.service import first_error
+from schemas import topics
 from schemas.errors import PeerError
 from schemas.plan import Plan
-from schemas.records import Announcement, BodyAt, Outcome, PlanRecord, Receipt, Stop
+from schemas.records import Action, Announcement, Outcome, PlanRecord, Receipt, Stop
 from transport.errors import BodyGone
+from transport.log import Entry
 
 QUEUE_MAX = 1024
 TICK_S = 0.1
@@ -83,40 +97,58 @@ class StudyRunner:
         self._log = log.bind(study=plan.study)
         self._folder = services.folder / plan.study
         self._encoding = Encoding.from_plan(plan)
-        self._step = step_of(plan)
         self._epochs = Epochs(services, plan)
         self._publisher = Publisher(services, plan, self._epochs)
-        self._queue: asyncio.Queue[Event | VerifiedOffer | MembershipChanged] = asyncio.Queue(QUEUE_MAX)
+        self._making = Making(services, plan, self._publisher, self._folder)
+        self._queue: asyncio.Queue[Event | VerifiedOffer | CommandSeen | MembershipChanged] = asyncio.Queue(QUEUE_MAX)
         self._spooled: dict[tuple[str, int], _Spooled] = {}
         self._pending: dict[str, Receipt] = {}
         self._flushed_ms = now_ms()
+        self._watched: frozenset[str] = frozenset()
+        self._commands: CommandLog
+        self._next_command = 0
         self._view: RoundsView
         self._core: StudyCore
         self._model: Stored
         self._state: Stored | None = None
-        self._offers: OffersReader
+        self._offers = OffersReader(services, plan, self._hear)
+        self._trimmer = Trimmer(services, plan)
         self._sum: RunningSum
         self._tasks: asyncio.TaskGroup
 
     async def run(self) -> None:
-        """Run until cancelled. Raises PeerError when the study's log cannot be trusted; nothing is written then."""
-        await self._restore()
-        self._sum = RunningSum(self._encoding)
-        self._offers = OffersReader(self._services, self.plan, self._hear)
-        self._trimmer = Trimmer(self._services, self.plan)
+        """Run until cancelled. Raises PeerError when the study's log cannot be trusted; nothing is written then.
+
+        Raises Fenced and CommitUnknown when another process leads this study, or may: nothing here is true any more.
+        """
+        try:
+            await self._restore()
+            await self._lead()
+        finally:
+            self._services.transactions.forget(self._watched)
+            await self._give_back_bodies()
+            await self._offers.close()
+
+    async def _lead(self) -> None:
         self._services.metrics.goal.labels(self.plan.study).set(self.plan.aggregation.goal)
+        await self._obey()  # before anything else: a study that is paused stays so in other hands
         await self._do(self._core.on(SitesChanged(self._sites()), now_ms()))
         try:
             async with asyncio.TaskGroup() as tasks:
                 self._tasks = tasks
-                tasks.create_task(self._offers.run(self._core.next_offset), name=f"offers {self.plan.study}")
+                tasks.create_task(
+                    self._offers.run(self._core.next_offset, self._next_command), name=f"offers {self.plan.study}"
+                )
                 tasks.create_task(self._tick(), name=f"tick {self.plan.study}")
                 tasks.create_task(self._trimmer.run(), name=f"trim {self.plan.study}")
                 tasks.create_task(self._act(), name=f"act {self.plan.study}")
         except BaseExceptionGroup as group:
             raise first_error(group) from group
-        finally:
-            await self._offers.close()
+
+    async def _give_back_bodies(self) -> None:
+        """What this run still held of the memory that all studies share."""
+        for spooled in self._spooled.values():
+            await self._forget_body(spooled)
 
     async def membership_changed(self) -> None:
         """Tell the study that the directory holds a newer roster."""
@@ -139,6 +171,9 @@ class StudyRunner:
             if isinstance(event, MembershipChanged):
                 await self._members_changed()
                 continue
+            if isinstance(event, CommandSeen):
+                await self._command(event.entry)
+                continue
             if isinstance(event, VerifiedOffer):
                 self._spooled.setdefault(_name(event.fact), _Spooled(event, event.offer.body.size_bytes))
                 event = event.fact
@@ -155,12 +190,16 @@ class StudyRunner:
             old.unlink()
         restored = await read_study(self._services, self.plan)
         self._view = restored.view
+        self._watched = frozenset(restored.watched)
+        self._services.transactions.watch(restored.watched)
+        self._commands, self._next_command = restored.commands, restored.ends[topics.commands(self.plan.study)]
         await self._epochs.restore()
         fresh = await self._epochs.ensure(self._services.membership)
         if self._view.newest is None:
             await self._begin()
         else:
             await self._resume(self._view.newest, announce=fresh)
+        self._sum = RunningSum(self._encoding)
         newest = self._view.newest
         assert newest is not None
         reach = range(max(0, newest.version - self.plan.aggregation.staleness_max), newest.version + 1)
@@ -178,8 +217,8 @@ class StudyRunner:
 
     async def _begin(self) -> None:
         self._model = await fetch_initial(self._services, self.plan, self._record, self._path("model", 0))
-        body = await self._publisher.model(0, self._model)
-        await self._commit_announcement(self._publisher.first(self._view, body))
+        placed = await self._publisher.model(0, Growing.whole(self._model.path, self._model.size_bytes))
+        await self._commit_announcement(self._publisher.first(self._view, placed.at(self._model)))
 
     async def _resume(self, newest: Announcement, *, announce: bool) -> None:
         version = newest.version
@@ -197,7 +236,29 @@ class StudyRunner:
             self._log.info("new epoch", epoch=self._epochs.current)
             await self._commit_announcement(self._publisher.again(self._view, _stop(newest)))
         await self._offers.sites_changed()
+        await self._obey()
         await self._do(self._core.on(SitesChanged(self._sites()), now_ms()))
+
+    async def _command(self, entry: Entry) -> None:
+        take_command(self._commands, entry)
+        judged = self._commands.judge(self._services.membership)
+        if judged:
+            newest = judged[-1]
+            outcome = "obeyed" if newest.command is not None else "refused"
+            self._services.metrics.commands.labels(self.plan.study, outcome).inc()
+            action = Action(newest.command.action).name.lower() if newest.command is not None else None
+            said = newest.command.reason if newest.command is not None else newest.reason
+            self._log.warning(f"command {outcome}", operator=newest.operator, action=action, reason=said)
+        await self._obey()
+
+    async def _obey(self) -> None:
+        """Tell the core what the operators want, by the newest roster."""
+        held = self._commands.holding(self._services.membership)
+        before = self._core.orders
+        await self._do(self._core.on(Commanded(held), now_ms()))
+        if self._core.orders != before:
+            orders = self._core.orders
+            self._log.info("orders", paused=orders.paused, stopped=orders.stopped, excluded=sorted(orders.excluded))
 
     # -- effects
 
@@ -211,6 +272,8 @@ class StudyRunner:
                     await self._add(effect.offer, effect.weight)
                 case Remove():
                     await self._remove(effect.offer, effect.weight)
+                case Unload():
+                    await self._unload(effect.offer)
                 case Drop():
                     await self._drop(effect.offer)
                 case Decide():
@@ -231,11 +294,12 @@ class StudyRunner:
         self._spooled[_name(offer)].fetch = self._tasks.create_task(self._fetch_and_tell(offer))
 
     async def _fetch_and_tell(self, offer: OfferFact) -> None:
-        spooled, budget = self._spooled[_name(offer)], self._services.budget
-        await budget.take(spooled.size_bytes)
+        spooled, spool = self._spooled[_name(offer)], self._services.spool
+        body = await spool.take(self._encoding)
         try:
             with self._services.metrics.fetch_s.labels(self.plan.study).time():
-                spooled.body = await fetch_body(self._services, spooled.offer, self._encoding)
+                await fetch_body(self._services, spooled.offer, self._encoding, body)
+            spooled.body = body
             self._services.metrics.body_bytes.labels(self.plan.study).inc(spooled.size_bytes)
             event: Event = BodyReady(offer.site, offer.sequence)
         except (PeerError, BodyGone) as error:
@@ -246,33 +310,43 @@ class StudyRunner:
             )
         finally:
             if spooled.body is None:
-                await budget.give_back(spooled.size_bytes)
+                await spool.give_back(body, reusable=False)
         await self._queue.put(event)
 
     async def _add(self, offer: OfferFact, weight: int) -> None:
         spooled = self._spooled[_name(offer)]
-        assert spooled.body is not None
+        body = spooled.body
+        assert body is not None
         if spooled.size_bytes <= INLINE_BYTES_MAX:
-            self._sum.add(spooled.body, weight)
+            self._sum.add(body, weight)
         else:
-            await asyncio.to_thread(self._sum.add, spooled.body, weight)
+            await asyncio.to_thread(self._sum.add, body, weight)
         spooled.body = None
-        await self._services.budget.give_back(spooled.size_bytes)
+        await self._services.spool.give_back(body, reusable=True)
 
     async def _remove(self, offer: OfferFact, weight: int) -> None:
-        """Fetch the body once more and take it out. One that has gone meanwhile ends the study: the log rebuilds it."""
-        body = await fetch_body(self._services, self._spooled[_name(offer)].offer, self._encoding)
+        """Fetch the body once more and take it out. One that has gone meanwhile ends the study: the log rebuilds it.
+
+        In memory of its own: what holds the spool may wait for this very task.
+        """
+        body = np.empty(self._encoding.d, self._encoding.word_type)
+        await fetch_body(self._services, self._spooled[_name(offer)].offer, self._encoding, body)
         await asyncio.to_thread(self._sum.add, body, -weight)
 
     async def _drop(self, offer: OfferFact) -> None:
         spooled = self._spooled.pop(_name(offer), None)
-        if spooled is None:
-            return
+        if spooled is not None:
+            await self._forget_body(spooled)
+
+    async def _unload(self, offer: OfferFact) -> None:
+        await self._forget_body(self._spooled[_name(offer)])
+
+    async def _forget_body(self, spooled: _Spooled) -> None:
         if spooled.fetch is not None:
             spooled.fetch.cancel()
         if spooled.body is not None:
-            spooled.body = None
-            await self._services.budget.give_back(spooled.size_bytes)
+            body, spooled.body = spooled.body, None
+            await self._services.spool.give_back(body, reusable=True)
 
     def _ignore(self, offer: OfferFact) -> None:
         spooled = self._spooled.get(_name(offer))
@@ -302,35 +376,17 @@ class StudyRunner:
         """Step, upload, commit. Returns what the core hears of it."""
         offers = [self._spooled[_name(offer)].offer for offer in close.offers]
         try:
-            with self._services.metrics.aggregation_s.labels(self.plan.study).time():
-                stepped = await self._take_step(close)
+            made = await self._making.make(close, self._sum, self._model, self._state, offers)
         except PeerError as error:
             return await self._fail(close, offers, error)
-        (model, state), cohort = await asyncio.gather(
-            self._upload(close.version, stepped), self._publisher.cohort(offers)
-        )
-        request = self._publisher.request(self._view, close, cohort)
-        announcement = self._publisher.announce(self._view, close, request, stepped, model, state)
+        request = self._publisher.request(self._view, close, made.cohort)
+        announcement = self._publisher.announce(self._view, close, request, made)
         await self._publisher.commit([request, announcement], self._with_pending(close.receipts))
         self._view.add(request)
         self._view.add(announcement)
-        self._after(close, stepped)
+        self._after(close, made.stepped)
         self._trimmer.announced(announcement, request)
-        return Committed(close.version, stepped.model.digest)
-
-    async def _take_step(self, close: Close) -> Stepped:
-        def work() -> Stepped:
-            return take_step(
-                self._sum, self._step, n=len(close.entries), sum_w=close.sum_w, model=self._model.path,
-                state=self._state.path if self._state else None,
-                out=self._path("model", close.version), out_state=self._path("state", close.version),
-            )  # fmt: skip
-
-        return work() if self._encoding.body_bytes <= INLINE_BYTES_MAX else await asyncio.to_thread(work)
-
-    async def _upload(self, version: int, stepped: Stepped) -> tuple[BodyAt, BodyAt | None]:
-        model = await self._publisher.model(version, stepped.model)
-        return model, await self._publisher.state(version, stepped.state) if stepped.state else None
+        return Committed(close.version, made.stepped.model.digest)
 
     async def _fail(self, close: Close, offers: list[VerifiedOffer], error: PeerError) -> Event:
         self._log.error("round failed", version=close.version, reason=str(error), sites=[o.fact.site for o in offers])
@@ -375,6 +431,8 @@ class StudyRunner:
         metrics.version.labels(study).set(self._core.version)
         metrics.round_age_s.labels(study).set(self._core.round_age_ms(now_ms()) / 1000)
         metrics.final.labels(study).set(self._core.final)
+        metrics.paused.labels(study).set(self._core.orders.paused)
+        metrics.excluded.labels(study).set(len(self._core.orders.excluded))
         phases = list(self._core.waiting().values())
         for phase in Phase:
             metrics.buffer.labels(study, phase.name.lower()).set(sum(one is phase for one in phases))
@@ -388,7 +446,7 @@ class StudyRunner:
         return f"{self.plan.study}/{offer.site}/{offer.sequence}"
 
     def _path(self, what: str, version: int) -> Path:
-        return self._folder / f"{what}-{version}.f32"
+        return vector_path(self._folder, what, version)
 
 
 def _name(offer: OfferFact) -> tuple[str, int]:

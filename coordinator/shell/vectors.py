@@ -3,10 +3,10 @@
 Knows:    how a sum becomes the next version; memory is the sum and a few blocks, whatever the number of sites.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,8 +69,11 @@ def take_step(
     state: Path | None,
     out: Path,
     out_state: Path,
+    on_written: Callable[[int, int], None] | None = None,
 ) -> Stepped:
     """Check the sum, apply it to `model`, write the new model to `out` and its state to `out_state`.
+
+    on_written   told after each block how many bytes of `out` and `out_state` can be read
 
     Raises PeerError with code `range` or `examples` when the sum cannot be right (nothing is used then), LocalError
     when the disk is full. Cost: one pass over sum, model and state, plus their digests.
@@ -81,8 +84,8 @@ def take_step(
     try:
         with (
             model.open("rb") as old,
-            out.open("wb") as new,
-            _maybe(state, "rb") as held,
+            out.open("wb", buffering=0) as new,
+            _maybe(state) as held,
             _maybe_out(step, out_state) as kept,
         ):
             for start, block in total.blocks():
@@ -98,6 +101,8 @@ def take_step(
                     _write(new, after, hashes[0])
                     if kept is not None:
                         _write(kept, join_state(moved), hashes[1])
+                    if on_written is not None:
+                        on_written(new.tell(), kept.tell() if kept is not None else 0)
     except OSError as error:
         raise LocalError(
             f"{out}: the new version cannot be written ({error.strerror})", hint="free disk space"
@@ -123,10 +128,11 @@ def _examples(total: RunningSum) -> int | None:
     return int(total.words[index : index + 1].view(f"<i{total.words.dtype.itemsize}")[0])
 
 
-def _write(file: BinaryIO, values: NDArray[np.float32], hasher: BodyHasher) -> None:
-    data = values.astype(MODEL_TYPE, copy=False)
-    file.write(data.data)
-    hasher.update(data.data)
+def _write(file: IO[bytes], values: NDArray[np.float32], hasher: BodyHasher) -> None:
+    data = values.astype(MODEL_TYPE, copy=False).data.cast("B")
+    hasher.update(data)
+    while data:
+        data = data[file.write(data) :]
 
 
 def _stored(path: Path, hasher: BodyHasher) -> Stored:
@@ -144,9 +150,9 @@ class _Nothing:
         return None
 
 
-def _maybe(path: Path | None, mode: str) -> "BinaryIO | _Nothing":
+def _maybe(path: Path | None) -> "BinaryIO | _Nothing":
     return path.open("rb") if path is not None else _Nothing()
 
 
-def _maybe_out(step: ServerStep, path: Path) -> "BinaryIO | _Nothing":
-    return path.open("wb") if step.vectors else _Nothing()
+def _maybe_out(step: ServerStep, path: Path) -> "IO[bytes] | _Nothing":
+    return path.open("wb", buffering=0) if step.vectors else _Nothing()

@@ -16,9 +16,9 @@ class Gathering:
     minimum: int
     deadline_ms: int
 
-    def closes(self, ready: int, waited_ms: int) -> bool:
-        """Whether a cohort of `ready` updates closes after `waited_ms` of this round."""
-        late = self.deadline_ms > 0 and waited_ms >= self.deadline_ms
+    def closes(self, ready: int, waited_ms: int, *, hurried: bool = False) -> bool:
+        """Whether a cohort of `ready` updates closes after `waited_ms` of this round; `hurried`: as at the deadline."""
+        late = hurried or (self.deadline_ms > 0 and waited_ms >= self.deadline_ms)
         return ready >= self.goal or (late and ready >= self.minimum)
 
 

@@ -46,9 +46,10 @@ class Evaluated:
 
 @dataclass(frozen=True, slots=True)
 class EvaluationFailed:
-    """The trainer was lost, or the task failed, while it measured a version."""
+    """The trainer was lost, or the task failed, while it measured a version; it was busy with that for `took_ms`."""
 
     version: int
+    took_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,17 +61,22 @@ class Trained:
 
 @dataclass(frozen=True, slots=True)
 class TrainingFailed:
-    """No update came of it. `again`: the same version may be tried again (the trainer died), else the next one."""
+    """No update came of it. `again`: the same version may be tried again (the trainer died), else the next one.
+
+    took_ms   how long the trainer was busy with it: others wait for it, so the next try waits at least as long
+    """
 
     base_version: int
     again: bool
+    took_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class AloneEnded:
-    """The local baseline is measured, or (`done` false) could not be."""
+    """The local baseline is measured, or (`done` false) could not be, after `took_ms` of the trainer's time."""
 
     done: bool
+    took_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +127,28 @@ class Requested:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """Whether something outside (roster, data, operator) keeps the site from working; `reason` is empty when not."""
+    """Whether something keeps the site from working; `reason` is empty when not.
+
+    by   who says so, each for himself: log (roster, chain), operator (a pause), setup (task or data: finished work
+         still goes out)
+    """
 
     reason: str
+    by: str = "log"
+
+
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """Whether the operator takes the site out: nothing new is begun, what is finished goes out and is settled."""
+
+    leaving: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """Whether the outbox has room for one more update of this study; until it has, none is trained."""
+
+    free: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,5 +173,7 @@ Event = (
     | ReceiptRead
     | Requested
     | Held
+    | Leaving
+    | Room
     | Tick
 )

@@ -5,12 +5,15 @@ Never:    holds a body.
 Source:   secure aggregation specification, section 4 (Receipt) and section 9 (restored copies).
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from participant.core.events import SendFailed, Sent
 from participant.core.pauses import Pauses
 from schemas.records import Decided, Outcome, Receipt
+
+GRACE_MS = 10_000  # Kafka has no order between topics: a receipt may be read later than the version it was written with
+REMIND_MS = 3_600_000  # an offer that nobody answers for so long may be lost: retention takes what was not read in time
 
 
 @dataclass(slots=True)
@@ -20,14 +23,22 @@ class Entry:
     sequence: int
     base_version: int
     offer_offset: int = -1
-    anew: bool = False  # its body has to be sent again, whatever was acknowledged before
+    anew: bool = False  # its body was asked for again, whatever was acknowledged before
+    forget: bool = False  # what was acknowledged is still remembered, and has to be forgotten first
     sending: bool = False
     attempts: int = 0
     retry_ms: int = 0
+    until_ms: int | None = None  # how long an answer is waited for: then it is given up, or offered once more
+    reminding: bool = False  # it was offered and never answered: offered once more, however late
 
     @property
     def offered(self) -> bool:
         return self.offer_offset >= 0
+
+    def begin(self) -> bool:
+        """Sending begins; returns whether it begins with the first chunk. One that is cut then goes on as any other."""
+        self.sending, forget, self.forget = True, self.forget, False
+        return forget
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +79,10 @@ class Outbox:
         return entry if entry is not None and not entry.sending and now_ms >= entry.retry_ms else None
 
     def next_ms(self, now_ms: int) -> int | None:
-        """When something that waits may be sent."""
-        return min((entry.retry_ms for entry in self.unsent() if entry.retry_ms > now_ms), default=None)
+        """When something that waits may be sent, or has waited long enough."""
+        times = [entry.retry_ms for entry in self.unsent()]
+        times += [entry.until_ms for entry in self.entries if entry.until_ms is not None]
+        return min((time for time in times if time > now_ms), default=None)
 
     def on_send(self, event: Sent | SendFailed, now_ms: int) -> None:
         """Note how sending ended; nothing for what is not being sent any more."""
@@ -77,17 +90,47 @@ class Outbox:
             if entry.sequence == event.sequence and entry.sending:
                 entry.sending = False
                 if isinstance(event, Sent):
-                    entry.offer_offset = event.offset
+                    entry.offer_offset, entry.until_ms, entry.reminding = event.offset, None, False
                 else:
                     self._retry(entry, now_ms)
 
     def ask_again(self, entry: Entry, now_ms: int) -> None:
         """The body of an offered update has to be sent anew: at once for the first time, then after a pause."""
-        entry.offer_offset, entry.anew = -1, True
+        entry.offer_offset, entry.anew, entry.forget, entry.until_ms = -1, True, True, None
         if entry.attempts:
             self._retry(entry, now_ms)
         else:
             entry.attempts = 1
+
+    def linked(self) -> None:
+        """The link is back: answers may be on their way, so waiting for them begins anew."""
+        for entry in self.unsent():
+            entry.until_ms = None
+
+    def given_up(self, late: Callable[[int], bool], now_ms: int) -> list[Entry]:
+        """What was not offered as far as this site knows, can never count by its base version, and is not answered.
+
+        The acknowledgement of its offer may be lost or late, and a receipt be on its way: hence the grace.
+        """
+        found: list[Entry] = []
+        for entry in self.unsent():
+            if entry.anew or entry.reminding or not late(entry.base_version):
+                continue
+            if entry.until_ms is None:
+                entry.until_ms = now_ms + GRACE_MS
+            elif now_ms >= entry.until_ms:
+                found.append(entry)
+        return found
+
+    def remind(self, now_ms: int) -> None:
+        """An offer without an answer goes out once more; a coordinator that has it already ignores it."""
+        for entry in self.entries:
+            if not entry.offered:
+                continue
+            if entry.until_ms is None:
+                entry.until_ms = now_ms + REMIND_MS
+            elif now_ms >= entry.until_ms:
+                entry.offer_offset, entry.until_ms, entry.reminding = -1, None, True
 
     def _retry(self, entry: Entry, now_ms: int) -> None:
         entry.attempts += 1

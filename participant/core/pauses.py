@@ -21,10 +21,13 @@ class Pauses:
     def failures(self, kind: str) -> int:
         return self._failures.get(kind, 0)
 
-    def failed(self, kind: str, now_ms: int, *, pauses: str = "") -> None:
-        """Count one more failure of `kind`, and pause it (or, with `pauses`, another kind) for longer than before."""
+    def failed(self, kind: str, now_ms: int, *, pauses: str = "", took_ms: int = 0) -> None:
+        """Count one more failure of `kind`, and pause it (or, with `pauses`, another kind) for longer than before.
+
+        took_ms   what the failure cost of something that others wait for: they get at least as much
+        """
         self._failures[kind] = self.failures(kind) + 1
-        self._until_ms[pauses or kind] = now_ms + self.length_ms(self._failures[kind])
+        self._until_ms[pauses or kind] = now_ms + max(took_ms, self.length_ms(self._failures[kind]))
 
     def passed(self, kind: str) -> None:
         """It went well, or circumstances changed: forget failures and pause."""

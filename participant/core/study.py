@@ -7,9 +7,10 @@ Imports:  stdlib, schemas.   Used by: participant.shell, simulation, tests.
 Only the newest version is ever fetched. Once fetched it is measured and trained from, even when a newer one appears
 meanwhile: over a slow link there would always be a newer one. Each base version is trained from once, unless that
 update was void, or refused for a reason that training again can heal. One finished update at most waits unsent.
+A pause stops everything; what is finished stays in the outbox and goes out when the pause ends.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,6 +18,7 @@ from participant.core import effects as do
 from participant.core import events as seen
 from participant.core.effects import Effect, State
 from participant.core.events import Event
+from participant.core.holds import Holds
 from participant.core.outbox import Entry, Outbox, Verdict, highest, verdicts
 from participant.core.pauses import Pauses
 from participant.core.restored import Restored
@@ -24,9 +26,11 @@ from schemas.plan import Plan
 from schemas.records import Receipt
 
 UNDECIDED_MAX = 1  # more would only queue up at the coordinator and grow stale
-TRIES_MAX = 3  # for what is not needed to go on: evaluations and the local baseline
+TRIES_MAX = 3  # for what is not needed to go on, evaluations and the local baseline; for training before it is said
+ABSENCE_MS = 300_000  # a shorter cut only interrupts a fetch: over a link that flaps none would ever end otherwise
+TRAINING_FAILS = f"training has failed {TRIES_MAX} times in a row or more"
 # Training again from the same version cannot heal these; a newer version may find the roster or the plan changed.
-LASTING = frozenset({"duplicate", "stranger", "revoked", "plan", "floor"})
+LASTING = frozenset({"duplicate", "plan", "floor"})
 
 
 @dataclass(slots=True)
@@ -49,7 +53,8 @@ class StudyCore:
         self._sequence_next = restored.sequence_next
         self._evaluated = restored.evaluated
         self._alone_done = restored.alone_done or not plan.evaluation.alone
-        self._connected, self._held, self._halted = False, "", False
+        self._connected, self._halted, self._away_ms = False, False, 0
+        self._holds = Holds()
         self._newest: seen.Announced | None = None
         self._model: int | None = None  # the version in the file
         self._fetching: int | None = None
@@ -65,7 +70,7 @@ class StudyCore:
     @property
     def state(self) -> State:
         """What this site does in the study right now."""
-        if self._held or self._halted:
+        if self._holds.held or self._halted:
             return State.PAUSED
         if self._work is not None and self._work.kind != "alone":
             return State.TRAINING
@@ -75,7 +80,29 @@ class StudyCore:
             return State.SENDING
         if self._fetching is not None:
             return State.FETCHING
-        return State.WAITING if self._outbox else State.IDLE
+        if self._outbox:
+            return State.WAITING
+        return State.PAUSED if self.held else State.IDLE
+
+    @property
+    def held(self) -> str:
+        """Why nothing new is begun, or comes to nothing; empty when all is well."""
+        return "; ".join(reason for reason in (self._holds.reason, TRAINING_FAILS * self._fails) if reason)
+
+    @property
+    def left(self) -> bool:
+        """Whether the site may go: nothing is at work, and what was finished is settled, or held with the study."""
+        return self._holds.leaving and self._work is None and (not self._outbox or self._holds.closed)
+
+    @property
+    def _fails(self) -> bool:
+        """Whether training has failed so often in a row that people have to know."""
+        return self._pauses.failures("train") >= TRIES_MAX
+
+    @property
+    def making(self) -> bool:
+        """Whether an update is being made that the outbox will have to take."""
+        return self._work is not None and self._work.kind in ("train", "seal")
 
     @property
     def resting(self) -> bool:
@@ -90,17 +117,25 @@ class StudyCore:
     @property
     def wake_ms(self) -> int | None:
         """When a Tick is due, on the clock that `on` is given; None when only facts can change anything."""
-        if self._halted or self._held:
+        if self._halted:
             return None
         times = (self._pauses.next_ms(self._now_ms), self._outbox.next_ms(self._now_ms))
         return min((time for time in times if time is not None), default=None)
 
     def on(self, event: Event, now_ms: int) -> list[Effect]:
         """Take one fact; return what the shell has to do, in order. `now_ms` never falls."""
-        if self._halted:
-            return []
+        return self.on_all([event], now_ms)
+
+    def on_all(self, events: Iterable[Event], now_ms: int) -> list[Effect]:
+        """Take facts that became known together, in order, and decide once what follows.
+
+        A receipt comes with the Announcement of its version: decided one by one, the place it frees in the outbox
+        would go to the version before.
+        """
         self._now_ms = now_ms
-        self._take(event)
+        for event in events:
+            if not self._halted:
+                self._take(event)
         if not self._halted:
             self._advance()
         effects, self._effects = self._effects, []
@@ -126,18 +161,22 @@ class StudyCore:
                 self._on_receipt(event.receipt)
             case seen.Requested():
                 self._on_request(event)
-            case seen.Held():
-                self._on_held(event.reason)
+            case seen.Held() | seen.Leaving() | seen.Room():
+                if self._holds.on(event):
+                    self._stop()
             case seen.Tick():
                 pass
 
     def _on_link(self, connected: bool) -> None:
-        back = connected and not self._connected
+        back, long = connected and not self._connected, self._now_ms - self._away_ms >= ABSENCE_MS
+        if self._connected and not connected:
+            self._away_ms = self._now_ms
         self._connected = connected
-        if back and self._fetching is not None and self._newest and self._fetching < self._newest.version:
-            self._stop_fetching()  # what was under way before the cut is old by now
+        if back and long and self._fetching is not None and self._newest and self._fetching < self._newest.version:
+            self._stop_fetching()  # after a long absence the newest version is worth more than what was begun
         if back:
             self._pauses.passed("fetch")
+            self._outbox.linked()
 
     def _on_announced(self, event: seen.Announced) -> None:
         before = self._newest
@@ -178,20 +217,26 @@ class StudyCore:
                 self._begin("seal", event.base_version, do.Seal(event.base_version))
             case seen.TrainingFailed() if work == _Work("train", event.base_version):
                 self._work = None
-                self._pauses.failed("train", self._now_ms)
+                self._pauses.failed("train", self._now_ms, took_ms=event.took_ms)
                 self._attempt += 1
+                self._report_failures()
                 self._barren = self._barren if event.again else event.base_version
             case seen.AloneEnded() if work.kind == "alone":
                 self._work = None
                 self._alone_done = event.done
                 if not event.done:
-                    self._pauses.failed("alone", self._now_ms)
+                    self._pauses.failed("alone", self._now_ms, took_ms=event.took_ms)
             case _:
                 pass
 
+    def _report_failures(self) -> None:
+        """Say it once; it goes on with longer and longer pauses, so that other studies have the trainer meanwhile."""
+        if self._pauses.failures("train") == TRIES_MAX:
+            self._effects.append(do.Alarm(f"{TRAINING_FAILS}; it is tried again with growing pauses"))
+
     def _on_evaluation(self, event: seen.Evaluated | seen.EvaluationFailed) -> None:
         if isinstance(event, seen.EvaluationFailed):
-            self._pauses.failed("evaluate", self._now_ms)
+            self._pauses.failed("evaluate", self._now_ms, took_ms=event.took_ms)
             if self._pauses.failures("evaluate") < TRIES_MAX:
                 return
         self._pauses.passed("evaluate")
@@ -241,21 +286,26 @@ class StudyCore:
                 named = f"{self._plan.study}/{self._site}/{entry.sequence}"
                 self._effects.append(do.Alarm(f"a request gives {named} weight {event.weight}, the plan {weight}"))
 
-    def _on_held(self, reason: str) -> None:
-        self._held = reason
-        if reason:
-            self._stop_fetching()
-            self._stop_work()
+    def _stop(self) -> None:
+        """Stop what can be had again; who goes on later, goes on with the version that is the newest then."""
+        self._fresh = None
+        self._stop_fetching()
+        self._stop_work()
+        if self._holds.closed:
+            for entry in self._outbox.entries:
+                self._stop_sending(entry)
 
     @property
     def _final(self) -> bool:
         return self._newest is not None and self._newest.final
 
     def _advance(self) -> None:
-        if self._newest is not None and not self._held:
+        self._seal_again()
+        if self._newest is not None and not self._holds.closed:
             self._abandon(self._newest)
-            self._work_on(self._newest)
-            self._fetch(self._newest)
+            if not self._holds.idle:
+                self._work_on(self._newest)
+                self._fetch(self._newest)
             self._send()
         if self.state != self._shown:
             self._shown = self.state
@@ -272,17 +322,22 @@ class StudyCore:
             self._stop_fetching()
         if self._work is not None and self._work.kind == "train" and self._late(self._work.version):
             self._stop_work()
-        for entry in [one for one in self._outbox.unsent() if not one.anew and self._late(one.base_version)]:
-            self._settle(entry, "ended" if newest.final else "stale")
+        if self._connected:
+            for entry in self._outbox.given_up(self._late, self._now_ms):
+                self._settle(entry, "ended" if newest.final else "stale")
+        self._outbox.remind(self._now_ms)
 
     def _late(self, base_version: int) -> bool:
         """Whether an update from this version, not offered yet, can never count."""
         assert self._newest is not None
         return self._newest.final or self._newest.version - base_version > self._plan.aggregation.staleness_max
 
-    def _work_on(self, newest: seen.Announced) -> None:
+    def _seal_again(self) -> None:
+        """What is trained finds its way into the outbox, whatever else is held."""
         if self._work is not None and self._work.kind == "seal" and self._pauses.ends("seal", self._now_ms):
             self._effects.append(do.Seal(self._work.version))
+
+    def _work_on(self, newest: seen.Announced) -> None:
         if self._work is not None and self._work.kind != "alone":
             return
         version = self._model
@@ -312,8 +367,7 @@ class StudyCore:
     def _send(self) -> None:
         entry = self._outbox.to_send(self._now_ms)
         if entry is not None:
-            entry.sending = True
-            self._effects.append(do.Send(entry.sequence, entry.anew))
+            self._effects.append(do.Send(entry.sequence, entry.begin()))
 
     def _to_evaluate(self, version: int) -> bool:
         final = self._newest is not None and self._newest == seen.Announced(version, True)
@@ -341,7 +395,7 @@ class StudyCore:
 
     def _room(self) -> bool:
         """Whether the outbox may take one more update."""
-        return not self._outbox.unsent() and len(self._outbox) < UNDECIDED_MAX
+        return self._holds.has_room and not self._outbox.unsent() and len(self._outbox) < UNDECIDED_MAX
 
     def _may_train(self, version: int) -> bool:
         return (
@@ -368,9 +422,13 @@ class StudyCore:
             self._effects.append(do.StopFetching(self._fetching))
             self._fetching = None
 
-    def _settle(self, entry: Entry, outcome: str, verdict: Verdict | None = None, *, again: bool = False) -> None:
+    def _stop_sending(self, entry: Entry) -> None:
         if entry.sending:
+            entry.sending = False
             self._effects.append(do.StopSending(entry.sequence))
+
+    def _settle(self, entry: Entry, outcome: str, verdict: Verdict | None = None, *, again: bool = False) -> None:
+        self._stop_sending(entry)
         self._outbox.entries.remove(entry)
         said = (verdict.code, verdict.version, verdict.weight) if verdict else (None, None, 0)
         self._effects.append(do.Settle(entry.sequence, outcome, again, *said))

@@ -1,22 +1,26 @@
 """A model version from the log into a file: opened and checked chunk by chunk, in a few chunks of memory.
 
+Knows:    what an interrupted fetch left is checked against the announced digests, and gone on with.
 Never:    leaves a file under the final name that is not the announced model.
 Used by:  participant.shell.study.
 """
 
 import asyncio
+import contextlib
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, ParamSpec, TypeVar
 
 from protocol.digests import BodyHasher, body_digest
 from protocol.sealing import ChunkOpener
 from schemas.errors import PeerError
-from schemas.records import BodyAt
+from schemas.records import CHUNK_BYTES, BodyAt
 from transport.bodies import BodyReader
 
-INLINE_BYTES = 65_536  # smaller chunks are opened at once: a thread would take longer than the work
+P = ParamSpec("P")
+T = TypeVar("T")
+INLINE_BYTES = 65_536  # a smaller model is opened at once: a thread would take longer than the work
 
 
 async def fetch_model(
@@ -33,44 +37,88 @@ async def fetch_model(
     """Write the announced model, raw float32, to `target`; one that lies there already is checked and kept.
 
     on_bytes   told the size of each sealed chunk as it comes in
-    Raises PeerError when digest or size are not as announced, BodyGone, and OSError when there is no space.
+    Raises PeerError when digest or size are not as announced, BodyGone, and OSError when there is no space; whatever
+    ends it, whole chunks that are as announced stay in `partial(target)` for the next try.
     """
     ref = model.body
     if ref.size_bytes != size_bytes or body_digest(ref.chunk_digests) != model.digest:
         raise PeerError(f"{topic}: the announced body is no model of this plan")
     if target.exists() and await asyncio.to_thread(_digest_of, target) == model.digest:
         return
-    opener, half = ChunkOpener(body_key, subject, ref.count), target.with_suffix(".half")
-    try:
-        with _create(half) as file:
-            index = 0
-            async for sealed in reader.chunks(topic, ref.runs):
-                on_bytes(len(sealed))
-                wanted = ref.chunk_digests[32 * index : 32 * index + 32]
-                if len(sealed) <= INLINE_BYTES:
-                    _take(opener, index, sealed, wanted, file)
+    half = partial(target)
+    with _open(half) as file:
+        done = await _whole(_verified, file, ref.chunk_digests) if half.stat().st_size else 0
+        opener = ChunkOpener(body_key, subject, ref.count)
+        async with contextlib.aclosing(reader.batches(topic, _without(ref.runs, done))) as batches:
+            async for sealed in batches:
+                on_bytes(sum(map(len, sealed)))
+                count = len(sealed)
+                if size_bytes <= INLINE_BYTES:
+                    _take(opener, done, sealed, ref.chunk_digests, file)
                 else:
-                    await asyncio.to_thread(_take, opener, index, sealed, wanted, file)
-                index += 1
-        if index != ref.count:
-            raise PeerError(f"{topic}: a body ended after {index} of {ref.count} chunks")
-        half.rename(target)
-    except BaseException:
-        half.unlink(missing_ok=True)
+                    await _whole(_take, opener, done, sealed, ref.chunk_digests, file)
+                done += count
+    if done != ref.count:
+        raise PeerError(f"{topic}: a body ended after {done} of {ref.count} chunks")
+    half.rename(target)
+
+
+def partial(target: Path) -> Path:
+    """Where a model lies while it is fetched: whole chunks from its beginning, each as announced."""
+    return target.with_suffix(".half")
+
+
+async def _whole(work: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
+    """As asyncio.to_thread; who is cancelled meanwhile waits for the thread, which still has the file in its hands."""
+    running = asyncio.ensure_future(asyncio.to_thread(work, *arguments, **named))
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await asyncio.wait({running})
         raise
 
 
-def _create(path: Path) -> IO[bytes]:
-    return path.open("wb", buffering=0)
+def _open(path: Path) -> IO[bytes]:
+    return path.open("a+b", buffering=0)
 
 
-def _take(opener: ChunkOpener, index: int, sealed: bytes, wanted: bytes, file: IO[bytes]) -> None:
-    chunk = opener.open(index, sealed)
-    if hashlib.sha256(chunk).digest() != wanted:
-        raise PeerError(f"chunk {index} of a model has another digest than announced")
-    view = memoryview(chunk)
-    while view:
-        view = view[file.write(view) :]
+def _verified(file: IO[bytes], digests: bytes) -> int:
+    """How many whole chunks at the beginning of an interrupted fetch are as announced; the rest is cut off.
+
+    What was written is not trusted: the power may have failed, and a version may have been announced anew.
+    """
+    file.seek(0)
+    done, size_bytes = 0, 0
+    while 32 * done < len(digests) and (piece := file.read(CHUNK_BYTES)):
+        if hashlib.sha256(piece).digest() != digests[32 * done : 32 * done + 32]:
+            break
+        done, size_bytes = done + 1, size_bytes + len(piece)
+    file.truncate(size_bytes)
+    return done
+
+
+def _without(runs: Sequence[tuple[int, int]], done: int) -> list[tuple[int, int]]:
+    """`runs` without their first `done` chunks: (7, 3), (20, 2) without 4 -> (21, 1)."""
+    left: list[tuple[int, int]] = []
+    for first, count in runs:
+        skipped = min(done, count)
+        done -= skipped
+        if skipped < count:
+            left.append((first + skipped, count - skipped))
+    return left
+
+
+def _take(opener: ChunkOpener, first: int, sealed: list[bytes], digests: bytes, file: IO[bytes]) -> None:
+    """Open, check and write chunks `first`, `first` + 1, …; the list is empty afterwards."""
+    index = first
+    while sealed:
+        chunk = opener.open(index, sealed.pop(0))
+        if hashlib.sha256(chunk).digest() != digests[32 * index : 32 * index + 32]:
+            raise PeerError(f"chunk {index} of a model has another digest than announced")
+        view = memoryview(chunk)
+        while view:
+            view = view[file.write(view) :]
+        index += 1
 
 
 def _digest_of(path: Path) -> bytes:

@@ -36,6 +36,7 @@ class StudyLog:
         self._services, self._plan = services, plan
         self._topics = {topics.rounds(plan.study), topics.receipts(plan.study), topics.keys(plan.study)}
         self.view = RoundsView(plan.study, plan.digest)
+        self.told: Announcement | None = None  # the newest that the core knows of; the view may be ahead of it
         self._broken = ""
         self._held: str | None = None
         self._new_rounds = False
@@ -65,7 +66,10 @@ class StudyLog:
             log.warning("record refused", topic=entry.topic, offset=entry.offset, code=error.code, reason=str(error))
 
     def drain(self) -> list[Event]:
-        """What the core has not been told yet. Older announcements and receipts are skipped: the newest say it all."""
+        """What the core has not been told yet. Older announcements and receipts are skipped: the newest say it all.
+
+        The announcement first: a receipt may free the site to train, and then from the newest version.
+        """
         events: list[Event] = []
         held = self._why_held()
         if held != self._held:
@@ -73,12 +77,13 @@ class StudyLog:
             events.append(Held(held))
         requested, self._requested = self._requested, []
         events += requested
+        if self._new_rounds and self.view.newest is not None:
+            self._new_rounds = False
+            self.told = self.view.newest
+            events.append(Announced(self.told.version, self.told.final))
         receipt, self._receipt = self._receipt, None
         if receipt is not None:
             events.append(ReceiptRead(receipt))
-        if self._new_rounds and self.view.newest is not None:
-            self._new_rounds = False
-            events.append(Announced(self.view.newest.version, self.view.newest.final))
         return events
 
     async def epoch_key(self, epoch: int) -> bytes:

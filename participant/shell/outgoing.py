@@ -13,7 +13,7 @@ from pathlib import Path
 from participant.shell.body import SealedChunks, write_body
 from participant.shell.gate import Gate, What, millionths
 from participant.shell.services import Services
-from participant.shell.store import Left, Row
+from participant.shell.store import Decision, Left, Row
 from participant.training.client import Loaded
 from protocol.digests import update_subject
 from protocol.fixed_point import Encoding
@@ -100,10 +100,10 @@ class Outgoing:
         store.note_offered(row, offset)
         return offset
 
-    def settle(self, sequence: int, *, again: bool) -> None:
+    def settle(self, sequence: int, decision: Decision, *, again: bool) -> None:
         """Take an update out of the outbox, its body too; with `again` its base may be trained from once more."""
         store = self._services.store
-        store.note_settled(store.row(self._plan.study, sequence), self.body(sequence), again=again)
+        store.note_settled(store.row(self._plan.study, sequence), self.body(sequence), decision, again=again)
 
     async def evaluation(self, version: int, model: bytes, values: Mapping[str, float], *, with_alone: bool) -> None:
         """Let out what was measured on a version; it is sent while the site goes on. Raises sqlite3.Error."""
@@ -161,6 +161,7 @@ class Outgoing:
                 topics.bodies(services.name), count, source.chunk, acked=dict(row.acked), on_acked=acked
             )
         finally:
+            services.store.note_acked(row, fresh)  # of an upload that is stopped, too
             source.close()
 
     def _boxes(self, row: Row) -> tuple[KeyBox, ...]:

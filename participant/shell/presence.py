@@ -4,6 +4,7 @@ Used by: participant.app, participant.shell.study (by `show`).
 """
 
 import asyncio
+import contextlib
 import time
 
 from participant.core.effects import State
@@ -67,6 +68,12 @@ class PresenceTeller:
             if due:
                 await self._tell()
                 await asyncio.sleep(self._interval_min_s)
+
+    async def farewell(self, seconds: float) -> None:
+        """Tell the last states, if the broker takes them within `seconds`."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._tell()
 
     async def _tell(self) -> None:
         told = dict(self._states)

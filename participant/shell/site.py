@@ -10,9 +10,11 @@ from collections.abc import Sequence
 
 import structlog
 
+from participant.core.effects import State
 from participant.core.events import Linked
 from participant.core.policy import Policy
 from participant.settings import Study
+from participant.shell.control import StudyState, Wish
 from participant.shell.presence import PresenceTeller
 from participant.shell.services import Services
 from participant.shell.study import StudyRunner
@@ -24,12 +26,13 @@ from schemas.plan import Plan
 from transport.log import EARLIEST, Entry, LogReader
 
 LOAD_TRIES = 3
+WAIT_MS, LOADING_WAIT_MS = 1000, 20  # how long to wait for records before looking at anything else
 
 log = structlog.get_logger()
 
 
 class Site:
-    """One participant on the log. Everything runs in the task that calls `run`, and in those that services spawn."""
+    """One participant on the log. What one study's task or data are like never keeps another study from working."""
 
     def __init__(
         self, services: Services, reader: LogReader, presence: PresenceTeller, policy: Policy, studies: Sequence[Study]
@@ -38,25 +41,39 @@ class Site:
         self._wanted = {study.digest: study for study in studies}
         self._runners: dict[bytes, StudyRunner] = {}
         self._by_topic: dict[str, StudyRunner] = {}
-        self._set_aside: set[bytes] = set()
-        self._joined = False
+        self._loading: dict[bytes, asyncio.Task[StudyRunner]] = {}
+        self._ignored: set[bytes] = set()  # plans that nobody here approved
+        self._failed: dict[bytes, LocalError] = {}  # studies that cannot begin, until the operator has mended them
+        self._wish = Wish()
+        self._caught_up = False
+
+    # the log -------------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Catch up, check data, join, follow; until cancelled. Raises LocalError when something is set up wrongly."""
+        """Catch up, check data, follow; until cancelled. Raises LocalError when the only study cannot begin."""
+        try:
+            await self._follow()
+        finally:
+            for task in self._loading.values():
+                task.cancel()
+
+    async def _follow(self) -> None:
         await self._reader.assign({topics.MEMBERS: EARLIEST, topics.PLANS: EARLIEST})
         await self._catch_up()
-        await self._take_plans()
-        for digest in self._wanted.keys() - self._runners.keys() - self._set_aside:
+        self._load_plans()
+        for digest in self._wanted.keys() - self._loading.keys():
             log.info("approved plan is not on the log yet, waiting", plan=digest.hex())
-        self._joined = True
+        self._caught_up = True
         self._services.link.on_change(self._on_link)
         self._services.spawn(self._presence.run())
         while True:
-            for entry in await self._reader.batch(wait_ms=1000):
+            wait_ms = LOADING_WAIT_MS if self._loading else WAIT_MS
+            for entry in await self._reader.batch(wait_ms=wait_ms):
                 self._feed(entry)
-            if self._services.directory.plans.keys() - self._runners.keys() - self._set_aside:
-                await self._take_plans()
-            self._tell()
+            self._load_plans()
+            await self._join()
+            for runner in self._runners.values():
+                runner.drain()
 
     async def _catch_up(self) -> None:
         """Feed everything that is on the assigned topics now."""
@@ -76,11 +93,6 @@ class Site:
             self._services.metrics.refused.labels(error.code).inc()
             log.warning("record refused", topic=entry.topic, offset=entry.offset, reason=str(error))
 
-    def _tell(self) -> None:
-        for runner in self._runners.values():
-            for event in runner.log.drain():
-                runner.post(event)
-
     def _on_link(self, connected: bool) -> None:
         self._services.spawn(self._post_link(connected))
 
@@ -88,43 +100,86 @@ class Site:
         for runner in self._runners.values():
             runner.post(Linked(connected))
 
-    async def _take_plans(self) -> None:
-        """Begin every approved study that is new on the log; mention once every plan that is not approved."""
-        began = False
+    # the operator --------------------------------------------------------------------------------------------------
+
+    def take(self, wish: Wish) -> None:
+        """Do what the operator wants; what was held for its task or data is tried again once it is not paused."""
+        self._wish = wish
+        for runner in self._runners.values():
+            runner.take(wish)
+        for digest in [one for one in self._failed if not wish.pauses(self._plan(one).study)]:
+            del self._failed[digest]
+
+    @property
+    def left(self) -> bool:
+        """Whether everything that was begun is settled, as far as it can be."""
+        if not self._caught_up or self._loading:
+            return not self._services.store.undecided
+        return all(runner.left for runner in self._runners.values())
+
+    def states(self) -> tuple[StudyState, ...]:
+        """How the studies stand, by name."""
+        found = [runner.standing() for runner in self._runners.values()]
+        found += [StudyState(self._plan(one).study, "paused", str(error)) for one, error in self._failed.items()]
+        found += [StudyState(self._plan(one).study, "idle", "loading task and data") for one in self._loading]
+        return tuple(sorted(found, key=lambda one: one.study))
+
+    # beginning a study ---------------------------------------------------------------------------------------------
+
+    def _load_plans(self) -> None:
+        """Load every approved study that is new on the log; mention once every plan that is not approved."""
+        known = self._runners.keys() | self._loading.keys() | self._ignored | self._failed.keys()
         for digest, (plan, _) in list(self._services.directory.plans.items()):
-            if digest in self._runners or digest in self._set_aside:
+            if digest in known:
                 continue
             if not self._policy.approves(plan):
-                self._set_aside.add(digest)
+                self._ignored.add(digest)
                 approval = f'[[studies]] plan = "{digest.hex()}"'
                 log.info("plan not approved, ignored", study=plan.study, title=plan.title, approve_by=approval)
                 continue
-            try:
-                await self._begin(plan)
-                began = True
-            except LocalError as error:
-                if not self._joined:
-                    raise
-                self._set_aside.add(digest)
-                log.error("study not begun", study=plan.study, reason=str(error), hint=error.hint)
-        if began:
-            positions = dict.fromkeys(self._by_topic, EARLIEST) | self._reader.positions()
-            await self._reader.assign(positions)
-            await self._catch_up()
-            connected = self._services.link.connected
-            for runner in self._runners.values():
-                runner.post(Linked(connected))
-            self._tell()
+            self._loading[digest] = asyncio.create_task(self._begin(plan))
 
-    async def _begin(self, plan: Plan) -> None:
+    async def _join(self) -> None:
+        """Follow the studies that are loaded now."""
+        loaded = [digest for digest, task in self._loading.items() if task.done()]
+        began = [self._joined(digest, self._loading.pop(digest)) for digest in loaded]
+        if not any(began):
+            return
+        positions = dict.fromkeys(self._by_topic, EARLIEST) | self._reader.positions()
+        await self._reader.assign(positions)
+        await self._catch_up()
+        connected = self._services.link.connected
+        for runner in self._runners.values():
+            runner.post(Linked(connected))
+
+    def _joined(self, digest: bytes, task: "asyncio.Task[StudyRunner]") -> bool:
+        """Take a study that was loaded; False when it could not be. Raises its LocalError when there is no other."""
+        plan = self._plan(digest)
+        try:
+            runner = task.result()
+        except LocalError as error:
+            if len(self._wanted) == 1:
+                raise
+            self._failed[digest] = error
+            log.error("study not begun", study=plan.study, reason=str(error), hint=error.hint)
+            self._presence.show(plan.study, State.PAUSED)
+            self._services.metrics.show(plan.study, State.PAUSED)
+            return False
+        self._runners[digest] = runner
+        self._by_topic |= dict.fromkeys(runner.log.topics, runner)
+        runner.take(self._wish)
+        return True
+
+    def _plan(self, digest: bytes) -> Plan:
+        return self._services.directory.plans[digest][0]
+
+    async def _begin(self, plan: Plan) -> StudyRunner:
         """Check policy, task and data. Raises LocalError when this site cannot take part."""
         floor = self._policy.floor(plan)
         loaded = await self._load(plan)
         _check_fits(plan, loaded)
-        runner = StudyRunner(self._services, plan, loaded, floor=floor, show=self._presence.show, jitter=random.random)
-        self._runners[plan.digest] = runner
-        self._by_topic |= dict.fromkeys(runner.log.topics, runner)
         log.info("study begins", study=plan.study, plan=plan.digest.hex(), examples_here=loaded.examples > 0)
+        return StudyRunner(self._services, plan, loaded, floor=floor, show=self._presence.show, jitter=random.random)
 
     async def _load(self, plan: Plan) -> Loaded:
         study = self._wanted[plan.digest]

@@ -1,4 +1,4 @@
-"""site.db: sequence numbers, outbox and ledger of this site, on disk before anything is sent.
+"""site.db: sequence numbers, outbox, ledger and decisions of this site, on disk before anything is sent.
 
 Knows:    one transaction puts an update into outbox and ledger; small facts wait for the next transaction or a flush.
 Never:    holds a body (those are files), forgets a ledger row, is restored from a backup.
@@ -17,7 +17,7 @@ from typing import Any
 from participant.core.restored import Restored
 from schemas.errors import LocalError
 
-FORMAT = 1
+FORMAT = 2
 STALENESS_MAX = 1024  # of any plan
 _SCHEMA = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value ANY) STRICT;
@@ -37,6 +37,15 @@ CREATE TABLE ledger (
 CREATE TRIGGER ledger_kept BEFORE DELETE ON ledger BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
 CREATE TRIGGER ledger_fixed BEFORE UPDATE ON ledger BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
 """
+_DECIDED = """
+INSERT OR REPLACE INTO meta VALUES ('format', 2);
+CREATE TABLE decided (
+    at_ms INTEGER NOT NULL, study TEXT NOT NULL, sequence INTEGER NOT NULL, base_version INTEGER NOT NULL,
+    bytes INTEGER NOT NULL, offered INTEGER NOT NULL, outcome TEXT NOT NULL, code TEXT, version INTEGER,
+    weight INTEGER NOT NULL) STRICT;
+CREATE TRIGGER decided_kept BEFORE DELETE ON decided BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
+CREATE TRIGGER decided_fixed BEFORE UPDATE ON decided BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +59,20 @@ class Left:
     sequence: int | None = None
     base_version: int | None = None
     messages: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What became of an update.
+
+    outcome   counted, refused, void, overtaken; stale or ended (given up here); lost (its body was gone)
+    code      the receipt's reason; version: the one it was counted into, with `weight` in 16ths
+    """
+
+    outcome: str
+    code: str | None = None
+    version: int | None = None
+    weight: int = 0
 
 
 @dataclass(slots=True)
@@ -104,6 +127,11 @@ class Store:
 
     def row(self, study: str, sequence: int) -> Row:
         return self._rows[study, sequence]
+
+    @property
+    def undecided(self) -> int:
+        """How many updates wait in the outbox, of all studies."""
+        return len(self._rows)
 
     def fact(self, study: str, name: str, default: float = 0.0) -> float:
         """A number kept about a study: bytes so far, the local baseline, and the like."""
@@ -183,10 +211,13 @@ class Store:
         row.acked.clear()
         self.note_offered(row, -1)
 
-    def note_settled(self, row: Row, body: Path, *, again: bool) -> None:
+    def note_settled(self, row: Row, body: Path, decision: Decision, *, again: bool) -> None:
         """Take an update out; with `again` its base version may be trained from once more. The body goes last."""
         key = (row.study, row.sequence)
         del self._rows[key]
+        line = (self._now_ms(), *key, row.base_version, row.size_bytes, int(row.offer_offset >= 0))
+        said = (decision.outcome, decision.code, decision.version, decision.weight)
+        self._later.append(("INSERT INTO decided VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (*line, *said)))
         self._later.append(("DELETE FROM outbox WHERE study = ? AND sequence = ?", key))
         self._later.append(("DELETE FROM acked WHERE study = ? AND sequence = ?", key))
         if again:
@@ -254,9 +285,12 @@ class Store:
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=5000"):
             self._db.execute(f"PRAGMA {pragma}")
         if self._db.execute("SELECT count(*) FROM sqlite_master WHERE name = 'meta'").fetchone()[0] == 0:
-            self._db.executescript(f"BEGIN; {_SCHEMA} COMMIT;")
-            self._db.executemany("INSERT INTO meta VALUES (?, ?)", [("format", FORMAT), ("site", site)])
+            self._db.executescript(f"BEGIN; {_SCHEMA} {_DECIDED} COMMIT;")
+        self._db.execute("INSERT OR IGNORE INTO meta VALUES ('site', ?)", (site,))
         meta = dict(self._db.execute("SELECT name, value FROM meta").fetchall())
+        if meta.get("format") == 1:  # before decisions were kept
+            self._db.executescript(f"BEGIN; {_DECIDED} COMMIT;")
+            meta["format"] = FORMAT
         if meta.get("format") != FORMAT:
             raise LocalError(f"{self._path} has format {meta.get('format')}, this software reads {FORMAT}")
         if meta.get("site") != site:

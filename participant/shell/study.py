@@ -19,11 +19,14 @@ from participant.core import events as seen
 from participant.core.effects import Effect, State
 from participant.core.events import Event
 from participant.core.study import StudyCore
-from participant.shell.fetch import fetch_model
+from participant.shell.control import StudyState, Wish
+from participant.shell.fetch import fetch_model, partial
 from participant.shell.follow import StudyLog
 from participant.shell.outgoing import Outgoing
 from participant.shell.services import Services, now_ms
+from participant.shell.store import Decision
 from participant.training.client import Loaded, TrainerRefusedError
+from participant.training.launch import TrainerLostError
 from protocol.digests import model_subject
 from protocol.fixed_point import EncodingError
 from protocol.sealing import open_epoch_box
@@ -58,26 +61,49 @@ class StudyRunner:
         self._working: asyncio.Task[None] | None = None
         self._sending: asyncio.Task[None] | None = None
         self._training = training_settings(plan)
-        self._limit_s = float(plan.training.time_limit_s)
+        self._limit_s, self._silence_s = float(plan.training.time_limit_s), float(plan.training.progress_limit_s)
         self._waiting = services.metrics.outbox.labels(plan.study)
         services.metrics.watch_outbox(plan.study, self._oldest_ms)
 
-    def post(self, event: Event) -> None:
-        """Tell the core a fact and do what it wants."""
-        for effect in self._core.on(event, now_ms()):
+    def post(self, *events: Event) -> None:
+        """Tell the core facts that became known together, and do what it wants."""
+        for effect in self._core.on_all(events, now_ms()):
             self._do(effect)
         self._waiting.set(len(self._core.outbox))
         self._set_timer()
+
+    def drain(self) -> None:
+        """Tell the core what its log has that is new."""
+        if events := self.log.drain():
+            self.post(*events)
+
+    def take(self, wish: Wish) -> None:
+        """Do what the operator wants; what was held for its task or data is tried again once it is not paused."""
+        paused = wish.pauses(self._plan.study)
+        self.post(seen.Held("paused by the operator" if paused else "", by="operator"))
+        if not paused:
+            self.post(seen.Held("", by="setup"))
+        self.post(seen.Leaving(wish.leaving))
+
+    @property
+    def left(self) -> bool:
+        return self._core.left
+
+    def standing(self) -> StudyState:
+        """How the study stands, for the operator."""
+        entries = self._core.outbox
+        unsent = sum(not entry.offered for entry in entries)
+        return StudyState(self._plan.study, self._core.state.value, self._core.held, len(entries), unsent)
 
     # effects -------------------------------------------------------------------------------------------------------
 
     def _do(self, effect: Effect) -> None:
         match effect:
             case do.Fetch():
-                newest = self.log.view.newest
-                assert newest is not None
-                assert newest.version == effect.version
-                self._fetching = self._services.spawn(self._fetch(newest))
+                told = self.log.told
+                assert told is not None
+                assert told.version == effect.version
+                self._fetching = self._services.spawn(self._fetch(told))
             case do.StopFetching():
                 _cancel(self._fetching)
             case do.Evaluate():
@@ -108,6 +134,7 @@ class StudyRunner:
     async def _fetch(self, announced: Announcement) -> None:
         study, version = self._plan.study, announced.version
         target = self._model(version)
+        self._drop_models(f"{study}.*.half", keep=partial(target))
         try:
             epoch_key = await self.log.epoch_key(announced.key_epoch)
             await fetch_model(
@@ -124,9 +151,7 @@ class StudyRunner:
             log.warning("version not fetched, trying again", study=study, version=version, reason=_words(error))
             self.post(seen.FetchFailed(version))
             return
-        for old in self._services.models.glob(f"{study}.*.f32"):
-            if old != target:
-                old.unlink(missing_ok=True)
+        self._drop_models(f"{study}.*.f32", keep=target)
         self._services.metrics.versions_fetched.labels(study).inc()
         self._services.metrics.version.labels(study).set(version)
         self.post(seen.Fetched(version))
@@ -144,7 +169,7 @@ class StudyRunner:
             await self._out.evaluation(version, self._digest(version), values, with_alone=final)
         except (FederationError, OSError, sqlite3.Error) as error:
             self._failed("evaluation failed", error, version=version)
-            self.post(seen.EvaluationFailed(version))
+            self.post(seen.EvaluationFailed(version, _took_ms(error)))
             return
         self.post(seen.Evaluated(version))
 
@@ -157,12 +182,13 @@ class StudyRunner:
                 out=self._update(base_version),
                 training=self._training,
                 seed=training_seed(self._plan, self._services.name, base_version, attempt),
-                limit_s=self._limit_s,
+                limit_s=self._silence_s,
+                total_s=self._limit_s + self._silence_s,
             )
         except (FederationError, OSError) as error:
             self._failed("training failed", error, version=base_version)
             again = not (isinstance(error, TrainerRefusedError) and error.reason == "numbers")
-            self.post(seen.TrainingFailed(base_version, again))
+            self.post(seen.TrainingFailed(base_version, again, _took_ms(error)))
             return
         self._services.metrics.training_s.labels(study).observe(seconds)
         self._services.store.count(study, "train-seconds", seconds)
@@ -175,11 +201,11 @@ class StudyRunner:
                 training=self._training,
                 resamples=self._plan.evaluation.bootstrap,
                 seed=self._plan.seed,
-                limit_s=self._limit_s,
+                limit_s=self._silence_s,
             )
         except (FederationError, OSError) as error:
             self._failed("local baseline failed", error, version=None)
-            self.post(seen.AloneEnded(False))
+            self.post(seen.AloneEnded(False, _took_ms(error)))
             return
         self._out.keep_alone(values)
         self.post(seen.AloneEnded(True))
@@ -211,9 +237,11 @@ class StudyRunner:
         self.post(seen.Sent(sequence, offset))
 
     def _settle(self, effect: do.Settle) -> None:
-        self._out.settle(effect.sequence, again=effect.again)
+        decision = Decision(effect.outcome, effect.code, effect.version, effect.weight)
+        self._out.settle(effect.sequence, decision, again=effect.again)
         self._services.metrics.decided.labels(self._plan.study, effect.outcome, effect.code or "").inc()
-        log.info(
+        tell = log.info if effect.outcome == "counted" else log.warning
+        tell(
             "update decided",
             update=self._named(effect.sequence),
             outcome=effect.outcome,
@@ -226,7 +254,7 @@ class StudyRunner:
 
     def _failed(self, what: str, error: Exception, version: int | None) -> None:
         """Report and count a failure of the trainer; one that only the operator can mend holds the study."""
-        reason = error.reason if isinstance(error, TrainerRefusedError) else "lost"
+        reason = error.reason if isinstance(error, TrainerRefusedError | TrainerLostError) else "disk"
         if isinstance(error, LocalError):
             self._hold(error)
             reason = "setup"
@@ -235,7 +263,7 @@ class StudyRunner:
 
     def _hold(self, error: LocalError) -> None:
         log.error("study held", study=self._plan.study, reason=str(error), hint=error.hint)
-        self.post(seen.Held(str(error)))
+        self.post(seen.Held(str(error), by="setup"))
 
     def _restored(self) -> Any:
         """What site.db remembers; an update whose body is gone is dropped, a body without an update removed."""
@@ -243,7 +271,8 @@ class StudyRunner:
         for row in store.rows(study):
             if not self._out.body(row.sequence).exists():
                 log.error("the body of an update is gone", update=self._named(row.sequence))
-                self._out.settle(row.sequence, again=True)
+                self._out.settle(row.sequence, Decision("lost"), again=True)
+                self._services.metrics.decided.labels(study, "lost", "").inc()
         known = {self._out.body(row.sequence) for row in store.rows(study)}
         for path in self._services.outbox.glob(f"{study}.*"):
             if path not in known:
@@ -265,6 +294,12 @@ class StudyRunner:
     def _count_down(self, size_bytes: int) -> None:
         self._services.store.count(self._plan.study, "bytes-down", size_bytes)
         self._services.metrics.bytes.labels(self._plan.study, "down").inc(size_bytes)
+
+    def _drop_models(self, pattern: str, keep: Path) -> None:
+        """Remove what lies of other versions."""
+        for old in self._services.models.glob(pattern):
+            if old != keep:
+                old.unlink(missing_ok=True)
 
     def _digest(self, version: int) -> bytes:
         digest = self.log.view.model_digest(version)
@@ -301,6 +336,11 @@ async def _end_service(halt: do.Halt) -> None:
 def _cancel(task: "asyncio.Task[None] | None") -> None:
     if task is not None:
         task.cancel()
+
+
+def _took_ms(error: Exception) -> int:
+    """How long the trainer was busy with what failed."""
+    return round(1000 * error.took_s) if isinstance(error, TrainerLostError | TrainerRefusedError) else 0
 
 
 def _words(error: Exception) -> str:

@@ -7,6 +7,7 @@ Used by:  participant.shell.
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,11 +30,12 @@ class TrainerRefusedError(FederationError):
     """The trainer answered with a failure.
 
     reason   numbers (NaN), disk, task (an error in the task's code)
+    took_s   how long the trainer was at it
     """
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
-        self.reason = reason
+        self.reason, self.took_s = reason, 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,7 @@ class Trainer:
         self._connection: Connection | None = None
         self._turn = asyncio.Lock()
         self._requests = 0
+        self._closed = False
 
     @property
     def pid(self) -> int | None:
@@ -92,15 +95,24 @@ class Trainer:
             return await self._load(await self._connected(), load)
 
     async def train(
-        self, study: str, *, base: Path, out: Path, training: Mapping[str, Any], seed: int, limit_s: float
+        self,
+        study: str,
+        *,
+        base: Path,
+        out: Path,
+        training: Mapping[str, Any],
+        seed: int,
+        limit_s: float,
+        total_s: float | None = None,
     ) -> float:
         """Train from the vector in `base`, write the update to `out` (both raw float32); returns seconds of training.
 
-        limit_s   how long the trainer may give no sign
+        limit_s   how long the trainer may give no sign: a step, or a word of progress
+        total_s   how long all of it may take; a task is asked to end by the plan's time limit and should not need it
         Raises TrainerLostError, TrainerRefusedError, LocalError.
         """
         message = {"kind": "train", "base": str(base), "out": str(out), "training": dict(training), "seed": seed}
-        return float((await self._ask(study, message, limit_s))["seconds"])
+        return float((await self._ask(study, message, limit_s, total_s))["seconds"])
 
     async def evaluate(
         self, study: str, *, vector: Path, resamples: int, seed: int, limit_s: float
@@ -118,16 +130,24 @@ class Trainer:
         values: dict[str, float] = (await self._ask(study, message, limit_s))["values"]
         return values
 
-    async def close(self) -> None:
-        """End the trainer."""
+    def close(self) -> None:
+        """End the trainer now and for good; whatever is asked of it from here on fails."""
+        self._closed = True
         self._drop()
 
-    async def _ask(self, study: str, message: Message, limit_s: float) -> Message:
+    async def _ask(self, study: str, message: Message, limit_s: float, total_s: float | None = None) -> Message:
+        """One piece of work. Studies take turns: the lock is fair, and no study has two pieces waiting for it."""
         async with self._turn:
-            connection = await self._connected()
-            if study not in connection.loaded:
-                await self._load(connection, self._loads[study])
-            return await self._call(connection, {**message, "study": study}, limit_s + self._grace_s)
+            began_s = time.monotonic()
+            try:
+                connection = await self._connected()
+                if study not in connection.loaded:
+                    await self._load(connection, self._loads[study])
+                whole_s = None if total_s is None else total_s + self._grace_s
+                return await self._call(connection, {**message, "study": study}, limit_s + self._grace_s, whole_s)
+            except (TrainerLostError, TrainerRefusedError) as error:
+                error.took_s = time.monotonic() - began_s
+                raise
 
     async def _load(self, connection: Connection, load: Load) -> Loaded:
         answer = await self._call(
@@ -147,21 +167,30 @@ class Trainer:
         return Loaded(**{name: answer[name] for name in Loaded.__dataclass_fields__})
 
     async def _connected(self) -> Connection:
+        if self._closed:
+            raise TrainerLostError("the service ends")
         if self._connection is None:
             self._connection = await self._launcher.open()
             log.info("trainer ready", trainer=self._connection.pid)
         return self._connection
 
-    async def _call(self, connection: Connection, message: Message, silence_s: float) -> Message:
+    async def _call(
+        self, connection: Connection, message: Message, silence_s: float, whole_s: float | None = None
+    ) -> Message:
         """One request and its answer. Whatever ends this early also ends what the trainer does for it."""
         self._requests += 1
         request = self._requests
         connection.writer.write(pack({**message, "id": request}))
         try:
-            answer = await self._answer(connection, request, message["study"], silence_s)
+            async with asyncio.timeout(whole_s):
+                answer = await self._answer(connection, request, message["study"], silence_s)
         except asyncio.CancelledError:
             await self._cancel(connection, request, message["study"])
             raise
+        except TimeoutError:
+            self._drop()
+            said = f"the trainer came to no end within {whole_s:.0f} s and was killed"
+            raise TrainerLostError(said, reason="endless") from None
         except BaseException:
             self._drop()
             raise
@@ -177,9 +206,10 @@ class Trainer:
                 async with asyncio.timeout(silence_s):
                     message = await connection.inbox.receive()
             except TimeoutError:
-                raise TrainerLostError(f"the trainer gave no sign for {silence_s:.0f} s and was killed") from None
+                said = f"the trainer gave no sign for {silence_s:.0f} s and was killed"
+                raise TrainerLostError(said, reason="hung") from None
             if message is None:
-                raise TrainerLostError("the trainer died")
+                raise connection.lost()
             if message["id"] != request:
                 continue
             if message["kind"] != "progress":
@@ -189,6 +219,8 @@ class Trainer:
     async def _cancel(self, connection: Connection, request: int, study: str) -> None:
         """Stop a request and wait for its end, shortly: a trainer that does not stop is killed."""
         stopped = False
+        if self._closed:
+            return
         with contextlib.suppress(TrainerLostError, ConnectionError, asyncio.CancelledError):
             connection.writer.write(pack({"kind": "cancel", "id": request}))
             await self._answer(connection, request, study, CANCEL_S)

@@ -29,7 +29,15 @@ log = structlog.get_logger()
 
 
 class TrainerLostError(FederationError):
-    """The trainer died, was killed, or gave no sign for too long; the next request starts another one."""
+    """The trainer died, was killed, or gave no sign for too long; the next request starts another one.
+
+    reason   died, killed (by the kernel, mostly for memory), hung (no step for too long), endless (no end in time)
+    took_s   how long it had been at the piece of work that was lost with it
+    """
+
+    def __init__(self, message: str, *, reason: str = "died") -> None:
+        super().__init__(message)
+        self.reason, self.took_s = reason, 0.0
 
 
 class Connection:
@@ -59,6 +67,16 @@ class Connection:
         self.pid = int(hello["pid"])
         with contextlib.suppress(OSError):
             self._handle = os.pidfd_open(self.pid)
+
+    def lost(self) -> TrainerLostError:
+        """What is known of the end of a trainer whose socket has closed. One that was forked tells nothing."""
+        code = None
+        if self._child is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                code = self._child.wait(timeout=1.0)  # it has closed its socket: it is ending
+        if code == -signal.SIGKILL:
+            return TrainerLostError("the trainer was killed; is the machine short of memory?", reason="killed")
+        return TrainerLostError("the trainer died")
 
     def kill(self) -> None:
         """End the process now, and forget it."""

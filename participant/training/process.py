@@ -3,9 +3,11 @@
 Used by: participant.training.worker, participant.training.fork_server.
 """
 
+import contextlib
 import ctypes
 import os
 import signal
+from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
 
@@ -16,6 +18,12 @@ def die_with_parent(parent: int) -> None:
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
         os._exit(0)
+
+
+def die_before_the_service() -> None:
+    """When memory runs out, let the kernel end this process: its work can be had again, the service's links cannot."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("500")
 
 
 def one_thread_each() -> None:

@@ -11,6 +11,7 @@ import pytest_asyncio
 from ops.kafka import Broker
 from ops.kafka.ports import free_ports
 from ops.link_proxy import LinkProxy
+from schemas.topics import BATCH_BYTES_MAX
 from transport.admin import Admin, TopicSpec, within
 from transport.link import Link
 from transport.settings import KafkaSettings
@@ -44,6 +45,25 @@ async def cut_link(kafka: Broker, tmp_path: Path) -> AsyncIterator[tuple[LinkPro
     await asyncio.to_thread(broker.stop)
 
 
+@pytest.fixture(scope="session")
+def far(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Broker, int]]:
+    """A broker that is also reached over a link, and the port of that link."""
+    port = free_ports(1)[0]
+    broker = Broker.start(tmp_path_factory.mktemp("far") / "broker", extra_listeners={"LINK": port})
+    yield broker, port
+    broker.stop()
+
+
+@pytest_asyncio.fixture
+async def far_link(far: tuple[Broker, int]) -> AsyncIterator[LinkProxy]:
+    """The link to it, whole at the beginning of each test."""
+    broker, port = far
+    proxy = LinkProxy(broker.listener_port("LINK"), port=port)
+    await proxy.start()
+    yield proxy
+    await proxy.close()
+
+
 @pytest.fixture
 def settings(kafka: Broker) -> KafkaSettings:
     """How to reach the shared broker."""
@@ -63,12 +83,11 @@ def name() -> Callable[[str], str]:
 
 
 async def make_topics(settings: KafkaSettings, *names: str, **config: str) -> None:
-    """Create topics with one partition; settings in Kafka's words with `_` for `.`."""
+    """Create topics with one partition that take bodies; settings in Kafka's words with `_` for `.`."""
     admin = Admin(settings, Link(settings))
+    words = {"max.message.bytes": str(BATCH_BYTES_MAX), **{key.replace("_", "."): config[key] for key in config}}
     try:
-        specs = [
-            TopicSpec(topic, config={key.replace("_", "."): value for key, value in config.items()}) for topic in names
-        ]
+        specs = [TopicSpec(topic, config=words) for topic in names]
         await within(admin.create_topics(specs), 30, "the broker")
     finally:
         await admin.close()

@@ -250,7 +250,8 @@ class Site:
         runs = await writer.upload(topics.bodies(self.name), count, chunks.__getitem__)
         to = federation.membership.opening_key("coordinator")
         box = body_box(to.public, "coordinator", to.key_id, wrong.get("subject", subject), key)
-        return BodyRef(0, len(body), wrong.get("runs", runs), chunk_digests, (box,))
+        size_bytes = wrong.get("size_bytes", len(body))
+        return BodyRef(0, size_bytes, wrong.get("runs", runs), chunk_digests, (box,))
 
 
 def _value(entry: Entry) -> bytes:

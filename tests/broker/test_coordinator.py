@@ -124,6 +124,19 @@ async def test_a_body_out_of_the_plans_bounds_is_refused_as_range(kafka: Any, tm
         assert (receipt.outcome, receipt.code) == (Outcome.REFUSED, "range")
 
 
+async def test_a_body_signed_shorter_than_the_plans_is_never_counted(kafka: Any, tmp_path: Path) -> None:
+    async with federation(kafka.bootstrap, tmp_path, plan(), 2) as fed, fed.coordinator():
+        base = await fed.version(0)
+        bad = next(iter(fed.sites.values()))
+        bad.sequence += 1
+        short = {"size_bytes": fed.plan.body_bytes}
+        receipt = await fed.receipt(bad.name, await bad.offer_body(base, bytes(4), **short))
+        assert receipt.outcome == Outcome.AGAIN
+        await all_offer(fed, base)
+        assert (await fed.version(1)).n == 2
+        np.testing.assert_array_equal((await fed.model(await fed.version(1)))[[0, 1, 2]], [STEP / 2, STEP / 2, 0])
+
+
 async def test_a_body_with_a_flipped_byte_is_asked_for_again_and_counts_when_sent_well(
     kafka: Any, tmp_path: Path
 ) -> None:

@@ -10,6 +10,7 @@ from ops.kafka import Broker
 from ops.link_proxy import LinkProxy
 from schemas.errors import LocalError, TransientError
 from tests.broker.conftest import make_topics
+from transport import log, watch
 from transport.admin import Admin, TopicSpec, within
 from transport.link import Link
 from transport.log import EARLIEST, LATEST, Entry, LogReader, read_to_end
@@ -284,3 +285,56 @@ async def test_closing_is_bounded_while_the_broker_is_away(
     await asyncio.sleep(0.5)
     others = asyncio.all_tasks() - {asyncio.current_task()}
     assert not [task for task in others if "aiokafka" in repr(task)]
+
+
+def _replaced(link: Link) -> "asyncio.Queue[str]":
+    """The kinds of clients that are replaced from now on."""
+    kinds: asyncio.Queue[str] = asyncio.Queue()
+    link.on_rebuild(kinds.put_nowait)
+    return kinds
+
+
+async def test_a_producer_that_hangs_while_others_are_answered_is_replaced_and_counted(
+    cut_link: tuple[LinkProxy, str], name: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "STALL_S", 1.0)
+    proxy, address = cut_link
+    settings = KafkaSettings(address, "tests", fetch_wait_ms=50)
+    link, topic = Link(settings), name("log")
+    replaced = _replaced(link)
+    await make_topics(settings, topic)
+    writer = Writer(settings, link)
+    assert await writer.send(topic, b"0") == 0
+    await proxy.cut(silent=True)
+    link.up()  # as another client that is still answered would say
+    sending = asyncio.create_task(writer.send(topic, b"1"))
+    assert await asyncio.wait_for(replaced.get(), 20) == "producer"
+    await proxy.restore()
+    async with asyncio.timeout(30):
+        await sending
+    await writer.close()
+
+
+async def test_a_reader_that_hangs_is_replaced_counted_and_reads_on(
+    cut_link: tuple[LinkProxy, str], name: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log, "_STALL_S", 1.0)
+    proxy, address = cut_link
+    settings = KafkaSettings(address, "tests", fetch_wait_ms=50)
+    link, topic = Link(settings), name("log")
+    replaced = _replaced(link)
+    await make_topics(settings, topic)
+    reader, writer = LogReader(settings, link), Writer(settings, link)
+    await reader.assign({topic: EARLIEST})
+    await writer.send(topic, b"0")
+    assert _numbers(await _read(reader, 1)) == [0]
+    await proxy.cut(silent=True)
+    async with asyncio.timeout(20):
+        while replaced.empty():
+            assert await reader.batch(wait_ms=200) == []
+    await proxy.restore()
+    await writer.send(topic, b"1")
+    assert _numbers(await _read(reader, 1)) == [1]
+    assert replaced.get_nowait() == "reader"
+    await reader.close()
+    await writer.close()

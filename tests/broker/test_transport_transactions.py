@@ -106,6 +106,29 @@ async def test_a_successor_fences_its_predecessor_and_ends_what_it_left_open(
     await new.close()
 
 
+async def test_who_was_away_fences_its_successor_and_still_writes_nothing_over_its_records(
+    settings: KafkaSettings, link: Link, name: Callable[[str], str]
+) -> None:
+    topic, other, identity = name("rounds"), name("receipts"), name("id")
+    await make_topics(settings, topic, other)
+    old, new = TransactionalWriter(settings, link, identity), TransactionalWriter(settings, link, identity)
+    await old.start()
+    old.watch({topic: 0, other: 0})
+    await old.write([(topic, b"old", None)])
+    await old._drop()  # as after a broken connection: the next transaction starts a producer, which fences
+    await old.write([(topic, b"old, nobody was there meanwhile", None)])
+    await old._drop()
+    await new.start()
+    await new.write([(other, b"new", None)])
+    with pytest.raises(Fenced):
+        await old.write([(topic, b"decided before the successor wrote", None)])
+    assert await _values(settings, link, topic, 2) == [b"old", b"old, nobody was there meanwhile"]
+    with pytest.raises(Fenced):
+        await new.write([(other, b"it has to look, too", None)])
+    await old.close()
+    await new.close()
+
+
 async def test_a_cancelled_transaction_is_taken_back(
     settings: KafkaSettings, link: Link, name: Callable[[str], str]
 ) -> None:

@@ -13,10 +13,11 @@ from typing import Any
 
 from coordinator.core import events as seen
 from coordinator.core.events import Close, Decide, Effect, Event, OfferFact
+from coordinator.core.orders import Orders
 from coordinator.core.study import BEHIND_MAX, StudyCore
 from coordinator.strategies.stopping import Progress, overall
 from schemas.plan import Plan
-from schemas.records import RECENT_MAX, Outcome, Receipt, Stop
+from schemas.records import RECENT_MAX, Action, Command, Outcome, Receipt, Stop
 from tests.coordinator.judging import check_cohort, check_reason
 from tests.coordinator.log import Body, Ending, Log, Name, is_final, model_digest, name_of
 
@@ -70,6 +71,7 @@ class Driver:
         for (site, sequence), (outcome, _) in self.log.decided.items():
             if is_final(outcome):
                 self.highest[site] = max(self.highest[site], sequence)
+        self.on(seen.Commanded(tuple(self.log.commands)))
         self.on(seen.SitesChanged(self.members))
 
     def crash(self) -> None:
@@ -126,8 +128,10 @@ class Driver:
         digest = hashlib.sha256(f"{site} {self.log.version} {value}".encode()).digest()
         version = self.log.version
         self.log.offers[site].append(None)
-        self.evaluations[site] = seen.Evaluated(site, version, model_digest(version), digest, value, weight)
-        self.on(self.evaluations[site])
+        told = seen.Evaluated(site, version, model_digest(version), digest, value, weight)
+        if site not in self.orders.excluded:
+            self.evaluations[site] = told
+        self.on(told)
 
     def presence(self, site: str) -> None:
         self.log.offers[site].append(None)
@@ -199,6 +203,17 @@ class Driver:
         for site in joined:
             self.position[site] = self.core.next_offset(site)
 
+    def command(self, action: Action, *, site: str | None = None, version: int | None = None) -> None:
+        """An operator's command stands on the log, and the core hears of it."""
+        self.log.commands.append(Command(self.plan.study, len(self.log.commands), action, site, version, "as agreed"))
+        if site is not None and action is Action.EXCLUDE:
+            self.evaluations.pop(site, None)
+        self.on(seen.Commanded(tuple(self.log.commands)))
+
+    @property
+    def orders(self) -> Orders:
+        return Orders.of(self.log.commands)
+
     # -- effects
 
     def _do(self, effects: list[Effect]) -> None:
@@ -223,6 +238,10 @@ class Driver:
                 self.sum[name_of(offer)] += weight
             case seen.Remove(offer, weight):
                 assert self.sum.pop(name_of(offer)) == weight
+            case seen.Unload(offer):
+                assert self.orders.paused
+                self.fetching.pop(name_of(offer), None)
+                self.spooled.discard(name_of(offer))
             case seen.Drop(offer):
                 self.fetching.pop(name_of(offer), None)
                 self.spooled.discard(name_of(offer))
@@ -338,6 +357,9 @@ class Driver:
         self.ending, self.die_after = Ending.COMMIT, None
         self.end_round()
         self.change_members(self.sites)
+        self.command(Action.RESUME)
+        for site in self.orders.excluded:
+            self.command(Action.INCLUDE, site=site)
         for _ in range(200):
             before = (self.log.version, len(self.decides), dict(self.position))
             self.read_all()

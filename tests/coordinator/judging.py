@@ -16,7 +16,9 @@ def check_cohort(driver: "Driver", close: Close) -> None:
     late = rule.deadline_ms > 0 and driver.now_ms - driver.round_ms >= rule.deadline_ms
     assert driver.log.stop is Stop.NONE, "the study has ended"
     assert close.version == driver.log.version + 1
-    assert size == rule.goal or (late and rule.minimum <= size < rule.goal)
+    hurried = driver.log.version in driver.orders.closing
+    assert size == rule.goal or ((late or hurried) and rule.minimum <= size < rule.goal)
+    assert not driver.orders.paused
     sites = [entry.site for entry in close.entries]
     assert sites == sorted(set(sites)) == [offer.site for offer in close.offers]
     assert close.evaluations == tuple((site, driver.evaluations[site].digest) for site in sorted(driver.evaluations))
@@ -28,7 +30,7 @@ def check_cohort(driver: "Driver", close: Close) -> None:
         assert offer.base_digest == model_digest(offer.base_version)
         assert offer.plan == driver.plan.digest
         assert rule.cohort_min <= offer.cohort_min <= size
-        assert offer.site in driver.members
+        assert offer.site in driver.members - driver.orders.excluded
         assert driver.highest[entry.site] < entry.sequence, "the log would name an update twice"
 
 
@@ -51,6 +53,7 @@ def check_reason(driver: "Driver", offer: OfferFact, code: str | None) -> None:
         "floor": not rule.cohort_min <= offer.cohort_min <= rule.goal,
         "stranger": offer.site not in driver.members,
         "revoked": offer.site not in driver.members,
+        "excluded": offer.site in driver.orders.excluded,
         "range": sent[1] is Body.OUTSIDE,
         "final": driver.log.stop is not Stop.NONE,
     }

@@ -6,7 +6,7 @@ from enum import Enum
 
 from coordinator.core.events import Close, OfferFact
 from coordinator.strategies.stopping import Progress
-from schemas.records import Outcome, Receipt, Stop
+from schemas.records import Command, Outcome, Receipt, Stop
 
 Name = tuple[str, int]  # (site, sequence)
 
@@ -48,6 +48,7 @@ class Log:
     decided: dict[Name, tuple[int, str | None]] = field(default_factory=dict)  # outcome and code
     progress: Progress = field(default_factory=Progress)
     stop: Stop = Stop.NONE
+    commands: list[Command] = field(default_factory=list)
 
 
 def name_of(offer: OfferFact) -> Name:

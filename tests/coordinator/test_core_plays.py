@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from coordinator.core.events import BodyReady, Hold
 from schemas.plan import Plan
-from schemas.records import Outcome, Stop
+from schemas.records import Action, Outcome, Stop
 from tests.coordinator.driver import BOUND, Driver
 from tests.coordinator.log import Body, Ending
 from tests.coordinator.plans import plan_of
@@ -65,6 +65,10 @@ def _leave_together(driver: Driver, site: str, number: int) -> None:
     driver.change_members(driver.members - set(SITES[number % 3 :]))
 
 
+def _exclude_or_include(driver: Driver, site: str, number: int) -> None:
+    driver.command(Action.INCLUDE if site in driver.orders.excluded else Action.EXCLUDE, site=site)
+
+
 STEPS: dict[str, Callable[[Driver, str, int], Any]] = {
     "offer": lambda driver, site, number: driver.offer(site),
     "send": lambda driver, site, number: driver.send(site),
@@ -89,6 +93,11 @@ STEPS: dict[str, Callable[[Driver, str, int], Any]] = {
     "die between effects": _die,
     "leave together": _leave_together,
     "all join": lambda driver, site, number: driver.change_members(SITES),
+    "pause or resume": lambda driver, site, number: driver.command(
+        Action.RESUME if driver.orders.paused else Action.PAUSE
+    ),
+    "exclude or include": _exclude_or_include,
+    "close the round": lambda driver, site, number: driver.command(Action.CLOSE, version=driver.log.version),
     "next round ends otherwise": _end_otherwise,
     "round ends": lambda driver, site, number: driver.end_round(failed=number % 4 == 0),
 }
@@ -147,7 +156,8 @@ def test_what_waits_is_too_little_for_a_version(which: int, story: list[Step]) -
         assert not floors
         return
     rule = PLANS[which].aggregation
-    needed = rule.minimum if rule.deadline_ms else rule.goal
+    hurried = driver.log.version in driver.orders.closing
+    needed = rule.minimum if rule.deadline_ms or hurried else rule.goal
     largest = max(
         (size for size in range(len(floors) + 1) if sum(floor <= size for floor in floors) >= size), default=0
     )

@@ -194,7 +194,7 @@ def test_a_truncated_record_is_refused(cut: int) -> None:
 
 
 def test_a_kind_that_no_site_writes_is_refused() -> None:
-    assert refused(signed(Command(PLAN.study, 1, 4, None, "stop"))) == "malformed"
+    assert refused(signed(Command(PLAN.study, 1, 4, None, None, "stop"))) == "malformed"
 
 
 def test_presence_is_passed_on() -> None:

@@ -43,17 +43,17 @@ class InMemory:
         """Version 0, then each next one, until the plan's stop rule ends the study."""
         yield 0, self._vector()
         while not self._core.final:
-            base = self._core.version
+            base, model = self._core.version, self._vector()
             for number, (site, data) in enumerate(self._data.items()):
-                self._offer(site, data, sequence=base + 1, offset=base * len(self._data) + number)
+                self._offer(site, data, model, sequence=base + 1, offset=base * len(self._data) + number)
             assert self._core.version == base + 1
             yield self._core.version, self._vector()
 
     def _vector(self) -> Vector:
         return np.fromfile(self._model, "<f4")
 
-    def _offer(self, site: str, data: SiteData, *, sequence: int, offset: int) -> None:
-        base, plan = self._vector(), self.plan
+    def _offer(self, site: str, data: SiteData, base: Vector, *, sequence: int, offset: int) -> None:
+        plan = self.plan
         update = self._task.train(
             base, data, settings_of(plan), seed=sequence, progress=lambda _: None, cancelled=lambda: False
         )

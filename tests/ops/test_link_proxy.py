@@ -1,6 +1,8 @@
 """The proxy that stands for a hospital's link: forwards, breaks, holds back, comes back."""
 
 import asyncio
+import os
+import time
 from collections.abc import AsyncIterator
 
 import pytest
@@ -8,6 +10,7 @@ import pytest_asyncio
 
 from ops.kafka.ports import HOST
 from ops.link_proxy import LinkProxy
+from ops.link_quality import PERFECT, Quality
 from schemas.errors import LocalError
 
 
@@ -104,3 +107,86 @@ async def test_closing_leaves_no_task_behind(proxy: LinkProxy) -> None:
     assert mine == []
     for _, writer in connections:
         writer.close()
+
+
+async def test_a_black_hole_takes_everything_and_gives_nothing_back(proxy: LinkProxy) -> None:
+    reader, writer = await asyncio.open_connection(HOST, proxy.port)
+    writer.write(b"a")
+    assert await reader.readexactly(1) == b"a"
+    proxy.swallow()
+    assert proxy.is_cut
+    new_reader, new_writer = await asyncio.open_connection(HOST, proxy.port)
+    for one in (writer, new_writer):
+        one.write(b"lost" * 100_000)
+        await one.drain()
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(reader.readexactly(1), 0.1)
+    await proxy.restore()
+    for stream in (reader, new_reader):  # half a conversation is worse than none
+        with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError)):
+            await stream.readexactly(1)
+    assert await _ask(proxy, b"again") == b"again"
+    assert proxy.bytes_up == 6
+    writer.close()
+    new_writer.close()
+
+
+async def test_a_connection_that_a_black_hole_did_not_touch_lives_on(proxy: LinkProxy) -> None:
+    reader, writer = await asyncio.open_connection(HOST, proxy.port)
+    writer.write(b"a")
+    assert await reader.readexactly(1) == b"a"
+    proxy.swallow()
+    await proxy.restore()
+    writer.write(b"b")
+    assert await reader.readexactly(1) == b"b"
+    writer.close()
+
+
+async def test_a_reset_is_felt_at_once_and_over_at_once(proxy: LinkProxy) -> None:
+    reader, writer = await asyncio.open_connection(HOST, proxy.port)
+    writer.write(b"a")
+    assert await reader.readexactly(1) == b"a"
+    await proxy.reset()
+    with pytest.raises(ConnectionResetError):
+        await reader.readexactly(1)
+    assert await _ask(proxy, b"again") == b"again"
+    writer.close()
+
+
+async def test_a_delayed_link_brings_everything_later_and_whole(proxy: LinkProxy) -> None:
+    proxy.quality = Quality(delay_s=0.1)
+    began_s = time.monotonic()
+    assert await _ask(proxy, b"late") == b"late"
+    assert time.monotonic() - began_s >= 0.2  # there and back
+
+
+async def test_a_slow_link_is_slow_one_way_and_shared_by_its_connections(proxy: LinkProxy) -> None:
+    proxy.quality = Quality(up_bytes_s=200_000)
+    sent = os.urandom(20_000)
+    began_s = time.monotonic()
+    assert list(await asyncio.gather(_ask(proxy, sent), _ask(proxy, sent))) == [sent, sent]
+    assert time.monotonic() - began_s >= 0.2
+    proxy.quality = PERFECT
+    assert await _ask(proxy, sent) == sent
+
+
+async def test_an_unfaithful_link_flips_single_bits_of_ciphertext_and_counts_them(proxy: LinkProxy) -> None:
+    proxy.quality = Quality(corrupt_bytes=1)
+    sent = os.urandom(4_000_000)
+    got = await _ask(proxy, sent)
+    assert len(got) == len(sent)
+    wrong = [index for index, (one, other) in enumerate(zip(sent, got, strict=True)) if one != other]
+    assert all((sent[index] ^ got[index]).bit_count() == 1 for index in wrong)
+    assert 0 < len(wrong) <= proxy.flips
+
+
+async def test_an_unfaithful_link_changes_no_host_and_no_port(proxy: LinkProxy) -> None:
+    proxy.quality = Quality(corrupt_bytes=1)
+    answer = b"\0\0\0\x09127.0.0.1\0\0\x5b\xa0" * 10_000
+    assert await _ask(proxy, answer) == answer
+    assert proxy.flips == 0
+
+
+def test_a_link_of_no_speed_is_refused() -> None:
+    with pytest.raises(ValueError, match="cannot be like this"):
+        Quality(up_bytes_s=0)

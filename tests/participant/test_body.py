@@ -1,14 +1,17 @@
 """A finished update in the outbox, sealed; and a model that comes down, opened."""
 
+import asyncio
 import tracemalloc
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from participant.shell.body import SealedChunks, write_body
-from participant.shell.fetch import fetch_model
+from participant.shell.fetch import _without, fetch_model, partial
 from protocol.digests import BodyHasher, body_digest, model_subject, update_subject
 from protocol.fixed_point import Encoding, EncodingError, encode
 from protocol.sealing import ChunkOpener, ChunkSealer
@@ -70,15 +73,24 @@ def test_a_large_update_is_encoded_in_a_few_blocks_of_memory(tmp_path: Path) -> 
 
 
 class Log:
-    """A body topic in memory: what `BodyReader.chunks` would bring."""
+    """A body topic in memory: what `BodyReader.batches` would bring; `read` are the offsets it was asked for."""
 
     def __init__(self, chunks: Sequence[bytes]) -> None:
         self._chunks, self.reads = chunks, 0
+        self.read: list[int] = []
+        self.breaks_after = len(chunks)
+        self.third = asyncio.Event()
 
-    async def chunks(self, topic: str, runs: Sequence[tuple[int, int]]) -> AsyncIterator[bytes]:
+    async def batches(self, topic: str, runs: Sequence[tuple[int, int]]) -> AsyncGenerator[list[bytes], None]:
         self.reads += 1
-        for chunk in self._chunks:
-            yield chunk
+        for first, count in runs:
+            for offset in range(first, min(first + count, len(self._chunks))):
+                if len(self.read) == self.breaks_after:
+                    raise ConnectionAbortedError
+                self.read.append(offset)
+                if len(self.read) == 3:
+                    self.third.set()
+                yield [self._chunks[offset]]
 
 
 SUBJECT = model_subject("demo", 3)
@@ -131,7 +143,7 @@ async def test_a_flipped_byte_is_refused_and_leaves_no_file(tmp_path: Path) -> N
     flipped = bytes([sealed[0][0] ^ 1]) + sealed[0][1:]
     with pytest.raises(PeerError, match="does not open"):
         await fetch(Log([flipped]), model, tmp_path / "model.f32", 40)
-    assert list(tmp_path.iterdir()) == []
+    assert not (tmp_path / "model.f32").exists()
 
 
 async def test_chunks_of_another_model_under_the_same_key_are_refused(tmp_path: Path) -> None:
@@ -139,7 +151,7 @@ async def test_chunks_of_another_model_under_the_same_key_are_refused(tmp_path: 
     _, other = announced(b"x" * 40)
     with pytest.raises(PeerError, match="another digest"):
         await fetch(Log(other), model, tmp_path / "model.f32", 40)
-    assert list(tmp_path.iterdir()) == []
+    assert not (tmp_path / "model.f32").exists()
 
 
 async def test_a_model_of_another_size_is_refused_before_it_is_fetched(tmp_path: Path) -> None:
@@ -154,4 +166,71 @@ async def test_a_body_that_ends_early_is_no_model(tmp_path: Path) -> None:
     model, sealed = announced(bytes(CHUNK_BYTES + 8))
     with pytest.raises(PeerError, match="ended after 1 of 2 chunks"):
         await fetch(Log(sealed[:1]), model, tmp_path / "model.f32", CHUNK_BYTES + 8)
-    assert list(tmp_path.iterdir()) == []
+    assert not (tmp_path / "model.f32").exists()
+
+
+CHUNKS = 5
+SIZE = (CHUNKS - 1) * CHUNK_BYTES + 8
+
+
+async def interrupted(tmp_path: Path, after: int) -> tuple[Log, BodyAt, bytes]:
+    """A fetch that ended after some chunks; a log that works again."""
+    plain = np.random.default_rng(2).bytes(SIZE)
+    model, sealed = announced(plain)
+    log = Log(sealed)
+    log.breaks_after = after
+    with pytest.raises(ConnectionAbortedError):
+        await fetch(log, model, tmp_path / "model.f32", SIZE)
+    assert not (tmp_path / "model.f32").exists()
+    return Log(sealed), model, plain
+
+
+@pytest.mark.parametrize("after", [0, 1, 4])
+async def test_an_interrupted_download_goes_on_at_the_chunk_where_it_stopped(tmp_path: Path, after: int) -> None:
+    log, model, plain = await interrupted(tmp_path, after)
+    await fetch(log, model, tmp_path / "model.f32", SIZE)
+    assert log.read == list(range(after, CHUNKS))
+    assert (tmp_path / "model.f32").read_bytes() == plain
+    assert not partial(tmp_path / "model.f32").exists()
+
+
+async def test_what_a_power_cut_left_of_a_download_is_used_as_far_as_it_is_right(tmp_path: Path) -> None:
+    log, model, plain = await interrupted(tmp_path, 4)
+    half = partial(tmp_path / "model.f32")
+    content = bytearray(half.read_bytes())
+    content[2 * CHUNK_BYTES + 5] ^= 1  # a block that never reached the disk
+    half.write_bytes(content[: 3 * CHUNK_BYTES + 100])
+    await fetch(log, model, tmp_path / "model.f32", SIZE)
+    assert log.read == [2, 3, 4]
+    assert (tmp_path / "model.f32").read_bytes() == plain
+
+
+async def test_what_is_left_of_another_model_is_no_beginning_of_this_one(tmp_path: Path) -> None:
+    await interrupted(tmp_path, 3)
+    plain = np.random.default_rng(3).bytes(SIZE)
+    model, sealed = announced(plain)
+    log = Log(sealed)
+    await fetch(log, model, tmp_path / "model.f32", SIZE)
+    assert log.read == list(range(CHUNKS))
+    assert (tmp_path / "model.f32").read_bytes() == plain
+
+
+async def test_a_download_that_is_cancelled_keeps_whole_chunks_alone(tmp_path: Path) -> None:
+    plain = np.random.default_rng(4).bytes(SIZE)
+    model, sealed = announced(plain)
+    log = Log(sealed)
+    fetching = asyncio.create_task(fetch(log, model, tmp_path / "model.f32", SIZE))
+    await log.third.wait()
+    fetching.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await fetching
+    half = partial(tmp_path / "model.f32").read_bytes()
+    assert len(half) % CHUNK_BYTES == 0
+    assert plain.startswith(half)
+
+
+@given(runs=st.lists(st.tuples(st.integers(0, 50), st.integers(1, 5)), max_size=6), done=st.integers(0, 40))
+def test_the_chunks_left_are_those_after_the_ones_that_are_there(runs: list[tuple[int, int]], done: int) -> None:
+    offsets = [first + number for first, count in runs for number in range(count)]
+    left = [first + number for first, count in _without(runs, done) for number in range(count)]
+    assert left == offsets[done:]

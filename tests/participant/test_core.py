@@ -1,10 +1,13 @@
 """What a site does next, example by example."""
 
+import pytest
+
 from participant.core import effects as do
 from participant.core import events as seen
 from participant.core.effects import State
+from participant.core.outbox import GRACE_MS, REMIND_MS
 from participant.core.restored import Restored
-from participant.core.study import UNDECIDED_MAX
+from participant.core.study import ABSENCE_MS, UNDECIDED_MAX
 from schemas.records import Outcome
 from tests.participant.driving import FIRST, FRESH, Driver, plan, receipt
 from tests.schemas.plans import WEIGHTS
@@ -64,12 +67,25 @@ def test_over_a_slow_link_a_version_that_was_fetched_is_trained_from_though_a_ne
     assert do.Fetch(2) in site.seal(0)
 
 
-def test_a_fetch_that_a_cut_interrupted_begins_anew_with_the_newest_version() -> None:
+def test_over_a_link_that_flaps_a_fetch_goes_on_though_newer_versions_come() -> None:
+    site = Driver()
+    site.join()
+    for version in range(1, 4):
+        site.tell(seen.Linked(False))
+        site.now_ms += 60_000
+        site.announce(version)
+        assert site.tell(seen.Linked(True)) == []
+        site.now_ms += 60_000
+    assert site.tell(seen.Fetched(0)) == [do.Train(0, 0)]
+
+
+def test_after_a_long_absence_the_newest_version_is_fetched_instead_of_the_one_begun() -> None:
     site = Driver()
     site.join()
     site.announce(3)
     assert site.tell(seen.Linked(False)) == []
     assert site.shown() is State.AWAY
+    site.now_ms += ABSENCE_MS
     assert site.tell(seen.Linked(True)) == [do.StopFetching(0), do.Fetch(3)]
     assert site.tell(seen.Fetched(0)) == []
 
@@ -96,6 +112,16 @@ def test_one_finished_update_at_most_waits_unsent() -> None:
     assert decided == [do.Settle(FIRST, "counted"), do.Fetch(1)]
 
 
+def test_a_place_that_a_receipt_frees_goes_to_the_version_announced_with_it() -> None:
+    site = Driver()
+    site.join()
+    site.offer(0)
+    assert site.announce(1) == []  # skipped: the outbox is full
+    counted = seen.ReceiptRead(receipt(FIRST, Outcome.COUNTED))
+    effects = site.core.on_all([counted, seen.Announced(2, False)], site.now_ms)
+    assert [effect for effect in effects if isinstance(effect, do.Fetch)] == [do.Fetch(2)]
+
+
 def test_a_bounded_number_of_updates_waits_for_receipts() -> None:
     site = Driver()
     site.join()
@@ -120,8 +146,47 @@ def test_an_unsent_update_past_the_plans_table_is_dropped() -> None:
     site.join()
     site.tell(seen.Fetched(0))
     site.seal(0)
-    gone = site.announce(STALENESS_MAX + 1)
-    assert gone == [do.StopSending(FIRST), do.Settle(FIRST, "stale"), do.Fetch(STALENESS_MAX + 1)]
+    assert site.announce(STALENESS_MAX + 1) == []
+    assert site.wait() == [do.StopSending(FIRST), do.Settle(FIRST, "stale"), do.Fetch(STALENESS_MAX + 1)]
+
+
+def test_repro_an_update_whose_acknowledgement_is_late_is_not_given_up_before_its_receipt() -> None:
+    site = Driver()
+    site.join()
+    site.tell(seen.Fetched(0))
+    site.seal(0)
+    site.announce(STALENESS_MAX + 1)
+    site.tell(seen.Linked(False))
+    site.now_ms += 10 * GRACE_MS
+    assert site.tell(seen.Linked(True)) == []
+    counted = site.tell(seen.ReceiptRead(receipt(FIRST, Outcome.COUNTED)))
+    assert counted == [do.StopSending(FIRST), do.Settle(FIRST, "counted"), do.Fetch(STALENESS_MAX + 1)]
+
+
+def test_repro_an_offer_that_nobody_answers_is_sent_once_more_however_late() -> None:
+    """Retention may have taken it before the coordinator came back to read it."""
+    site = Driver()
+    site.join()
+    site.offer(0)
+    site.announce(STALENESS_MAX + 1)
+    assert site.wait() == [do.Send(FIRST, anew=False)]
+    assert site.now_ms == REMIND_MS
+    site.send(offset=7)
+    assert site.wait() == [do.Send(FIRST, anew=False)]
+    answer = site.tell(seen.ReceiptRead(receipt(FIRST, Outcome.REFUSED, code="stale")))
+    assert answer[:2] == [do.StopSending(FIRST), do.Settle(FIRST, "refused", again=True, code="stale")]
+
+
+@pytest.mark.parametrize("code", ["stranger", "revoked"])
+def test_repro_a_site_that_the_roster_left_out_for_a_moment_trains_again(code: str) -> None:
+    """Where every site is needed for a version, no newer one would ever come."""
+    site = Driver()
+    site.join()
+    site.offer(0)
+    site.tell(seen.Held("not listed"))
+    site.tell(seen.ReceiptRead(receipt(FIRST, Outcome.REFUSED, code=code)))
+    site.tell(seen.Held(""))
+    assert site.wait() == [do.Train(0, 1)]
 
 
 def test_an_offered_update_waits_for_its_receipt_however_late() -> None:
@@ -274,7 +339,8 @@ def test_the_end_of_a_study_stops_training_and_drops_what_was_not_sent() -> None
     late.join()
     late.tell(seen.Fetched(0))
     late.seal(0)
-    assert late.announce(1, final=True) == [do.StopSending(FIRST), do.Settle(FIRST, "ended"), do.Fetch(1)]
+    assert late.announce(1, final=True) == [do.Fetch(1)]
+    assert late.wait() == [do.StopSending(FIRST), do.Settle(FIRST, "ended")]
 
 
 def test_the_local_baseline_runs_in_a_quiet_moment_and_makes_room_for_a_new_version() -> None:
@@ -352,3 +418,150 @@ def test_a_restart_goes_on_with_the_outbox_and_does_not_train_the_same_version_a
     assert site.announce(4) == []
     decided = site.tell(seen.ReceiptRead(receipt(FIRST, Outcome.COUNTED)))
     assert decided == [do.Settle(FIRST, "counted"), do.Fetch(4)]
+
+
+PAUSE, GO_ON = seen.Held("paused by the operator", by="operator"), seen.Held("", by="operator")
+
+
+def test_a_pause_stops_training_at_once_and_nothing_new_begins_until_it_ends() -> None:
+    site = Driver()
+    site.join()
+    site.tell(seen.Fetched(0))
+    assert site.tell(PAUSE) == [do.StopWork()]
+    assert site.shown() is State.PAUSED
+    assert site.core.held == "paused by the operator"
+    assert site.announce(1) == []
+    assert site.tell(GO_ON) == [do.Fetch(1)]
+
+
+def test_a_pause_stops_an_upload_which_then_goes_on_where_it_stopped() -> None:
+    site = Driver()
+    site.join()
+    site.tell(seen.Fetched(0))
+    site.seal(0)
+    assert site.tell(PAUSE) == [do.StopSending(FIRST)]
+    assert site.tell(GO_ON) == [do.Send(FIRST, anew=False)]
+
+
+def test_a_body_asked_for_anew_begins_at_its_first_chunk_only_once() -> None:
+    site = Driver()
+    site.join()
+    site.offer(0)
+    assert site.tell(seen.ReceiptRead(receipt(FIRST, Outcome.AGAIN))) == [do.Send(FIRST, anew=True)]
+    site.tell(PAUSE)
+    assert site.tell(GO_ON) == [do.Send(FIRST, anew=False)]
+
+
+def test_what_is_trained_during_a_pause_still_finds_its_way_into_the_outbox() -> None:
+    site = Driver()
+    site.join()
+    site.tell(seen.Fetched(0), seen.Trained(0))
+    assert site.tell(PAUSE, seen.SealFailed(0)) == []
+    assert site.wait() == [do.Seal(0)]
+    assert site.tell(seen.Sealed(0, FIRST)) == []
+    assert site.tell(GO_ON) == [do.Send(FIRST, anew=False)]
+
+
+def test_a_receipt_is_taken_during_a_pause() -> None:
+    site = Driver()
+    site.join()
+    site.offer(0)
+    site.tell(PAUSE)
+    assert site.tell(seen.ReceiptRead(receipt(FIRST, Outcome.COUNTED))) == [do.Settle(FIRST, "counted")]
+
+
+def test_who_holds_a_study_lets_go_for_himself_alone() -> None:
+    site = Driver()
+    site.join()
+    site.tell(PAUSE, seen.Held("not on the roster"))
+    assert site.tell(seen.Held("")) == []
+    assert site.shown() is State.PAUSED
+    assert site.tell(GO_ON) == [do.Fetch(0)]
+
+
+def test_a_study_held_for_its_data_still_sends_what_is_finished() -> None:
+    site = Driver()
+    site.join()
+    site.tell(seen.Fetched(0))
+    site.seal(0)
+    assert site.tell(seen.Held("the data break the contract", by="setup")) == []
+    site.tell(seen.SendFailed(FIRST))
+    assert site.wait() == [do.Send(FIRST, anew=False)]
+    site.send()
+    site.tell(seen.ReceiptRead(receipt(FIRST, Outcome.COUNTED)))
+    assert site.announce(1) == []
+    assert site.tell(seen.Held("", by="setup")) == [do.Fetch(1)]
+
+
+def test_who_leaves_settles_what_is_finished_and_begins_nothing_new() -> None:
+    site = Driver()
+    site.join()
+    site.tell(seen.Fetched(0))
+    site.seal(0)
+    assert site.tell(seen.Leaving(True)) == []
+    assert not site.core.left
+    site.send()
+    assert site.announce(1) == []
+    assert site.shown() is State.WAITING
+    assert site.tell(seen.ReceiptRead(receipt(FIRST, Outcome.COUNTED))) == [do.Settle(FIRST, "counted")]
+    assert site.core.left
+    assert site.shown() is State.PAUSED
+    assert site.tell(seen.Leaving(False)) == [do.Fetch(1)]
+
+
+def test_who_leaves_stops_training() -> None:
+    site = Driver()
+    site.join()
+    site.tell(seen.Fetched(0))
+    assert site.tell(seen.Leaving(True)) == [do.StopWork()]
+    assert site.core.left
+
+
+def test_who_leaves_while_held_back_does_not_wait_for_what_cannot_be_sent() -> None:
+    site = Driver()
+    site.join()
+    site.tell(seen.Fetched(0))
+    site.seal(0)
+    site.tell(PAUSE, seen.Leaving(True))
+    assert site.core.left
+    assert len(site.core.outbox) == 1
+
+
+def test_a_full_outbox_lets_running_work_finish_and_begins_no_training_until_there_is_room() -> None:
+    site = Driver()
+    site.join()
+    site.tell(seen.Fetched(0))
+    assert site.tell(seen.Room(False)) == []
+    assert do.Send(FIRST, anew=False) in site.seal(0)
+    site.send()
+    assert site.tell(seen.ReceiptRead(receipt(FIRST, Outcome.COUNTED))) == [do.Settle(FIRST, "counted")]
+    assert site.announce(1) == []
+    assert site.shown() is State.PAUSED
+    assert site.core.held == "the outbox is full"
+    assert site.tell(seen.Room(True)) == [do.Fetch(1)]
+
+
+def test_training_that_keeps_failing_is_said_once_and_tried_again_with_growing_pauses() -> None:
+    site = Driver()
+    site.join()
+    site.tell(seen.Fetched(0))
+    said = []
+    for attempt in range(5):
+        said += site.tell(seen.TrainingFailed(0, again=True))
+        assert site.wait() == [do.Train(0, attempt + 1)]
+    assert [type(effect) for effect in said] == [do.Alarm]
+    site.tell(seen.TrainingFailed(0, again=True))
+    assert site.shown() is State.PAUSED
+    assert "training has failed" in site.core.held
+    site.wait()
+    site.tell(seen.Trained(0))
+    assert site.core.held == ""
+
+
+def test_a_failure_that_took_long_waits_as_long_so_that_other_studies_have_the_trainer() -> None:
+    site = Driver()
+    site.join()
+    site.tell(seen.Fetched(0), seen.TrainingFailed(0, again=True, took_ms=600_000))
+    before_ms = site.now_ms
+    site.wait()
+    assert site.now_ms - before_ms == 600_000

@@ -38,6 +38,9 @@ class World:
     fetched: list[int] = field(default_factory=list)
     evaluated: int = -1
     halted: bool = False
+    paused: bool = False
+    leaving: bool = False
+    room: bool = True
 
     def __post_init__(self) -> None:
         self.start()
@@ -48,9 +51,19 @@ class World:
         entries = tuple((sequence, base, offset) for sequence, (base, offset) in self.rows.items())
         restored = Restored(entries, dict(self.trained), self.next_sequence, self.evaluated)
         self.core = StudyCore(plan(every=3, alone=True), "site-1", jitter=self.dice.random, restored=restored)
+        self.order(paused=self.paused, leaving=self.leaving, room=self.room)
         self.tell(seen.Held(""))
         self.tell(seen.Linked(self.connected))
         self.tell(seen.Announced(self.version, self.final))
+
+    def order(self, *, paused: bool, leaving: bool, room: bool) -> None:
+        """What the operator wants, and what the outbox has room for, are told."""
+        self.room = room
+        self.tell(seen.Room(room))
+        self.leaving = leaving
+        self.tell(seen.Leaving(leaving))
+        self.paused = paused
+        self.tell(seen.Held("paused" if paused else "", by="operator"))
 
     def tell(self, event: Event) -> None:
         for effect in self.core.on(event, self.now_ms):
@@ -61,6 +74,10 @@ class World:
 
     def obey(self, effect: Effect) -> None:
         answer: Event | None = None
+        if isinstance(effect, do.Fetch | do.Evaluate | do.Train | do.RunAlone | do.Send):
+            assert not self.paused, "something is begun in a pause"
+            assert isinstance(effect, do.Send) or not self.leaving, "something new is begun by one who leaves"
+        assert self.room or not isinstance(effect, do.Train), "an update is trained that the outbox has no room for"
         match effect:
             case do.Fetch():
                 assert effect.version == self.version, "an old version is fetched"
@@ -129,8 +146,11 @@ class World:
             self.tell(seen.Announced(self.version, False))
         elif chance < 0.9 and self.offers:
             self.decide()
-        elif chance < 0.93:
+        elif chance < 0.92:
             self.start()
+        elif chance < 0.96:
+            paused, leaving, room = (self.dice.random() < share for share in (0.3, 0.1, 0.8))
+            self.order(paused=paused, leaving=leaving, room=room)
         else:
             self.tick()
 
@@ -163,6 +183,7 @@ class World:
         self.dice = random.Random(0)
         self.either = lambda well, badly: well  # type: ignore[method-assign]  # a world without mishaps
         self.connected = True
+        self.order(paused=False, leaving=False, room=True)
         self.tell(seen.Linked(True))
         self.version, self.final = self.version + 1, True
         self.tell(seen.Announced(self.version, True))

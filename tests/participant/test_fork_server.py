@@ -36,7 +36,7 @@ async def trainers(path: Path) -> AsyncIterator[list[Trainer]]:
     trainers = [Trainer(Launcher(path, [MODULE])) for _ in range(2)]
     yield trainers
     for trainer in trainers:
-        await trainer.close()
+        trainer.close()
 
 
 def server_pid(path: Path) -> int | None:
@@ -127,4 +127,4 @@ async def test_code_that_changed_after_the_server_imported_it_is_refused(
         with pytest.raises(LocalError, match="another version"):
             await trainer.load(changed)
     finally:
-        await trainer.close()
+        trainer.close()

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from participant.shell.store import Left, Row, Store
+from participant.shell.store import Decision, Left, Row, Store
 from schemas.errors import LocalError
 
 CLOCK_S = 1_700_000_000.0
 FIRST = int(CLOCK_S) << 20
+COUNTED, VOID = Decision("counted", None, 4, 11), Decision("void", "range")
 
 
 @pytest.fixture
@@ -85,7 +86,7 @@ def test_a_body_asked_for_again_forgets_what_was_acknowledged(tmp_path: Path, st
 def test_a_settled_update_goes_with_its_body_but_its_base_version_stays_trained(tmp_path: Path, store: Store) -> None:
     body = tmp_path / "body"
     body.touch()
-    store.note_settled(put(store), body, again=False)
+    store.note_settled(put(store), body, COUNTED, again=False)
     assert store.rows("demo") == []
     assert body.exists()  # until the database has it
     store.flush()
@@ -96,14 +97,14 @@ def test_a_settled_update_goes_with_its_body_but_its_base_version_stays_trained(
 
 
 def test_a_void_update_frees_its_base_version(tmp_path: Path, store: Store) -> None:
-    store.note_settled(put(store), tmp_path / "body", again=True)
+    store.note_settled(put(store), tmp_path / "body", VOID, again=True)
     store.flush()
     assert opened(tmp_path).restored("demo").trained == {}
 
 
 def test_a_later_update_of_the_same_base_version_keeps_it_trained(tmp_path: Path, store: Store) -> None:
     first = put(store)
-    store.note_settled(first, tmp_path / "body", again=True)
+    store.note_settled(first, tmp_path / "body", VOID, again=True)
     put(store, FIRST + 1)
     assert opened(tmp_path).restored("demo").trained == {3: FIRST + 1}
 
@@ -126,6 +127,32 @@ def test_the_ledger_can_be_neither_changed_nor_shortened(tmp_path: Path, store: 
         for statement in ("DELETE FROM ledger", "UPDATE ledger SET bytes = 0"):
             with pytest.raises(sqlite3.IntegrityError, match="append-only"):
                 other.execute(statement)
+
+
+def test_what_became_of_an_update_stays_for_the_operator_and_cannot_be_changed(tmp_path: Path, store: Store) -> None:
+    store.note_settled(put(store), tmp_path / "body", VOID, again=True)
+    store.note_settled(put(store, FIRST + 1), tmp_path / "body", COUNTED, again=False)
+    store.flush()
+    with contextlib.closing(sqlite3.connect(tmp_path / "site.db", isolation_level=None)) as other:
+        assert other.execute("SELECT sequence, outcome, code, version, weight FROM decided").fetchall() == [
+            (FIRST, "void", "range", None, 0),
+            (FIRST + 1, "counted", None, 4, 11),
+        ]
+        for statement in ("DELETE FROM decided", "UPDATE decided SET outcome = 'counted'"):
+            with pytest.raises(sqlite3.IntegrityError, match="append-only"):
+                other.execute(statement)
+
+
+def test_a_database_from_before_decisions_were_kept_is_brought_up_to_date(tmp_path: Path, store: Store) -> None:
+    put(store)
+    store.close()
+    with contextlib.closing(sqlite3.connect(tmp_path / "site.db")) as old, old:
+        old.execute("DROP TABLE decided")
+        old.execute("UPDATE meta SET value = 1 WHERE name = 'format'")
+    again = opened(tmp_path)
+    again.note_settled(again.row("demo", FIRST), tmp_path / "body", COUNTED, again=False)
+    again.close()
+    assert opened(tmp_path).rows("demo") == []
 
 
 def test_a_full_disk_keeps_everything_waiting_and_changes_nothing(tmp_path: Path, store: Store) -> None:

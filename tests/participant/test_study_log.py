@@ -81,6 +81,20 @@ def test_of_many_announcements_only_the_newest_is_told(following: Following) -> 
     assert following.drained() == []
 
 
+def test_what_is_fetched_is_what_the_core_was_told_though_the_log_is_ahead_by_now(following: Following) -> None:
+    following.rounds(following.scribe.announcement())
+    assert following.log.told is None
+    following.drained()
+    asked = following.scribe.request(entry("site-1", 5))
+    following.rounds(asked)
+    following.rounds(following.scribe.answer(asked))
+    assert following.log.view.version == 1
+    assert following.log.told is not None
+    assert following.log.told.version == 0
+    following.drained()
+    assert following.log.told.version == 1
+
+
 def test_a_record_that_the_coordinator_did_not_sign_is_left_out(following: Following) -> None:
     first = following.scribe.announcement()
     following.write(topics.rounds(PLAN.study), first, signer=STRANGER)
@@ -116,6 +130,18 @@ def test_only_this_sites_receipts_are_told(following: Following) -> None:
     following.write(topic, receipt(), key="site-1")
     following.write(topic, receipt(sequence=8), key="site-1")
     assert following.drained() == [seen.ReceiptRead(receipt(sequence=8))]
+
+
+def test_repro_a_receipt_frees_the_site_for_the_version_it_came_with_and_not_for_the_one_before(
+    following: Following,
+) -> None:
+    following.rounds(following.scribe.announcement())
+    asked = following.scribe.request(entry("site-1", 7))
+    following.rounds(asked)
+    following.rounds(following.scribe.answer(asked))
+    following.write(topics.receipts(PLAN.study), receipt(), key="site-1")
+    told = following.drained()
+    assert told == [seen.Requested(0, 7, 16), seen.Announced(1, False), seen.ReceiptRead(receipt())]
 
 
 def test_a_site_off_the_roster_is_held_until_it_is_back(following: Following) -> None:

@@ -28,15 +28,15 @@ TRAINING = {
 }  # fmt: skip
 
 
-def load(site: str = "site-1", code: bytes = CODE) -> Load:
-    return Load("demo", ENTRY, code, site, None, {})
+def load(site: str = "site-1", code: bytes = CODE, study: str = "demo") -> Load:
+    return Load(study, ENTRY, code, site, None, {})
 
 
 @pytest_asyncio.fixture
 async def trainer() -> AsyncIterator[Trainer]:
     trainer = Trainer(Launcher(None, []), grace_s=0.5)
     yield trainer
-    await trainer.close()
+    trainer.close()
 
 
 @pytest.fixture
@@ -45,8 +45,8 @@ def train(tmp_path: Path, trainer: Trainer) -> Callable[..., Any]:
     base, out = tmp_path / "base.f32", tmp_path / "out.f32"
     np.zeros(2, "<f4").tofile(base)
 
-    async def once(limit_s: float = 30.0) -> np.ndarray:
-        await trainer.train("demo", base=base, out=out, training=TRAINING, seed=1, limit_s=limit_s)
+    async def once(limit_s: float = 30.0, total_s: float | None = None, study: str = "demo") -> np.ndarray:
+        await trainer.train(study, base=base, out=out, training=TRAINING, seed=1, limit_s=limit_s, total_s=total_s)
         return np.fromfile(out, "<f4")
 
     return once
@@ -89,8 +89,9 @@ async def test_a_killed_trainer_is_a_failure_and_the_next_request_gets_a_new_one
 
 async def test_a_task_that_crashes_its_process_is_a_failure(trainer: Trainer, train: Callable[..., Any]) -> None:
     await trainer.load(load("dies"))
-    with pytest.raises(TrainerLostError, match="died"):
+    with pytest.raises(TrainerLostError, match="short of memory") as lost:
         await train()
+    assert lost.value.reason == "killed"
 
 
 async def test_a_trainer_that_gives_no_sign_is_killed(trainer: Trainer, train: Callable[..., Any]) -> None:
@@ -102,13 +103,64 @@ async def test_a_trainer_that_gives_no_sign_is_killed(trainer: Trainer, train: C
     await _gone(pid)
 
 
+async def test_a_training_that_comes_to_no_end_is_ended_though_it_takes_steps(
+    trainer: Trainer, train: Callable[..., Any]
+) -> None:
+    await trainer.load(load("slow"))
+    pid = trainer.pid
+    with pytest.raises(TrainerLostError, match="no end") as lost:
+        await train(limit_s=30.0, total_s=0.2)
+    assert lost.value.reason == "endless"
+    assert pid is not None
+    await _gone(pid)
+
+
+async def test_asking_whether_it_was_cancelled_is_a_sign_of_life(trainer: Trainer, train: Callable[..., Any]) -> None:
+    await trainer.load(load("mute"))
+    work = asyncio.create_task(train(limit_s=0.2))
+    await asyncio.sleep(1.5)  # longer than the limit
+    assert not work.done()
+    work.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await work
+
+
+async def test_studies_take_turns_however_badly_one_of_them_behaves(
+    trainer: Trainer, train: Callable[..., Any]
+) -> None:
+    await trainer.load(load("hangs", study="bad"))
+    await trainer.load(load(study="good"))
+    order: list[str] = []
+
+    async def again(study: str) -> None:
+        for _ in range(3):
+            with contextlib.suppress(TrainerLostError):
+                await train(limit_s=0.1, study=study)
+            order.append(study)
+
+    await asyncio.gather(again("bad"), again("good"))
+    assert order == ["bad", "good"] * 3
+
+
+async def test_a_failure_tells_how_long_others_had_to_wait_for_it(trainer: Trainer, train: Callable[..., Any]) -> None:
+    await trainer.load(load("hangs"))
+    with pytest.raises(TrainerLostError) as lost:
+        await train(limit_s=0.1)
+    assert lost.value.took_s >= 0.6  # the limit and the grace of these tests
+
+
+async def test_the_kernel_ends_the_trainer_before_the_service(trainer: Trainer) -> None:
+    await trainer.prepare()
+    assert int(Path(f"/proc/{trainer.pid}/oom_score_adj").read_text()) >= 500
+
+
 async def test_progress_keeps_a_long_training_alive_and_cancel_ends_it_without_killing(
     trainer: Trainer, train: Callable[..., Any], tmp_path: Path
 ) -> None:
     await trainer.load(load("slow"))
     pid = trainer.pid
     work = asyncio.create_task(train(limit_s=0.2))
-    await asyncio.sleep(1.5)  # longer than the limit: progress is a sign
+    await asyncio.sleep(1.0)  # longer than limit and grace together: progress is a sign
     assert not work.done()
     work.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -5,6 +5,7 @@ from typing import Any
 
 from schemas.plan import (
     Aggregation,
+    DataRule,
     EvaluationRule,
     Plan,
     Privacy,
@@ -27,7 +28,7 @@ PLAN = Plan(
     seed=0,
     initial=b"\x0a" * 32,
     task=TaskSpec("studies.demo.task:task", b"\x0b" * 32, (("depth", "2"), ("width", "64"))),
-    training=Training("sgd", 0.1, 0.9, 0.0, 1, 0, 32, 0.0, 600),
+    training=Training("sgd", 0.1, 0.9, 0.0, 1, 0, 32, 0.0, 600, 300),
     aggregation=Aggregation(
         "fedbuff", 4, COHORT_MIN, COHORT_MIN, 10, 60_000, len(WEIGHTS) - 1, WEIGHTS, "average", 1.0, 0.9, 0.99, 1e-3
     ),
@@ -55,6 +56,7 @@ PLAN = Plan(
     ),
     stop=StopRule(20, 0, None, 0),
     storage=Storage(2, 30, ()),
+    data=DataRule(0.0),
 )
 
 

@@ -110,6 +110,10 @@ REFUSED: list[tuple[str, dict[str, Any]]] = [
     ("must not be negative", {"training": {"proximal": -0.1}}),
     ("must not be negative", {"training": {"weight_decay": -0.1}}),
     ("time_limit_s must be above 0", {"training": {"time_limit_s": 0}}),
+    ("progress_limit_s must lie in 1..time_limit_s", {"training": {"progress_limit_s": 0}}),
+    ("progress_limit_s must lie in 1..time_limit_s", {"training": {"progress_limit_s": 601}}),
+    ("bad_records_max must lie in 0..0.5", {"data": {"bad_records_max": -0.01}}),
+    ("bad_records_max must lie in 0..0.5", {"data": {"bad_records_max": 0.6}}),
     ("finite", {"training": {"learning_rate": math.nan}}),
     # the server's step, the end, what is kept
     ("aggregation.server_optimiser", {"aggregation": {"server_optimiser": "lamb"}}),

@@ -25,8 +25,8 @@ versions = 20
 """
 # The whole plan of SMALLEST, laid out by hand; every integer minimal, floats as 8 big-endian bytes.
 GOLDEN = bytes.fromhex(
-    "9f"  # array of 15: kind, schema version, 13 fields
-    "20 01"  # kind 32, version 1
+    "dc0010"  # array of 16: kind, schema version, 14 fields
+    "20 02"  # kind 32, version 2
     "a4 6c756e67"  # study "lung"
     "a4 6c756e67"  # title: the id again
     "06"  # sites_expected
@@ -37,7 +37,7 @@ GOLDEN = bytes.fromhex(
     "b6 737475646965732e6c756e672e7461736b3a7461736b"  # entry
     "c420" + "0b" * 32 +  # code
     "90"  # no options
-    "99"  # training
+    "9a"  # training
     "a3 736764"  # sgd
     "c408 3f847ae147ae147b"  # learning_rate 0.01
     "c408 0000000000000000"  # momentum
@@ -45,6 +45,7 @@ GOLDEN = bytes.fromhex(
     "01 00 20"  # epochs 1, steps 0, batch 32
     "c408 0000000000000000"  # proximal
     "cd0e10"  # time_limit_s 3600
+    "cd0258"  # progress_limit_s 600
     "9d"  # aggregation
     "a7 666564627566 66"  # fedbuff
     "04 03 03 04"  # goal, minimum, cohort_min, cohort_max
@@ -81,6 +82,7 @@ GOLDEN = bytes.fromhex(
     "c3"  # alone
     "94 14 00 c0 00"  # stop: versions 20, patience, target none, time_s
     "93 0a 1e 90"  # storage: versions_kept 10, audit_days 30, no auditors
+    "91 c408 0000000000000000"  # data: bad_records_max 0
 )  # fmt: skip
 
 

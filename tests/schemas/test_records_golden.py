@@ -102,8 +102,8 @@ MEANING: dict[str, Record] = {
         study="demo", trustee="t1", index=1, previous=_digest(1), request=_digest(2), noise_std=16.0,
         digest=_digest(3), body=_body(0),
     ),
-    "command": r.Command(study="demo", serial=3, action=5, site=AACHEN, reason="üble."),
-    "command-pause": r.Command(study="demo", serial=4, action=2, site=None, reason=""),
+    "command": r.Command(study="demo", serial=3, action=5, site=AACHEN, version=None, reason="üble."),
+    "command-pause": r.Command(study="demo", serial=4, action=2, site=None, version=None, reason=""),
     "header": r.Header(
         study="demo", site=AACHEN, signing_key=b"\xcc" * 16, sequence=SEQUENCE, plan=_digest(0x0A), base_version=12,
         base_digest=_digest(0x0C), trustees=(("t2", b"\x01" * 16), ("t1", b"\x02" * 16)), d=2**29,

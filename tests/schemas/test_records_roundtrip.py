@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from schemas import codec
 from schemas.codec import Record, Struct
-from schemas.records import CHUNK_BYTES, RECORDS, RESERVED_NAMES, BodyRef, Evaluation, KeyBox, Signed
+from schemas.records import CHUNK_BYTES, RECORDS, RESERVED_NAMES, Action, BodyRef, Command, Evaluation, KeyBox, Signed
 
 IDS = st.from_regex(r"[a-z0-9-]{1,40}", fullmatch=True).filter(lambda name: name not in RESERVED_NAMES)
 INTEGERS = (0, 1, 127, 128, 255, 256, 65535, 65536, 2**32 - 1, 2**32, 2**63 - 1, -1, -32, -33, -128, -129, -(2**63))
@@ -58,6 +58,15 @@ def _encoded(record: Any) -> bytes:
     return _head(len(parts) + 2, (0x90, 15), (None, 0xDC, 0xDD)) + b"".join(
         _pack(part) for part in (record.KIND, record.VERSION, *parts)
     )
+
+
+@st.composite
+def commands(draw: st.DrawFn) -> Command:
+    """Each action with what it names, and nothing else."""
+    action, reason = draw(st.sampled_from(Action)), draw(st.text(st.characters(codec="ascii"), max_size=200))
+    site = draw(IDS) if action in (Action.EXCLUDE, Action.INCLUDE) else None
+    version = draw(st.integers(0, 2**63 - 1)) if action is Action.CLOSE else None
+    return Command(draw(IDS), draw(st.integers(0, 2**63 - 1)), action, site, version, reason)
 
 
 @st.composite
@@ -114,6 +123,8 @@ def _values(found: Any) -> st.SearchStrategy[Any]:
 def values_of(kind: type[Struct]) -> st.SearchStrategy[Any]:
     """Any valid value of a record or of a value inside one."""
     hints = get_type_hints(kind, include_extras=True)
+    if kind is Command:
+        return commands()
     return st.builds(kind, **{name: _values(get_args(hint)[1]) for name, hint in hints.items() if get_args(hint)[1:]})
 
 

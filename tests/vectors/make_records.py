@@ -273,6 +273,7 @@ def site_records(book: Book) -> tuple[bytes, bytes]:
         ("serial", whole(1), "rises with each command"),
         ("action", whole(5), "5 exclude"),
         ("site", text("inst-2"), "whom, or nil"),
+        ("version", NIL, "only to close a round: its newest version"),
         ("reason", text("asked by its data-protection officer"), "at most 200 bytes"),
     ])  # fmt: skip
     return sha(first), sha(second)

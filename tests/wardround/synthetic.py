@@ -3,7 +3,7 @@
 import random
 from dataclasses import replace
 
-from schemas.plan import Aggregation, EvaluationRule, Plan, Privacy, StopRule, Storage, TaskSpec, Training
+from schemas.plan import Aggregation, DataRule, EvaluationRule, Plan, Privacy, StopRule, Storage, TaskSpec, Training
 from schemas.records import (
     Announcement,
     BodyAt,
@@ -35,7 +35,7 @@ def plan(*, versions: int = 20) -> Plan:
         seed=1,
         initial=ZERO,
         task=TaskSpec("studies.lung.task:task", ZERO, (("split", "0"),)),
-        training=Training("adam", 0.05, 0.0, 0.0, 5, 0, 0, 0.0, 60),
+        training=Training("adam", 0.05, 0.0, 0.0, 5, 0, 0, 0.0, 60, 60),
         aggregation=Aggregation(
             "fedbuff", 4, 3, 3, 4, 2000, 4, WEIGHTS, "average", 1.0, 0.9, 0.999, 1e-8
         ),
@@ -46,6 +46,7 @@ def plan(*, versions: int = 20) -> Plan:
         evaluation=EvaluationRule(1, "c-index", True, "pairs", 1000, True),
         stop=StopRule(versions, 0, None, 0),
         storage=Storage(4, 30, ()),
+        data=DataRule(0.0),
     )  # fmt: skip
 
 

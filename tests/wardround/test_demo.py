@@ -159,7 +159,8 @@ def test_a_service_that_is_set_up_wrongly_is_not_waited_for(processes: Processes
         processes.gone()
 
 
-def test_stop_leaves_no_process_and_no_folder(tmp_path: Path) -> None:
+def test_stop_leaves_no_process_and_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wardround.demo.processes.STOP_S", 0.5)
     processes = Processes(tmp_path)
     deaf = (
         "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(600)"

@@ -23,6 +23,14 @@ def page() -> str:
     return render(grown, compare(grown, pooled), period_s=0.75)
 
 
+@pytest.fixture(scope="module")
+def empty_page() -> str:
+    """Of a study with a malicious title that has not begun."""
+    made = replace(plan(), title="<script>alert(1)</script> & more")
+    grown = StudyHistory(made, made.digest, {"site-1": ""})
+    return render(grown, compare(grown))
+
+
 def test_the_page_is_small_and_loads_nothing(page: str) -> None:
     assert len(page.encode()) < BYTES_MAX
     assert not re.search(r"<script|<link|<img|@import|@font-face|url\((?!#)", page)
@@ -47,23 +55,17 @@ def test_what_a_plan_leaves_off_is_said(page: str) -> None:
     assert "No noise is added" in page
 
 
-def test_names_are_escaped() -> None:
-    made = replace(plan(), title="<script>alert(1)</script> & more")
-    grown = StudyHistory(made, made.digest)
-    page = render(grown, compare(grown))
-    assert "<script" not in page
-    assert "&lt;script&gt;" in page
+def test_names_are_escaped(empty_page: str) -> None:
+    assert "<script" not in empty_page
+    assert "&lt;script&gt;" in empty_page
 
 
-def test_a_study_without_any_version_can_be_reported() -> None:
-    made = plan()
-    grown = StudyHistory(made, made.digest, {"site-1": ""})
-    page = render(grown, compare(grown))
-    assert "No site has reported the metric yet." in page
-    assert "still running" in page
+def test_a_study_without_any_version_can_be_reported(empty_page: str) -> None:
+    assert "No site has reported the metric yet." in empty_page
+    assert "still running" in empty_page
 
 
-def test_the_same_history_gives_the_same_sentences_and_figures_of_many_sites_fit() -> None:
+def test_figures_of_many_sites_fit() -> None:
     made = plan()
     grown = StudyHistory(made, made.digest, {f"site-{i}": "" for i in range(60)})
     grown.feed(announcement(0, 0, closes=False), START_MS)
@@ -101,10 +103,13 @@ def test_an_update_without_an_answer_is_not_passed_over() -> None:
     assert "1 had no answer yet" in said
 
 
-def test_a_report_that_cannot_be_written_says_where(tmp_path: Path) -> None:
+def test_a_report_that_cannot_be_written_says_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wardround.report.page.render", lambda *_, **__: "")
     (tmp_path / "file").write_text("")
-    with pytest.raises(LocalError, match="cannot be written"):
-        write_report(history(versions=2), tmp_path / "file" / "report.html")
+    (tmp_path / "report.html").mkdir()
+    for path in (tmp_path / "file" / "report.html", tmp_path / "report.html"):
+        with pytest.raises(LocalError, match=rf"{path}: cannot be written"):
+            write_report(history(versions=2), path)
 
 
 @pytest.mark.parametrize(

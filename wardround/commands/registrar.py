@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from wardround.registrar import Registrar
 
 T = TypeVar("T")
+LEAD_PARTITIONS_MAX = 1000
 ROLES = ("site", "coordinator", "trustee", "auditor", "operator")
 
 
@@ -59,6 +60,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "wardround registrar roster",
     )
     for one in (member, roster):
+        one.add_argument(
+            "--lead-partitions",
+            type=int,
+            metavar="N",
+            help="how many coordinators can share the studies; fixed by the first command (default: 8)",
+        )
         options.add_registrar_key(one)
         options.add_broker(one)
         options.add_json(one)
@@ -130,13 +137,17 @@ def _run_revoke(arguments: argparse.Namespace) -> int:
 
 def _with_registrar(arguments: argparse.Namespace, act: Callable[["Registrar"], Awaitable[T]]) -> T:
     from protocol.signing import SigningKey
+    from schemas.errors import LocalError
     from wardround.registrar import Registrar
 
     key = SigningKey.load(arguments.key)
     settings = options.kafka_settings(arguments)
+    count: int | None = arguments.lead_partitions
+    if count is not None and not 1 <= count <= LEAD_PARTITIONS_MAX:
+        raise LocalError(f"--lead-partitions {count} is none of 1 to {LEAD_PARTITIONS_MAX}", hint="leave it out for 8")
 
     async def whole() -> T:
-        async with Registrar(settings, key) as registrar:
+        async with Registrar(settings, key, lead_partitions=count) as registrar:
             registrar.refuse_foreign_log()
             return await act(registrar)
 

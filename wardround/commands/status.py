@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from wardround.commands import options
 
 if TYPE_CHECKING:
-    from wardround.history import Decision, SiteHistory, StudyHistory
+    from wardround.history import Commanded, Decision, SiteHistory, StudyHistory
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,6 +51,9 @@ def study_values(history: "StudyHistory", now_ms: int) -> dict[str, Any]:
         "offers": history.offered,
         "counted": history.counted,
         "refused": history.refused,
+        "paused": history.orders.paused,
+        "excluded": sorted(history.orders.excluded),
+        "commands": [_commanded(one) for one in history.commands],
         "sites": sites,
     }
 
@@ -77,7 +80,8 @@ def study_lines(history: "StudyHistory", now_ms: int) -> list[str]:
     ended = f", ended ({values['stop']})" if history.final else ""
     refused = ", ".join(f"{count} {code}" for code, count in history.refused.items()) or "none"
     reached = f"version {history.version}" if history.version >= 0 else "no version yet"
-    head = f"{history.study}: {reached}, {history.plan.stop.versions} planned{metric}{ended}"
+    paused = ", paused" if history.orders.paused and not history.final else ""
+    head = f"{history.study}: {reached}, {history.plan.stop.versions} planned{metric}{paused}{ended}"
     rows = [("site", "state", "seen", "behind", "counted", "last receipt", values["metric"])]
     for site in values["sites"]:
         last = site["last"]
@@ -95,7 +99,31 @@ def study_lines(history: "StudyHistory", now_ms: int) -> list[str]:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     table = ["  " + "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)) for row in rows]
     tail = f"  offers {history.offered}, counted {history.counted}, refused {refused}"
-    return [head, *(line.rstrip() for line in table), tail]
+    return [head, *(line.rstrip() for line in table), tail, *_command_lines(values, now_ms)]
+
+
+def _command_lines(values: dict[str, Any], now_ms: int) -> list[str]:
+    """Whom an operator excluded, and the newest command."""
+    lines = [f"  excluded: {', '.join(values['excluded'])}"] if values["excluded"] else []
+    if values["commands"]:
+        newest = values["commands"][-1]
+        what = f"{newest['action']} {newest['site']}" if newest["site"] else newest["action"]
+        ago = options.human_time((now_ms - newest["at_ms"]) / 1000)
+        lines.append(f"  last command: {what} by {newest['operator']} {ago} ago ({newest['reason']})")
+    return lines
+
+
+def _commanded(one: "Commanded") -> dict[str, Any]:
+    from schemas.records import Action
+
+    return {
+        "at_ms": one.at_ms,
+        "operator": one.operator,
+        "serial": one.command.serial,
+        "action": Action(one.command.action).name.lower(),
+        "site": one.command.site,
+        "reason": one.command.reason,
+    }
 
 
 def _outcome(sequence: int, decision: "Decision") -> dict[str, Any]:

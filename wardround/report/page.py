@@ -6,7 +6,8 @@ Used by:  `wardround report`, wardround.demo.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +32,19 @@ def write_report(
 
     Raises LocalError when the report's packages are missing or the file cannot be written.
     """
-    text = render(history, compare(history, pooled), period_s=period_s, note=note)
     part = path.with_suffix(".part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with _writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)  # first: drawing takes seconds
+    text = render(history, compare(history, pooled), period_s=period_s, note=note)
+    with _writing(path):
         part.write_text(text, encoding="utf-8")
         os.replace(part, path)
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise LocalError(f"{path}: cannot be written ({error.strerror})", hint="check owner and free space") from None
 

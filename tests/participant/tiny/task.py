@@ -1,6 +1,7 @@
 """Linear regression on a few invented rows; the site's name says how it misbehaves.
 
-site-1 is well; `nan` trains to NaN, `hangs` never reports, `slow` reports until it is cancelled, `dies` kills its
+site-1 is well; `nan` trains to NaN, `hangs` never reports, `slow` reports until it is cancelled, `mute` only asks
+whether it was, `dies` kills its
 process, `leaks` fails with a patient's value in its message, `broken` breaks the data contract.
 """
 
@@ -61,6 +62,10 @@ class Tiny(Task):
         while data.site == "slow":
             time.sleep(0.01)
             progress(0.5)
+            if cancelled():
+                raise TrainingCancelledError("cancelled")
+        while data.site == "mute":
+            time.sleep(0.01)
             if cancelled():
                 raise TrainingCancelledError("cancelled")
         if data.site == "nan":

@@ -1,0 +1,86 @@
+"""Every record of the wire as a frozen value: who writes it, where it lies, what its fields mean.
+
+Knows:    one file a writer; import from here, not from the files.
+Source:   the wire table of the design; kinds and field order are fixed, a changed order is a new schema version.
+"""
+
+from schemas.codec import Record
+from schemas.records.bodies import BOX_BYTES_MAX, CHUNK_BYTES, CHUNKS_MAX, SITES_MAX, BodyAt, BodyRef, KeyBox
+from schemas.records.coordinator import (
+    RECENT_MAX,
+    Announcement,
+    AskAgain,
+    Decided,
+    EpochKey,
+    Failed,
+    Outcome,
+    Receipt,
+    Request,
+    RequestEntry,
+    Stop,
+)
+from schemas.records.envelope import Signed, kind_of
+from schemas.records.operator import Action, Command
+from schemas.records.registrar import (
+    PLAN_BYTES_MAX,
+    PUBLIC_BYTES_MAX,
+    RESERVED_NAMES,
+    KeyState,
+    KeyUse,
+    Member,
+    MemberKey,
+    PlanRecord,
+    Role,
+    Roster,
+)
+from schemas.records.site import HEADER_BYTES_MAX, Evaluation, Header, Offer, Presence, SiteState
+from schemas.records.trustee import PartialSum, Verdict
+
+RECORDS: tuple[type[Record], ...] = (
+    Member, Roster, PlanRecord, EpochKey, Announcement, Request, AskAgain, Failed, Receipt,
+    Offer, Presence, Evaluation, Verdict, PartialSum, Command, Header,
+)  # fmt: skip
+
+__all__ = [
+    "BOX_BYTES_MAX",
+    "CHUNKS_MAX",
+    "CHUNK_BYTES",
+    "HEADER_BYTES_MAX",
+    "PLAN_BYTES_MAX",
+    "PUBLIC_BYTES_MAX",
+    "RECENT_MAX",
+    "RECORDS",
+    "RESERVED_NAMES",
+    "SITES_MAX",
+    "Action",
+    "Announcement",
+    "AskAgain",
+    "BodyAt",
+    "BodyRef",
+    "Command",
+    "Decided",
+    "EpochKey",
+    "Evaluation",
+    "Failed",
+    "Header",
+    "KeyBox",
+    "KeyState",
+    "KeyUse",
+    "Member",
+    "MemberKey",
+    "Offer",
+    "Outcome",
+    "PartialSum",
+    "PlanRecord",
+    "Presence",
+    "Receipt",
+    "Request",
+    "RequestEntry",
+    "Role",
+    "Roster",
+    "Signed",
+    "SiteState",
+    "Stop",
+    "Verdict",
+    "kind_of",
+]

@@ -1,0 +1,58 @@
+"""Where bodies lie, and limits and values that records of several writers share."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from schemas.codec import COUNT, Blob, Digest, Id, KeyId, Many, Nested, Pair, Struct, U, Whole
+
+CHUNK_BYTES = 512 * 1024
+CHUNKS_MAX = 4096
+SITES_MAX = 1024
+BOX_BYTES_MAX = 1200
+
+
+def first(pair: tuple[str, object]) -> str:
+    """What pairs are sorted by."""
+    return pair[0]
+
+
+@dataclass(frozen=True, slots=True)
+class KeyBox(Struct):
+    """A body key sealed to one reader."""
+
+    name: Id
+    key_id: KeyId
+    box: Annotated[bytes, Blob(BOX_BYTES_MAX)]
+
+
+@dataclass(frozen=True, slots=True)
+class BodyRef(Struct):
+    """Where a body lies: `runs` of (first_offset, count) on one partition, in chunk order."""
+
+    partition: U
+    size_bytes: Annotated[int, Whole(0, 2**31)]
+    runs: Annotated[tuple[tuple[int, int], ...], Many(Pair((COUNT, Whole(1, CHUNKS_MAX))), CHUNKS_MAX)]
+    chunk_digests: Annotated[bytes, Blob(32 * CHUNKS_MAX)]
+    boxes: Annotated[tuple[KeyBox, ...], Many(Nested(KeyBox), 17)]
+
+    def check(self) -> None:
+        count = self.count
+        if len(self.chunk_digests) % 32 or count != -(-self.size_bytes // CHUNK_BYTES):
+            raise ValueError(
+                f"BodyRef: {len(self.chunk_digests)} bytes of digests do not fit a body of {self.size_bytes}"
+            )
+        if sum(run[1] for run in self.runs) != count:
+            raise ValueError(f"BodyRef: the runs do not hold the {count} chunks of the body")
+
+    @property
+    def count(self) -> int:
+        """Number of chunks."""
+        return len(self.chunk_digests) // 32
+
+
+@dataclass(frozen=True, slots=True)
+class BodyAt(Struct):
+    """A body by digest, and where it lies."""
+
+    digest: Digest
+    body: Annotated[BodyRef, Nested(BodyRef)]

@@ -1,0 +1,167 @@
+"""What the coordinator writes: epoch keys, the decision log of a study, receipts."""
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Annotated, ClassVar
+
+from schemas.codec import (
+    COUNT,
+    DIGEST,
+    ID,
+    Blob,
+    Digest,
+    Flag,
+    Id,
+    KeyId,
+    Many,
+    Maybe,
+    MaybeDigest,
+    Nested,
+    Pair,
+    Record,
+    Struct,
+    U,
+    Whole,
+)
+from schemas.records.bodies import BOX_BYTES_MAX, SITES_MAX, BodyAt, first
+
+RECENT_MAX = 8
+
+
+class Stop(IntEnum):
+    """Why a study ended, in the last Announcement; NONE while it runs."""
+
+    NONE = 0
+    VERSIONS = 1
+    PATIENCE = 2
+    TARGET = 3
+    TIME = 4
+    OPERATOR = 5
+
+
+class Outcome(IntEnum):
+    COUNTED = 1
+    REFUSED = 2
+    VOID = 3
+    AGAIN = 4
+
+
+@dataclass(frozen=True, slots=True)
+class EpochKey(Record):
+    """Coordinator -> members, `.keys`, key `<epoch>/<member>`: the study key of an epoch, sealed to one member."""
+
+    KIND: ClassVar[int] = 4
+    study: Id
+    epoch: U
+    member: Id
+    key_id: KeyId
+    box: Annotated[bytes, Blob(BOX_BYTES_MAX)]
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement(Record):
+    """Coordinator -> all, `.rounds`, transactional: version `version` exists; with `request` it ends that Request."""
+
+    KIND: ClassVar[int] = 5
+    study: Id
+    index: U
+    previous: Digest
+    version: U
+    plan: Digest
+    roster_serial: U
+    roster: Digest
+    key_epoch: U
+    request: MaybeDigest
+    partial_sums: Annotated[tuple[bytes, ...], Many(DIGEST, 3)]
+    sum: MaybeDigest
+    n: U
+    sum_w: U
+    model: Annotated[BodyAt, Nested(BodyAt)]
+    state: Annotated[BodyAt | None, Maybe(Nested(BodyAt))]
+    evaluations: Annotated[tuple[tuple[str, bytes], ...], Many(Pair((ID, DIGEST)), SITES_MAX, key=first)]
+    patience: U
+    stop: Annotated[int, Whole(0, 5)]
+    final: Flag
+
+
+@dataclass(frozen=True, slots=True)
+class RequestEntry(Struct):
+    """One update of a cohort; `header` is SHA-256 of the Offer's header, `weight` in 16ths."""
+
+    site: Id
+    sequence: U
+    header: Digest
+    weight: Annotated[int, Whole(4, 16)]
+
+
+def _entry_site(entry: RequestEntry) -> str:
+    return entry.site
+
+
+@dataclass(frozen=True, slots=True)
+class Request(Record):
+    """Coordinator -> all, `.rounds`, transactional: the binding choice of a cohort for one aggregate."""
+
+    KIND: ClassVar[int] = 6
+    study: Id
+    index: U
+    previous: Digest
+    version: U
+    plan: Digest
+    roster_serial: U
+    roster: Digest
+    entries: Annotated[tuple[RequestEntry, ...], Many(Nested(RequestEntry), SITES_MAX, low=1, key=_entry_site)]
+    cohort: Annotated[BodyAt, Nested(BodyAt)]
+    after_refusal: Annotated[bytes | None, Maybe(Blob(131072))]
+
+
+@dataclass(frozen=True, slots=True)
+class AskAgain(Record):
+    """Coordinator -> trustees, `.rounds`: answer the open Request with the stored bytes."""
+
+    KIND: ClassVar[int] = 7
+    study: Id
+    index: U
+    previous: Digest
+    request: Digest
+    trustees: Annotated[tuple[str, ...], Many(ID, 3, low=1)]
+
+
+@dataclass(frozen=True, slots=True)
+class Failed(Record):
+    """Coordinator -> all, `.rounds`, transactional: the Request ended without a version; its cohort is void."""
+
+    KIND: ClassVar[int] = 8
+    study: Id
+    index: U
+    previous: Digest
+    request: Digest
+    code: Id
+    names: Annotated[tuple[str, ...], Many(ID, SITES_MAX)]
+
+
+@dataclass(frozen=True, slots=True)
+class Decided(Struct):
+    """One earlier outcome, as a Receipt remembers it."""
+
+    sequence: U
+    outcome: Annotated[int, Whole(1, 4)]
+    code: Annotated[str | None, Maybe(ID)]
+    version: Annotated[int | None, Maybe(COUNT)]
+    weight: Annotated[int, Whole(0, 16)]
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt(Record):
+    """Coordinator -> site, `.receipts`, key = site, transactional: what became of an offer, and where to read on."""
+
+    KIND: ClassVar[int] = 9
+    study: Id
+    site: Id
+    sequence: U
+    outcome: Annotated[int, Whole(1, 4)]
+    code: Annotated[str | None, Maybe(ID)]
+    version: Annotated[int | None, Maybe(COUNT)]  # the version it was counted into
+    weight: Annotated[int, Whole(0, 16)]
+    next_offset: U
+    recent: Annotated[tuple[Decided, ...], Many(Nested(Decided), RECENT_MAX)]

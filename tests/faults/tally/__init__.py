@@ -1,0 +1,1 @@
+"""The study that tells how often each update was counted."""

@@ -1,0 +1,85 @@
+"""Orders to a participant on this machine, and its answer.
+
+Knows:    an order is a wish in the data folder; a service that runs takes it within a second, another at its start.
+Used by:  wardround.commands.participant.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from participant.shell.control import SiteState, Wish, changing, is_running, read_state
+from schemas.errors import LocalError
+
+ANSWER_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came of an order.
+
+    running   whether a service runs at all; taken: whether it has taken the order
+    state     how it stands now, None when no service has ever run here
+    """
+
+    wish: Wish
+    running: bool
+    taken: bool
+    state: SiteState | None
+
+
+Change = Callable[[Wish, str | None], Wish]
+
+
+def pause(wish: Wish, study: str | None) -> Wish:
+    """Pause one study, or all and those to come."""
+    if study is None:
+        return replace(wish, all=True, studies=())
+    return wish if wish.all else replace(wish, studies=tuple(sorted({*wish.studies, study})))
+
+
+def resume(wish: Wish, study: str | None) -> Wish:
+    """Go on with one study, or with everything. Raises LocalError when one alone cannot go on."""
+    if study is None:
+        return replace(wish, all=False, studies=(), leaving=False)
+    if wish.all or wish.leaving:
+        raise LocalError(
+            f"the whole site is {'leaving' if wish.leaving else 'paused'}, so {study} cannot go on by itself",
+            hint="resume without a study, then pause what shall stay paused",
+        )
+    return replace(wish, studies=tuple(name for name in wish.studies if name != study))
+
+
+def leave(wish: Wish, study: str | None) -> Wish:
+    """Take the site out."""
+    return replace(wish, leaving=True)
+
+
+def order(folder: Path, change: Change, study: str | None = None, *, answer_s: float = ANSWER_S) -> Answer:
+    """Change what is wanted, and wait for a running service to take it.
+
+    Raises LocalError for a study that the service does not know, and a folder that is no participant's.
+    """
+    with changing(folder) as wish:
+        _check_known(folder, study)
+        wish[0] = replace(change(wish[0], study), serial=wish[0].serial + 1)
+    wanted, until_s = wish[0], time.monotonic() + answer_s
+    while True:
+        state, running = read_state(folder), is_running(folder)
+        taken = state is not None and state.serial >= wanted.serial
+        if taken or not running or time.monotonic() >= until_s:
+            return Answer(wanted, running, taken, state)
+        time.sleep(0.05)
+
+
+def _check_known(folder: Path, study: str | None) -> None:
+    if study is None:
+        return
+    state = read_state(folder)
+    known = [one.study for one in state.studies] if state is not None else []
+    if study not in known:
+        raise LocalError(
+            f"this participant has no study {study}",
+            hint=f"its studies: {', '.join(known)}" if known else "it has not begun any study yet",
+        )
