@@ -22,7 +22,7 @@ from simulation.clock import ProcessEnded, Timer, cancel
 from simulation.following import Follower
 from simulation.link import Link
 from simulation.process import Process
-from simulation.records import Body, Condition, Model, SentEvaluation, SentOffer, Words
+from simulation.records import Body, Condition, Floats, Model, SentEvaluation, SentOffer
 from simulation.store import Change, Content, DiskFull, Row, Store, acked, evaluated, offered, settled
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class Site(Process):
         self.connected = False
         self.joined = False
         self._trainings = 0
-        self._training: Words | None = None
+        self._training: Floats | None = None
         self._model: Model | None = None
         self._fetching: _Transfer | None = None
         self._sending: _Transfer | None = None
@@ -195,7 +195,7 @@ class Site(Process):
             case do.Train():
                 self._train(effect.base_version)
             case do.Seal():
-                self.clock.after(self.world.costs.seal_ms, self, self._seal, effect.base_version)
+                self.clock.after(self.world.costs.seal_ms, self, self._seal, effect.base_version, effect.missed)
             case do.Send():
                 self._send(effect.sequence, effect.anew)
             case do.Settle():
@@ -296,13 +296,13 @@ class Site(Process):
             self.world.story.stopped(self.name, self.clock.now_ms - self._training_since_ms)
             self._training_since_ms = None
 
-    def _seal(self, base_version: int) -> None:
+    def _seal(self, base_version: int, missed: int) -> None:
         sequence = self.store.sequence_next()
         condition = Condition.GOOD
         if self.damage:
             self.damage -= 1
             condition = Condition.OUTSIDE
-        body = Body(self.name, sequence, condition, self._training)
+        body = Body(self.name, sequence, condition, self.world.vectors.encode(self.name, self._training, missed))
         named = header(self.name, sequence, f"{base_version}/{self.life}/{self._trainings}")
         try:
             self.store.put(sequence, Row(base_version, self.follower.digests[base_version], named, body))

@@ -60,9 +60,13 @@ class StopWork:
 
 @dataclass(frozen=True, slots=True)
 class Seal:
-    """Encode and seal the update from `base_version` and put it into the outbox."""
+    """Encode and seal the update from `base_version` and put it into the outbox.
+
+    missed   for how many versions it stands, where the plan weighs absence; see participant.core.absence
+    """
 
     base_version: int
+    missed: int
 
 
 @dataclass(frozen=True, slots=True)
