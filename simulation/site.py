@@ -195,7 +195,7 @@ class Site(Process):
             case do.Train():
                 self._train(effect.base_version)
             case do.Seal():
-                self.clock.after(self.world.costs.seal_ms, self, self._seal, effect.base_version, effect.missed)
+                self.clock.after(self.world.costs.seal_ms, self, self._seal, effect.base_version, effect.stands_for)
             case do.Send():
                 self._send(effect.sequence, effect.anew)
             case do.Settle():
@@ -296,13 +296,13 @@ class Site(Process):
             self.world.story.stopped(self.name, self.clock.now_ms - self._training_since_ms)
             self._training_since_ms = None
 
-    def _seal(self, base_version: int, missed: int) -> None:
+    def _seal(self, base_version: int, stands_for: float) -> None:
         sequence = self.store.sequence_next()
         condition = Condition.GOOD
         if self.damage:
             self.damage -= 1
             condition = Condition.OUTSIDE
-        body = Body(self.name, sequence, condition, self.world.vectors.encode(self.name, self._training, missed))
+        body = Body(self.name, sequence, condition, self.world.vectors.encode(self.name, self._training, stands_for))
         named = header(self.name, sequence, f"{base_version}/{self.life}/{self._trainings}")
         try:
             self.store.put(sequence, Row(base_version, self.follower.digests[base_version], named, body))
@@ -364,7 +364,7 @@ class Site(Process):
         self.post(seen.Sent(sequence, offset))
 
     def _settle(self, effect: do.Settle) -> None:
-        self._later(settled(effect.sequence, again=effect.again))
+        self._later(settled(effect.sequence, again=effect.again, counted=effect.outcome == "counted"))
         self.world.story.settled(self, effect.sequence, effect.outcome)
 
     # -- the disk, and small things

@@ -54,8 +54,8 @@ class Vectors(Protocol):
     def train(self, site: str, model: Model) -> Floats | None:
         """The update of a site from `model`."""
 
-    def encode(self, site: str, update: Floats | None, missed: int) -> Words | None:
-        """The update as its body holds it; it stands for `missed` versions, where the plan weighs absence."""
+    def encode(self, site: str, update: Floats | None, stands_for: float) -> Words | None:
+        """The update as its body holds it; it stands for so many versions, where the plan weighs absence."""
 
     def measure(self, site: str, model: Model) -> tuple[int, int] | None:
         """A site's primary metric of `model` in 1e-6, and its weight; None when nothing is measured."""
@@ -98,7 +98,7 @@ class UnitVectors:
     def train(self, site: str, model: Model) -> Floats | None:
         return None
 
-    def encode(self, site: str, update: Floats | None, missed: int) -> Words | None:
+    def encode(self, site: str, update: Floats | None, stands_for: float) -> Words | None:
         return None
 
     def measure(self, site: str, model: Model) -> tuple[int, int] | None:
@@ -166,9 +166,9 @@ class RealVectors:
         assert model.vector is not None
         return self._learner.train(site, model.vector)
 
-    def encode(self, site: str, update: Floats | None, missed: int) -> Words | None:
+    def encode(self, site: str, update: Floats | None, stands_for: float) -> Words | None:
         assert update is not None
-        words = np.concatenate(list(encode(update, self._encoding, self._auxiliary(site, missed)).blocks()))
+        words = np.concatenate(list(encode(update, self._encoding, self._auxiliary(site, stands_for)).blocks()))
         check_range(words, self._encoding, 0)
         return words
 
@@ -187,12 +187,12 @@ class RealVectors:
         vector, state = self._step.apply(model.vector, change, model.state)
         return Model(model.version + 1, _digest(vector), vector, state), sum_digest([total.words])
 
-    def _auxiliary(self, site: str, missed: int) -> dict[str, float]:
+    def _auxiliary(self, site: str, stands_for: float) -> dict[str, float]:
         examples = self._learner.examples[site] if self._learner.examples is not None else 0
         assert examples or self._plan.privacy.examples in (None, ABSENCE), (
             "the plan weighs by examples: who has how many?"
         )
-        return weights(self._plan, examples=examples, missed=missed)
+        return weights(self._plan, examples=examples, stands_for=stands_for)
 
 
 def _digest(vector: Floats) -> bytes:

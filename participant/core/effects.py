@@ -62,11 +62,11 @@ class StopWork:
 class Seal:
     """Encode and seal the update from `base_version` and put it into the outbox.
 
-    missed   for how many versions it stands, where the plan weighs absence; see participant.core.absence
+    stands_for   so many versions, where the plan weighs absence; see participant.core.absence
     """
 
     base_version: int
-    missed: int
+    stands_for: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,7 +56,7 @@ class StudyCore:
         self._alone_done = restored.alone_done or not plan.evaluation.alone
         self._connected, self._halted, self._away_ms = False, False, 0
         self._holds = Holds()
-        self._counted = 0  # the newest version that an update of this site counted in
+        self._counted = restored.counted
         self._newest: seen.Announced | None = None
         self._model: int | None = None  # the version in the file
         self._fetching: int | None = None
@@ -260,7 +260,6 @@ class StudyCore:
         if highest(receipt) >= self._sequence_next:
             self._halt_restored(highest(receipt))
             return
-        self._counted = max(self._counted, absence.counted_in(receipt))
         for verdict in verdicts(receipt, self._outbox.entries):
             if verdict.again:
                 self._outbox.ask_again(verdict.entry, self._now_ms)
@@ -268,13 +267,14 @@ class StudyCore:
                 self._decide(verdict)
 
     def _seal(self, base_version: int) -> do.Seal:
-        return do.Seal(base_version, absence.missed(base_version, self._counted))
+        return do.Seal(base_version, absence.stands_for(base_version, self._counted))
 
     def _decide(self, verdict: Verdict) -> None:
         failed = verdict.outcome in ("refused", "void")
         again = failed and verdict.code not in LASTING
         self._settle(verdict.entry, verdict.outcome, verdict, again=again)
         if verdict.outcome == "counted":
+            self._counted += 1
             self._pauses.passed("refused")
         elif failed:
             self._pauses.failed("refused", self._now_ms, pauses="train")

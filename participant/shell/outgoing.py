@@ -44,16 +44,16 @@ class Outgoing:
         """Where the stored body of an update lies."""
         return self._services.outbox / f"{self._plan.study}.{sequence}"
 
-    def seal(self, update: Path, base_version: int, base_digest: bytes, missed: int) -> int:
+    def seal(self, update: Path, base_version: int, base_digest: bytes, stands_for: float) -> int:
         """Encode the update's file and put it into outbox and ledger; returns its sequence. Runs in a thread.
 
-        missed   for how many versions it stands, where the plan weighs absence
+        stands_for   so many versions, where the plan weighs absence
 
         Raises EncodingError, OSError or sqlite3.Error; nothing is kept then but the update's file.
         """
         store, plan = self._services.store, self._plan
         sequence = store.sequence_next(plan.study)
-        weighs = weights(plan, examples=self._loaded.examples, missed=missed)
+        weighs = weights(plan, examples=self._loaded.examples, stands_for=stands_for)
         auxiliary = self._gate.let_out(What.UPDATE, weighs, plan)
         body = write_body(update, self.body(sequence), self._encoding, auxiliary)
         header = Header(
