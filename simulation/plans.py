@@ -2,6 +2,7 @@
 
 from schemas.plan import (
     Aggregation,
+    DataRule,
     EvaluationRule,
     Plan,
     Privacy,
@@ -42,7 +43,7 @@ def plan_of(
         seed=0,
         initial=bytes(32),
         task=TaskSpec("simulated:task", bytes(32), ()),
-        training=Training("sgd", 0.1, 0.0, 0.0, 1, 0, 32, 0.0, 600),
+        training=Training("sgd", 0.1, 0.0, 0.0, 1, 0, 32, 0.0, 600, 600),
         aggregation=Aggregation(
             "fedbuff", goal, least, floor, COHORT_MAX, deadline_ms, len(table) - 1, table, "average", 1.0, 0.9, 0.99,
             1e-3,
@@ -54,6 +55,7 @@ def plan_of(
         evaluation=EvaluationRule(every, "accuracy", True, "n-test", 0, False),
         stop=StopRule(versions, patience, None, time_s),
         storage=Storage(2, 30, ()),
+        data=DataRule(0.0),
     )  # fmt: skip
 
 

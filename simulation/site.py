@@ -16,13 +16,13 @@ from participant.core import effects as do
 from participant.core import events as seen
 from participant.core.effects import Effect, State
 from participant.core.events import Event
-from participant.core.study import StudyCore
+from participant.core.study import TRAINING_FAILS, StudyCore
 from schemas.records import CHUNK_BYTES, Announcement
 from simulation.clock import ProcessEnded, Timer, cancel
 from simulation.following import Follower
 from simulation.link import Link
 from simulation.process import Process
-from simulation.records import Body, Condition, Model, SentEvaluation, SentOffer, Words
+from simulation.records import Body, Condition, Floats, Model, SentEvaluation, SentOffer
 from simulation.store import Change, Content, DiskFull, Row, Store, acked, evaluated, offered, settled
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class Site(Process):
         self.connected = False
         self.joined = False
         self._trainings = 0
-        self._training: Words | None = None
+        self._training: Floats | None = None
         self._model: Model | None = None
         self._fetching: _Transfer | None = None
         self._sending: _Transfer | None = None
@@ -195,7 +195,7 @@ class Site(Process):
             case do.Train():
                 self._train(effect.base_version)
             case do.Seal():
-                self.clock.after(self.world.costs.seal_ms, self, self._seal, effect.base_version)
+                self.clock.after(self.world.costs.seal_ms, self, self._seal, effect.base_version, effect.stands_for)
             case do.Send():
                 self._send(effect.sequence, effect.anew)
             case do.Settle():
@@ -212,6 +212,8 @@ class Site(Process):
             case do.StopSending():
                 self._stop(self._sending)
                 self._sending = None
+            case do.Alarm() if effect.message.startswith(TRAINING_FAILS):
+                pass  # what the faults do to the trainer, said as it should be
             case do.Alarm():
                 self.world.story.broken("alarm", f"{self.name}: {effect.message}")
             case do.Halt():
@@ -296,13 +298,13 @@ class Site(Process):
             self.world.story.stopped(self.name, self.clock.now_ms - self._training_since_ms)
             self._training_since_ms = None
 
-    def _seal(self, base_version: int) -> None:
+    def _seal(self, base_version: int, stands_for: float) -> None:
         sequence = self.store.sequence_next()
         condition = Condition.GOOD
         if self.damage:
             self.damage -= 1
             condition = Condition.OUTSIDE
-        body = Body(self.name, sequence, condition, self._training)
+        body = Body(self.name, sequence, condition, self.world.vectors.encode(self.name, self._training, stands_for))
         named = header(self.name, sequence, f"{base_version}/{self.life}/{self._trainings}")
         try:
             self.store.put(sequence, Row(base_version, self.follower.digests[base_version], named, body))
@@ -364,7 +366,7 @@ class Site(Process):
         self.post(seen.Sent(sequence, offset))
 
     def _settle(self, effect: do.Settle) -> None:
-        self._later(settled(effect.sequence, again=effect.again))
+        self._later(settled(effect.sequence, again=effect.again, counted=effect.outcome == "counted"))
         self.world.story.settled(self, effect.sequence, effect.outcome)
 
     # -- the disk, and small things

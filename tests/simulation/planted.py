@@ -150,7 +150,9 @@ def memory_kept_across_a_failed_commit(patch: Patch) -> None:
 def a_share_check_that_can_never_be_met(patch: Patch) -> None:
     """No site may have more than a fifth of a cohort, in a study of four."""
     closes = Gathering.closes
-    patch.setattr(Gathering, "closes", lambda self, ready, waited_ms: ready >= 5 and closes(self, ready, waited_ms))
+    patch.setattr(
+        Gathering, "closes", lambda self, ready, *rest, **more: ready >= 5 and closes(self, ready, *rest, **more)
+    )
 
 
 def a_refusal_forgotten_after_a_restart(patch: Patch) -> None:
@@ -169,7 +171,7 @@ def a_row_cleared_before_its_receipt(patch: Patch) -> None:
 
     def hasty(self: Site, sequence: int, offset: int) -> None:
         acknowledged(self, sequence, offset)
-        settled(sequence, again=False)(self.disk)
+        settled(sequence, again=False, counted=False)(self.disk)
 
     patch.setattr(Site, "_acknowledged", hasty)
 
@@ -273,7 +275,14 @@ MISTAKES = (
     _mistake(a_sequence_not_persisted, "name-twice", "alarm", under=("die", "kill")),
     _mistake(a_resent_update_counted, "counted-twice", "decided-twice", "two-models", under=("twice", "repeat")),
     _mistake(
-        memory_kept_across_a_failed_commit, "two-models", "receipt", "lost", "position", "untrue", under=("abort",)
+        memory_kept_across_a_failed_commit,
+        "two-models",
+        "receipt",
+        "lost",
+        "position",
+        "untrue",
+        "no-progress",
+        under=("abort",),
     ),
     _mistake(a_share_check_that_can_never_be_met, "no-progress"),
     _mistake(
