@@ -16,6 +16,8 @@ from typing import Any, TypeVar
 from schemas.codec import ID, Struct
 from schemas.errors import LocalError
 from schemas.plan import (
+    ABSENCE,
+    ABSENCE_CAP_MAX,
     PRESETS,
     Aggregation,
     DataRule,
@@ -76,6 +78,7 @@ SECTIONS: Mapping[str, Mapping[str, Key]] = {
         "slope": Key(_NUMBER),
         "late_from": Key(_WHOLE),
         "staleness_max": Key(_WHOLE, 64),
+        "absence_cap": Key(_WHOLE, 1),
         "server_optimiser": Key(_TEXT, "average"),
         "server_lr": Key(_NUMBER),
         "beta1": Key(_NUMBER, 0.9),
@@ -286,7 +289,7 @@ def _build_sections(values: Mapping[str, Mapping[str, Any]], facts: TaskFacts, p
         "task": _build(TaskSpec, "task", {"entry": task["entry"], "code": facts.code, "options": options}, problems),
         "training": _build(Training, "training", _training(values["training"]), problems),
         "aggregation": aggregation,
-        "privacy": aggregation and _privacy(values["privacy"], facts.parameters, aggregation, problems),
+        "privacy": aggregation and _privacy(*_weighing(values, problems), facts.parameters, aggregation, problems),
         "evaluation": _build(
             EvaluationRule,
             "evaluation",
@@ -350,7 +353,21 @@ def _aggregation(given: Mapping[str, Any], sites: int, problems: list[str]) -> A
     return _build(Aggregation, "aggregation", {name: given[name] for name in kept} | chosen, problems)
 
 
-def _privacy(given: Mapping[str, Any], p: int, rule: Aggregation, problems: list[str]) -> Privacy | None:
+def _weighing(values: Mapping[str, Mapping[str, Any]], problems: list[str]) -> tuple[Mapping[str, Any], str | None]:
+    """The [privacy] section with the largest value that sites weigh by, and the name of its coordinate."""
+    privacy, cap = values["privacy"], values["aggregation"]["absence_cap"]
+    if not 1 <= cap <= ABSENCE_CAP_MAX:
+        problems.append(f"aggregation.absence_cap {cap} is not within 1..{ABSENCE_CAP_MAX} (1: absence does not weigh)")
+    if cap > 1 and privacy["examples"]:
+        problems.append("aggregation.absence_cap and privacy.examples both weigh sites: choose one")
+    if cap > 1:
+        return {**privacy, "examples_max": cap}, ABSENCE
+    return privacy, EXAMPLES if privacy["examples"] else None
+
+
+def _privacy(
+    given: Mapping[str, Any], weighs: str | None, p: int, rule: Aggregation, problems: list[str]
+) -> Privacy | None:
     clip, trustees, bits = given["clip"], given["trustees"], given["modulus_bits"]
     if clip <= 0 or bits not in (32, 64):
         problems.append("privacy.clip must be above 0 and privacy.modulus_bits 32 or 64")
@@ -365,7 +382,7 @@ def _privacy(given: Mapping[str, Any], p: int, rule: Aggregation, problems: list
 
     try:
         scale = _first(given["scale_bits"], min(63, scale_bits(clip_inf)))
-        auxiliary = ((EXAMPLES, 1.0, min(63, scale_bits(1.0))),) if given["examples"] else ()
+        auxiliary = ((weighs, 1.0, min(63, scale_bits(1.0))),) if weighs else ()
     except ValueError as error:
         problems.append(f"privacy: {error}")
         return None
@@ -376,7 +393,7 @@ def _privacy(given: Mapping[str, Any], p: int, rule: Aggregation, problems: list
         "scale_bits": scale,
         "noise_std": noise,
         "auxiliary": auxiliary,
-        "examples": EXAMPLES if given["examples"] else None,
+        "examples": weighs,
         "examples_max": given["examples_max"] or 0,
         "share_max": share_max(rule.cohort_min),
         "cohort_effective_min": cohort_effective_min(rule.cohort_min),

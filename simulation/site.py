@@ -21,7 +21,7 @@ from simulation.following import Follower
 from simulation.link import Link
 from simulation.outgoing import FLUSH_MS, Outgoing, Transfer
 from simulation.process import Process
-from simulation.records import Body, Condition, Model, Words
+from simulation.records import Body, Condition, Floats, Model
 from simulation.store import Change, Content, DiskFull, Row, Store, evaluated, settled
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class Site(Process):
         self.connected = False
         self.joined = False
         self._trainings = 0
-        self._training: Words | None = None
+        self._training: Floats | None = None
         self._model: Model | None = None
         self._fetching: Transfer | None = None
         self._working: Timer | None = None
@@ -174,7 +174,7 @@ class Site(Process):
             case do.Train():
                 self._train(effect.base_version)
             case do.Seal():
-                self.clock.after(self.world.costs.seal_ms, self, self._seal, effect.base_version)
+                self.clock.after(self.world.costs.seal_ms, self, self._seal, effect.base_version, effect.stands_for)
             case do.Send():
                 self.outgoing.send(effect.sequence, effect.anew)
             case do.Settle():
@@ -264,13 +264,13 @@ class Site(Process):
             self.world.story.stopped(self.name, self.clock.now_ms - self._training_since_ms)
             self._training_since_ms = None
 
-    def _seal(self, base_version: int) -> None:
+    def _seal(self, base_version: int, stands_for: float) -> None:
         sequence = self.store.sequence_next()
         condition = Condition.GOOD
         if self.damage:
             self.damage -= 1
             condition = Condition.OUTSIDE
-        body = Body(self.name, sequence, condition, self._training)
+        body = Body(self.name, sequence, condition, self.world.vectors.encode(self.name, self._training, stands_for))
         named = header(self.name, sequence, f"{base_version}/{self.life}/{self._trainings}")
         try:
             self.store.put(sequence, Row(base_version, self.follower.digests[base_version], named, body))
@@ -282,7 +282,7 @@ class Site(Process):
         self.post(seen.Sealed(base_version, sequence))
 
     def _settle(self, effect: do.Settle) -> None:
-        self.later(settled(effect.sequence, again=effect.again))
+        self.later(settled(effect.sequence, again=effect.again, counted=effect.outcome == "counted"))
         self.world.story.settled(self, effect.sequence, effect.outcome)
 
     # -- the disk, and small things

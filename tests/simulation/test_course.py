@@ -3,9 +3,10 @@
 from typing import Any
 
 from simulation.course import Course
+from simulation.plans import plan_of
 from simulation.site import SiteSpec
 from simulation.world import World
-from tests.simulation.plans import plan_of, sites_of
+from tests.simulation.sites import sites_of
 
 HOUR_MS = 3_600_000
 

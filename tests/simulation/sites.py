@@ -1,11 +1,8 @@
-"""Plans and sites for short histories."""
+"""Sites for short histories."""
 
 from typing import Any
 
-from simulation.plans import plan_of
 from simulation.site import SiteSpec
-
-__all__ = ["plan_of", "sites_of"]
 
 
 def sites_of(number: int, **spec: Any) -> list[SiteSpec]:
