@@ -1,7 +1,7 @@
 # make demo | test | check | bench | bench-links | faults | soak-real  (Python 3.11, make and git; the first run downloads)
 #   make demo STUDY=breast            lung (default), breast, linear-regression, heart
 #   make demo STUDY=heart DATA=dir    a study whose data you bring
-#   make faults DURATION_S=600 SEED=7 SITES=8 COORDINATORS=1
+#   make faults DURATION_S=600 SEED=7 SITES=8 COORDINATORS=2
 #                                     kill, stop and cut off everybody at random, then balance the books; without
 #                                     SEED a random one, printed
 #   make soak-real MINUTES=60         memory of the real processes while links come and go
@@ -17,7 +17,7 @@ DURATION_S ?= 600
 SEED ?=
 MINUTES ?= 60
 SITES ?= 8
-COORDINATORS ?= 1
+COORDINATORS ?= 2
 TORCH ?= $(if $(wildcard .venv/.installed-cpu),cpu,index)
 PYTHON ?= python3.11
 

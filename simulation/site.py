@@ -16,7 +16,7 @@ from participant.core import effects as do
 from participant.core import events as seen
 from participant.core.effects import Effect, State
 from participant.core.events import Event
-from participant.core.study import StudyCore
+from participant.core.study import TRAINING_FAILS, StudyCore
 from schemas.records import CHUNK_BYTES, Announcement
 from simulation.clock import ProcessEnded, Timer, cancel
 from simulation.following import Follower
@@ -133,7 +133,7 @@ class Site(Process):
 
     def _join(self) -> None:
         self.joined = True
-        self.connected = self.link.works(self.clock.now_ms)
+        self.connected = [connected for at_ms, connected in self._changes if at_ms <= self.clock.now_ms][-1]
         self.follower.catch_up()
         self.post(seen.Linked(self.connected))
         self.follower.tell()
@@ -212,6 +212,8 @@ class Site(Process):
             case do.StopSending():
                 self._stop(self._sending)
                 self._sending = None
+            case do.Alarm() if effect.message.startswith(TRAINING_FAILS):
+                pass  # what the faults do to the trainer, said as it should be
             case do.Alarm():
                 self.world.story.broken("alarm", f"{self.name}: {effect.message}")
             case do.Halt():

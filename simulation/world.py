@@ -32,7 +32,7 @@ from simulation.link import Link, Span, outside
 from simulation.log import Log
 from simulation.observe import Observer
 from simulation.process import Process
-from simulation.records import Model, OfferTopicRecord, SentOffer
+from simulation.records import Model, OfferTopicRecord, SentEvaluation, SentOffer
 from simulation.site import Site, SiteSpec
 from simulation.story import Story
 from simulation.vectors import Learner, RealVectors, UnitVectors, Vectors
@@ -148,6 +148,8 @@ class World:
         offset = self.log.offers[site].append(record)
         if isinstance(record, SentOffer):
             self.story.offered(site, offset, record)
+        elif isinstance(record, SentEvaluation):
+            self.story.evaluation(record.fact)
         for node in self.coordinators.values():
             if node.run is not None:
                 node.run.reader.wake(site)

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from learning.entry import load_task
+from learning.quarantine import Quarantine
 from learning.task import DataSource, FederationError, LocalError, Patients, SiteData, Task, TrainingSettings, Vector
 from studies.federate import Aggregation, federate
 
@@ -37,10 +38,12 @@ class Study:
     options: Mapping[str, str]
     training: TrainingSettings
     aggregation: Aggregation
+    bad_records_max: float = 0.0
 
     def load(self, folder: Path | None, **options: str) -> list[SiteData]:
         merged = {**self.options, **options}
-        return [self.task.load(DataSource(site, folder, merged)) for site in self.sites]
+        share = self.bad_records_max
+        return [self.task.load(DataSource(site, folder, merged, Quarantine(share))) for site in self.sites]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,7 @@ def read_study(plan: Path, versions: int | None = None) -> Study:
         if rule.get("staleness", "polynomial") not in ("polynomial", "constant") or "exponent" in written:
             raise LocalError("an experiment knows staleness polynomial (exponent 0.5) and constant only")
         training: dict[str, Any] = {"epochs": 0 if sections["training"].get("steps") else 1, **sections["training"]}
+        training.pop("progress_limit_s", None)  # nobody waits for an experiment
         return Study(
             load_task(sections["task"]["entry"]),
             tuple(sections["members"]["sites"]),
@@ -73,6 +77,7 @@ def read_study(plan: Path, versions: int | None = None) -> Study:
                 versions=versions or sections["stop"]["versions"],
                 examples=sections.get("privacy", {}).get("examples", False),
             ),
+            sections.get("data", {}).get("bad_records_max", 0.0),
         )
     except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError) as error:
         raise LocalError(f"{plan} is no plan an experiment can run: {error}") from error

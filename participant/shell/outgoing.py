@@ -49,13 +49,13 @@ class Outgoing:
 
         stands_for   so many versions, where the plan weighs absence
 
-        Raises EncodingError, OSError or sqlite3.Error; nothing is kept then but the update's file.
+        Raises EncodingError, OSError, sqlite3.Error or SealingStopped; nothing is kept then but the update's file.
         """
         store, plan = self._services.store, self._plan
         sequence = store.sequence_next(plan.study)
         weighs = weights(plan, examples=self._loaded.examples, stands_for=stands_for)
         auxiliary = self._gate.let_out(What.UPDATE, weighs, plan)
-        body = write_body(update, self.body(sequence), self._encoding, auxiliary)
+        body = write_body(update, self.body(sequence), self._encoding, auxiliary, self._services.stopping)
         header = Header(
             study=plan.study,
             site=self._services.name,

@@ -254,7 +254,8 @@ class Store:
         try:
             self.flush()
         finally:
-            self._db.close()
+            with self._lock:
+                self._db.close()
 
     # inside --------------------------------------------------------------------------------------------------------
 
