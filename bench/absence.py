@@ -39,12 +39,11 @@ DAYS = {"heart": 7, "eicu": 2}
 CASES = (  # (links of the ill, absence_cap, server_lr)
     ("steady", 1, 1.0),
     ("flapping", 1, 1.0),
-    ("flapping", 4, 1.0),
-    ("flapping", 16, 1.0),
+    ("flapping", 8, 1.0),
     ("nightly", 1, 1.0),
-    ("nightly", 16, 1.0),
+    ("nightly", 8, 1.0),
     ("nightly", 1, 0.2),
-    ("nightly", 16, 0.2),
+    ("nightly", 8, 0.2),
 )
 
 

@@ -37,7 +37,7 @@ SITE_OPTIMISERS = ("sgd", "adam")
 SERVER_OPTIMISERS = ("average", "momentum", "adagrad", "yogi", "adam")
 PRESETS = ("fedavg", "fedasync", "fedbuff")
 COUNTS_KEPT_MAX = 1000
-ABSENCE = "absence"  # the auxiliary coordinate that carries how long a site was not heard; see absence_cap
+ABSENCE = "absence"  # the auxiliary coordinate that carries for how many versions an update stands; bound: the cap
 ABSENCE_CAP_MAX = 64
 BAD_RECORDS_MOST = 0.5
 
@@ -106,7 +106,7 @@ class Privacy(Struct):
     scale_bits: Annotated[int, Whole(-64, 63)]
     auxiliary: Annotated[tuple[tuple[str, float, int], ...], Many(Pair((ID, FLOAT8, INTEGER)), 16)]
     examples: Annotated[str | None, Maybe(ID)]
-    examples_max: U  # n_ref, the largest number of examples of any site (or the cap of absence); 0 when neither weighs
+    examples_max: U  # n_ref, the largest number of examples of any site; 0 when examples do not weigh
     noise_std: F8
     share_max: F8
     cohort_effective_min: F8
@@ -207,7 +207,7 @@ class Plan(Record):
     @property
     def absence_cap(self) -> int:
         """How many times as much the update of a site may count that was long not heard; 1: absence does not weigh."""
-        return self.privacy.examples_max if self.privacy.examples == ABSENCE else 1
+        return next((int(bound) for name, bound, _ in self.privacy.auxiliary if name == ABSENCE), 1)
 
     def weight(self, staleness: int) -> int | None:
         """The weight in 16ths of an update that is `staleness` versions behind; None when it is refused."""
@@ -332,27 +332,16 @@ def _weights(plan: Plan) -> list[str]:
 
 
 def _absence(plan: Plan) -> list[str]:
-    """What weighing by absence contradicts. Its cap is examples_max, its coordinate takes the place of `examples`."""
-    privacy, found = plan.privacy, []
-    if privacy.examples != ABSENCE:
-        return [f"privacy.auxiliary `{ABSENCE}` needs an absence_cap"] if ABSENCE in _auxiliary_names(plan) else []
-    if not 2 <= privacy.examples_max <= ABSENCE_CAP_MAX:
-        found.append(f"aggregation.absence_cap must lie in 2..{ABSENCE_CAP_MAX} (1: absence does not weigh)")
-    if plan.aggregation.minimum < 2:
-        found.append(
-            "aggregation.absence_cap weighs the sites of a cohort against each other: with a minimum of 1 there is "
-            "nothing to weigh against; raise minimum and goal"
-        )
-    if privacy.trustees:
+    """What weighing by absence contradicts."""
+    bounds, found = [bound for name, bound, _ in plan.privacy.auxiliary if name == ABSENCE], []
+    if any(bound != int(bound) or not 2 <= bound <= ABSENCE_CAP_MAX for bound in bounds):
+        found.append(f"aggregation.absence_cap must be a whole number within 2..{ABSENCE_CAP_MAX} (1: off)")
+    if bounds and plan.privacy.trustees:
         found.append(
             "aggregation.absence_cap lets one site outweigh its cohort where trustees cannot see it: not with masking; "
-            "leave it out, or plan longer deadlines so that all are heard"
+            "leave it out, or plan deadlines within which all are heard"
         )
     return found
-
-
-def _auxiliary_names(plan: Plan) -> list[str]:
-    return [name for name, _, _ in plan.privacy.auxiliary]
 
 
 def _fixed_point(plan: Plan) -> list[str]:
@@ -384,7 +373,7 @@ def _fixed_point(plan: Plan) -> list[str]:
         )
     if plan.d > 2**29:
         found.append(f"{plan.d} coordinates with the auxiliary ones; a body holds at most {2**29}")
-    named = _auxiliary_names(plan)
+    named = [name for name, _, _ in privacy.auxiliary]
     if len(set(named)) != len(named) or (privacy.examples is not None and privacy.examples not in named):
         found.append("privacy.auxiliary names must differ, and examples must be one of them")
     if (privacy.examples is None) != (privacy.examples_max == 0):

@@ -63,7 +63,7 @@ def meaning(plan: Plan, round_s: float) -> PlanMeaning:
 
 
 def _share_most(plan: Plan) -> float:
-    """One fresh site in the smallest cohort among the stalest; one that was long not heard counts up to the cap."""
+    """One fresh site in the smallest cohort among the stalest; one seldom heard counts up to the cap."""
     cap = plan.absence_cap
     return 4 * cap / (4 * cap + plan.aggregation.cohort_min - 1)
 

@@ -32,7 +32,7 @@ from schemas.plan import (
     largest_scale_bits,
     share_max,
 )
-from schemas.plan_presets import EXAMPLES, deadline_s, goal_of, minimum_of, staleness_of
+from schemas.plan_presets import EXAMPLES, absence_step, deadline_s, goal_of, minimum_of, staleness_of
 
 S = TypeVar("S", bound=Struct)
 _DAY_S = 24 * 3600
@@ -289,7 +289,8 @@ def _build_sections(values: Mapping[str, Mapping[str, Any]], facts: TaskFacts, p
         "task": _build(TaskSpec, "task", {"entry": task["entry"], "code": facts.code, "options": options}, problems),
         "training": _build(Training, "training", _training(values["training"]), problems),
         "aggregation": aggregation,
-        "privacy": aggregation and _privacy(*_weighing(values, problems), facts.parameters, aggregation, problems),
+        "privacy": aggregation
+        and _privacy(values["privacy"], values["aggregation"]["absence_cap"], facts.parameters, aggregation, problems),
         "evaluation": _build(
             EvaluationRule,
             "evaluation",
@@ -332,7 +333,9 @@ def _aggregation(given: Mapping[str, Any], sites: int, problems: list[str]) -> A
     goal = _first(given["goal"], goal_of(preset, sites))
     minimum = _first(given["minimum"], minimum_of(goal, sites))
     seconds = _first(given["deadline_s"], deadline_s(goal, minimum))
-    server_lr = given["server_lr"]
+    server_lr, cap = given["server_lr"], given["absence_cap"]
+    if not 1 <= cap <= ABSENCE_CAP_MAX:
+        problems.append(f"aggregation.absence_cap {cap} is not within 1..{ABSENCE_CAP_MAX} (1: absence does not weigh)")
     if seconds < 0:
         problems.append("aggregation.deadline_s must not be negative (0: only the goal closes a cohort)")
     if server_lr is None and given["server_optimiser"] in ("adagrad", "yogi", "adam"):
@@ -348,26 +351,12 @@ def _aggregation(given: Mapping[str, Any], sites: int, problems: list[str]) -> A
         "cohort_max": _first(given["cohort_max"], goal),
         "deadline_ms": round(seconds * 1000),
         "weight_table": weights,
-        "server_lr": _first(server_lr, 1.0),
+        "server_lr": _first(server_lr, 1.0) * absence_step(given["server_optimiser"], cap, goal, sites),
     }
     return _build(Aggregation, "aggregation", {name: given[name] for name in kept} | chosen, problems)
 
 
-def _weighing(values: Mapping[str, Mapping[str, Any]], problems: list[str]) -> tuple[Mapping[str, Any], str | None]:
-    """The [privacy] section with the largest value that sites weigh by, and the name of its coordinate."""
-    privacy, cap = values["privacy"], values["aggregation"]["absence_cap"]
-    if not 1 <= cap <= ABSENCE_CAP_MAX:
-        problems.append(f"aggregation.absence_cap {cap} is not within 1..{ABSENCE_CAP_MAX} (1: absence does not weigh)")
-    if cap > 1 and privacy["examples"]:
-        problems.append("aggregation.absence_cap and privacy.examples both weigh sites: choose one")
-    if cap > 1:
-        return {**privacy, "examples_max": cap}, ABSENCE
-    return privacy, EXAMPLES if privacy["examples"] else None
-
-
-def _privacy(
-    given: Mapping[str, Any], weighs: str | None, p: int, rule: Aggregation, problems: list[str]
-) -> Privacy | None:
+def _privacy(given: Mapping[str, Any], cap: int, p: int, rule: Aggregation, problems: list[str]) -> Privacy | None:
     clip, trustees, bits = given["clip"], given["trustees"], given["modulus_bits"]
     if clip <= 0 or bits not in (32, 64):
         problems.append("privacy.clip must be above 0 and privacy.modulus_bits 32 or 64")
@@ -382,7 +371,9 @@ def _privacy(
 
     try:
         scale = _first(given["scale_bits"], min(63, scale_bits(clip_inf)))
-        auxiliary = ((weighs, 1.0, min(63, scale_bits(1.0))),) if weighs else ()
+        bounds = [(ABSENCE, float(cap))] if cap > 1 else []
+        bounds += [(EXAMPLES, 1.0)] if given["examples"] else []
+        auxiliary = tuple((name, bound, min(63, scale_bits(bound))) for name, bound in bounds)
     except ValueError as error:
         problems.append(f"privacy: {error}")
         return None
@@ -393,7 +384,7 @@ def _privacy(
         "scale_bits": scale,
         "noise_std": noise,
         "auxiliary": auxiliary,
-        "examples": weighs,
+        "examples": EXAMPLES if given["examples"] else None,
         "examples_max": given["examples_max"] or 0,
         "share_max": share_max(rule.cohort_min),
         "cohort_effective_min": cohort_effective_min(rule.cohort_min),

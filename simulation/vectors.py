@@ -27,7 +27,7 @@ from protocol.fixed_point import (
     sum_digest,
 )
 from protocol.server_step import step_of
-from schemas.plan import ABSENCE, Plan
+from schemas.plan import Plan
 from simulation.records import Body, Floats, Model, Name, Words
 
 Train = Callable[[str, Floats], Floats]
@@ -188,11 +188,11 @@ class RealVectors:
         return Model(model.version + 1, _digest(vector), vector, state), sum_digest([total.words])
 
     def _auxiliary(self, site: str, stands_for: float) -> dict[str, float]:
-        examples = self._learner.examples[site] if self._learner.examples is not None else 0
-        assert examples or self._plan.privacy.examples in (None, ABSENCE), (
+        known = self._learner.examples
+        assert self._plan.privacy.examples is None or known is not None, (
             "the plan weighs by examples: who has how many?"
         )
-        return weights(self._plan, examples=examples, stands_for=stands_for)
+        return weights(self._plan, examples=known[site] if known is not None else 0, stands_for=stands_for)
 
 
 def _digest(vector: Floats) -> bytes:

@@ -16,8 +16,10 @@ def stands_for(base_version: int, counted: int) -> float:
 
 
 def weights(plan: Plan, *, examples: int, stands_for: float) -> dict[str, float]:
-    """The auxiliary coordinate that an update of `examples` training patients carries, 0..1; empty: all weigh alike."""
-    name, most = plan.privacy.examples, plan.privacy.examples_max
-    if name is None:
-        return {}
-    return {name: min(1.0, (stands_for if name == ABSENCE else examples) / most)}
+    """The auxiliary coordinates that an update of `examples` training patients carries; empty: all weigh alike."""
+    found = {}
+    if plan.absence_cap > 1:
+        found[ABSENCE] = min(stands_for, float(plan.absence_cap))
+    if plan.privacy.examples is not None:
+        found[plan.privacy.examples] = min(1.0, examples / plan.privacy.examples_max)
+    return found
