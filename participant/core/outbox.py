@@ -182,8 +182,9 @@ def _outcomes(receipt: Receipt) -> dict[int, Decided]:
 def _asked_again(receipt: Receipt, entry: Entry) -> bool:
     """Whether an `again` is about the Offer that was sent last, not about one that was answered since.
 
-    The receipt's own outcome always is; one that it only remembers is, when the coordinator has read that Offer.
+    The receipt's own outcome always is; one that it only remembers is, when the coordinator has read that Offer. Of
+    what this site does not know to be offered, it tells that it was: the site died before it could note so.
     """
     if not entry.offered:
-        return False
+        return not entry.anew
     return receipt.sequence == entry.sequence or entry.offer_offset < receipt.next_offset
