@@ -76,6 +76,14 @@ def test_repro_a_receipt_read_with_a_newer_version_asks_for_the_older_one() -> N
     assert broken(History(11, 8, 2, 1, 0, ()), PLANS) is None
 
 
+def test_repro_an_update_that_was_asked_for_again_is_given_up_after_a_kill() -> None:
+    faults = (
+        Fault("die", "site-0", at_ms=23604, length_ms=12000, number=5),
+        Fault("bodies-gone", "site-0", at_ms=32926),
+    )
+    assert broken(History(1833, 6, 3, 1, 0, faults), PLANS) is None
+
+
 def test_what_breaks_is_made_short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("participant.core.outbox.Outbox.remind", lambda self, now_ms: None)
     needed = Fault("offers-gone", "site-0", at_ms=7587)
