@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learning.contract import DataContract
+from learning.quarantine import Quarantine
 from schemas.errors import FederationError as FederationError  # studies import both from here
 from schemas.errors import LocalError as LocalError
 
@@ -78,12 +79,14 @@ class TrainingSettings:
 class DataSource:
     """Where a site's patients are. `folder` is the site's own data folder (None: the task ships its data).
 
-    options  the plan's [task] options, strings; `split` (default "0") salts the split of every task that uses it
+    options     the plan's [task] options, strings; `split` (default "0") salts the split of every task that uses it
+    quarantine  takes records that break the contract, as far as the plan allows; hand it to `read_csv` and `sift`
     """
 
     site: str
     folder: Path | None = None
     options: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    quarantine: Quarantine = field(default_factory=Quarantine)
 
     @property
     def split(self) -> str:

@@ -5,6 +5,7 @@ Used by: wardround (`wardround participant`), tests.
 
 import asyncio
 import sqlite3
+import threading
 from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 import structlog
 
 from participant.core.policy import Policy
+from participant.core.space import OutboxSpace
 from participant.settings import Settings
 from participant.shell.desk import Desk
 from participant.shell.gate import Gate
@@ -66,8 +68,8 @@ async def serve(settings: Settings) -> None:
             await _run(settings, services, reader)
     finally:
         await _bounded(asyncio.gather(reader.close(), writer.close(), bodies.close()))
+        threads.shutdown(cancel_futures=True)  # what still runs there was told to end
         store.close()
-        threads.shutdown(wait=False, cancel_futures=True)
         del lock
 
 
@@ -90,6 +92,7 @@ async def _run(settings: Settings, services: Services, reader: LogReader) -> Non
     try:
         await Desk(settings.data_dir, site, presence).run()
     finally:
+        services.stopping.set()
         services.trainer.close()  # at once: what it is at can be had again
         presence.list_now()
 
@@ -145,9 +148,11 @@ def _services(
         bodies=sender,
         reader=reader,
         store=store,
+        space=OutboxSpace(settings.outbox_bytes_max),
         gate=Gate(settings.policy),
         trainer=Trainer(launcher, on_progress=lambda study, share: metrics.progress.labels(study).set(share)),
         metrics=metrics,
+        stopping=threading.Event(),
         spawn=tasks.spawn,
     )
 

@@ -65,7 +65,11 @@ class Study:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`presence_period_s` is how often presence is told at least, `presence_interval_min_s` how often at most."""
+    """`presence_period_s` is how often presence is told at least, `presence_interval_min_s` how often at most.
+
+    outbox_bytes_max   what finished updates may take on this disk, of all studies; while there is no room for one more
+                       nothing new is trained, and what is finished is kept
+    """
 
     name: str
     data_dir: Path
@@ -73,6 +77,7 @@ class Settings:
     keys: Keys
     presence_period_s: float = 300.0
     presence_interval_min_s: float = 1.0
+    outbox_bytes_max: int = 10 * 1024**3
     metrics: Metrics = field(default_factory=Metrics)
     trainer: Trainer = field(default_factory=Trainer)
     policy: Policy = field(default_factory=Policy)
@@ -82,5 +87,7 @@ class Settings:
     def __post_init__(self) -> None:
         if not 0 < self.presence_interval_min_s <= self.presence_period_s:
             raise ValueError("presence_interval_min_s must be above 0 and at most presence_period_s")
+        if self.outbox_bytes_max < 1:
+            raise ValueError("outbox_bytes_max must be above 0; an outbox without room trains nothing")
         if len({study.digest for study in self.studies}) != len(self.studies):
             raise ValueError("a plan stands twice in [[studies]]")

@@ -11,6 +11,7 @@ Settings come from the study's plan.toml. The federation is `studies.federate`: 
 from __future__ import annotations
 
 import argparse
+import itertools
 import sys
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +22,8 @@ from typing import Any
 import numpy as np
 
 from learning.entry import load_task
-from learning.task import DataSource, FederationError, LocalError, SiteData, Task, TrainingSettings, Vector
+from learning.quarantine import Quarantine
+from learning.task import DataSource, FederationError, LocalError, Patients, SiteData, Task, TrainingSettings, Vector
 from studies.federate import Aggregation, federate
 
 Judge = Callable[[Task, Sequence[Vector], Sequence[SiteData]], float]
@@ -36,10 +38,12 @@ class Study:
     options: Mapping[str, str]
     training: TrainingSettings
     aggregation: Aggregation
+    bad_records_max: float = 0.0
 
     def load(self, folder: Path | None, **options: str) -> list[SiteData]:
         merged = {**self.options, **options}
-        return [self.task.load(DataSource(site, folder, merged)) for site in self.sites]
+        share = self.bad_records_max
+        return [self.task.load(DataSource(site, folder, merged, Quarantine(share))) for site in self.sites]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,7 @@ def read_study(plan: Path, versions: int | None = None) -> Study:
         if rule.get("staleness", "polynomial") not in ("polynomial", "constant") or "exponent" in written:
             raise LocalError("an experiment knows staleness polynomial (exponent 0.5) and constant only")
         training: dict[str, Any] = {"epochs": 0 if sections["training"].get("steps") else 1, **sections["training"]}
+        training.pop("progress_limit_s", None)  # nobody waits for an experiment
         return Study(
             load_task(sections["task"]["entry"]),
             tuple(sections["members"]["sites"]),
@@ -72,6 +77,7 @@ def read_study(plan: Path, versions: int | None = None) -> Study:
                 versions=versions or sections["stop"]["versions"],
                 examples=sections.get("privacy", {}).get("examples", False),
             ),
+            sections.get("data", {}).get("bad_records_max", 0.0),
         )
     except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError) as error:
         raise LocalError(f"{plan} is no plan an experiment can run: {error}") from error
@@ -89,9 +95,15 @@ def together(task: Task, vectors: Sequence[Vector], sites: Sequence[SiteData]) -
 
     A ranking metric needs it where a site has too few patients to rank: it compares patients of different sites.
     """
-    tested = [(vector, data.test) for vector, data in zip(vectors, sites, strict=True) if len(data.test)]
-    outputs = np.concatenate([task.predict(vector, patients) for vector, patients in tested])
-    return task.measure(outputs, np.concatenate([patients.targets for _, patients in tested]))[task.metric]
+    outputs, targets = [], []
+    pairs = zip(vectors, sites, strict=True)
+    for _, group in itertools.groupby(pairs, key=lambda pair: id(pair[0])):  # sites of one model are judged at once
+        vectors_of, sites_of = zip(*group, strict=True)
+        patients = Patients.together([data.test for data in sites_of])
+        if len(patients):
+            outputs.append(task.predict(vectors_of[0], patients))
+            targets.append(patients.targets)
+    return task.measure(np.concatenate(outputs), np.concatenate(targets))[task.metric]
 
 
 def run_once(study: Study, sites: Sequence[SiteData], *, seed: int, judge: Judge = overall) -> Outcome:

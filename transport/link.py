@@ -97,7 +97,14 @@ class Link:
         return limit * self._random_unit()
 
     async def backoff(self) -> None:
-        """Sleep for `next_backoff_s`."""
+        """Sleep for `next_backoff_s`; the end of a task that was cancelled.
+
+        In a client's own waits an error that comes together with a cancellation can win over it (asyncio.wait_for of
+        Python 3.11 does so). Every retry for ever passes here, so nobody who was told to end goes on.
+        """
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise asyncio.CancelledError
         await asyncio.sleep(self.next_backoff_s())
 
     def _set(self, connected: bool) -> None:

@@ -6,6 +6,7 @@ Used by:  participant.shell.study, in a worker thread.
 """
 
 import os
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from protocol.digests import BodyHasher, update_subject
 from protocol.fixed_point import Encoding, encode
 from protocol.sealing import ChunkSealer
+from schemas.errors import FederationError
 from schemas.records import CHUNK_BYTES
 
 Floats = NDArray[np.float32]
@@ -32,16 +34,29 @@ class EncodedBody:
     clipped: bool
 
 
-def write_body(update: Path, target: Path, encoding: Encoding, auxiliary: Mapping[str, float]) -> EncodedBody:
+class SealingStopped(FederationError):  # noqa: N818 - named for what happened
+    """The service ends; the update is trained again after its next start."""
+
+
+def write_body(
+    update: Path,
+    target: Path,
+    encoding: Encoding,
+    auxiliary: Mapping[str, float],
+    stop: threading.Event | None = None,
+) -> EncodedBody:
     """Encode the raw float32 vector in `update` into `target`; on disk when it returns.
 
-    Raises EncodingError when the vector cannot be encoded, OSError when there is no space; no file is left then.
+    Raises EncodingError when the vector cannot be encoded, OSError when there is no space, SealingStopped once `stop`
+    is set; no file is left then.
     """
     hasher, half = BodyHasher(), target.with_suffix(".half")
     try:
         with update.open("rb", buffering=0) as source, half.open("wb", buffering=CHUNK_BYTES) as file:
             encoded = encode(cast(Floats, _OnDisk(source)), encoding, auxiliary)
             for block in encoded.blocks():
+                if stop is not None and stop.is_set():
+                    raise SealingStopped("the service ends")
                 hasher.update(block.data)
                 file.write(block.data)
             file.flush()

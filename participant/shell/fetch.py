@@ -8,6 +8,7 @@ Used by:  participant.shell.study.
 import asyncio
 import contextlib
 import hashlib
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, ParamSpec, TypeVar
@@ -43,11 +44,12 @@ async def fetch_model(
     ref = model.body
     if ref.size_bytes != size_bytes or body_digest(ref.chunk_digests) != model.digest:
         raise PeerError(f"{topic}: the announced body is no model of this plan")
-    if target.exists() and await asyncio.to_thread(_digest_of, target) == model.digest:
+    stop = threading.Event()
+    if target.exists() and await _whole(stop, _digest_of, target, stop) == model.digest:
         return
     half = partial(target)
     with _open(half) as file:
-        done = await _whole(_verified, file, ref.chunk_digests) if half.stat().st_size else 0
+        done = await _whole(stop, _verified, file, ref.chunk_digests, stop) if half.stat().st_size else 0
         opener = ChunkOpener(body_key, subject, ref.count)
         async with contextlib.aclosing(reader.batches(topic, _without(ref.runs, done))) as batches:
             async for sealed in batches:
@@ -56,7 +58,7 @@ async def fetch_model(
                 if size_bytes <= INLINE_BYTES:
                     _take(opener, done, sealed, ref.chunk_digests, file)
                 else:
-                    await _whole(_take, opener, done, sealed, ref.chunk_digests, file)
+                    await _whole(stop, _take, opener, done, sealed, ref.chunk_digests, file)
                 done += count
     if done != ref.count:
         raise PeerError(f"{topic}: a body ended after {done} of {ref.count} chunks")
@@ -68,12 +70,13 @@ def partial(target: Path) -> Path:
     return target.with_suffix(".half")
 
 
-async def _whole(work: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
-    """As asyncio.to_thread; who is cancelled meanwhile waits for the thread, which still has the file in its hands."""
+async def _whole(stop: threading.Event, work: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
+    """As asyncio.to_thread; who is cancelled meanwhile sets `stop` and waits: the thread still has the file in hand."""
     running = asyncio.ensure_future(asyncio.to_thread(work, *arguments, **named))
     try:
         return await asyncio.shield(running)
     except asyncio.CancelledError:
+        stop.set()
         await asyncio.wait({running})
         raise
 
@@ -82,7 +85,7 @@ def _open(path: Path) -> IO[bytes]:
     return path.open("a+b", buffering=0)
 
 
-def _verified(file: IO[bytes], digests: bytes) -> int:
+def _verified(file: IO[bytes], digests: bytes, stop: threading.Event) -> int:
     """How many whole chunks at the beginning of an interrupted fetch are as announced; the rest is cut off.
 
     What was written is not trusted: the power may have failed, and a version may have been announced anew.
@@ -90,6 +93,8 @@ def _verified(file: IO[bytes], digests: bytes) -> int:
     file.seek(0)
     done, size_bytes = 0, 0
     while 32 * done < len(digests) and (piece := file.read(CHUNK_BYTES)):
+        if stop.is_set():
+            return done  # nobody wants to know any more
         if hashlib.sha256(piece).digest() != digests[32 * done : 32 * done + 32]:
             break
         done, size_bytes = done + 1, size_bytes + len(piece)
@@ -121,9 +126,9 @@ def _take(opener: ChunkOpener, first: int, sealed: list[bytes], digests: bytes, 
         index += 1
 
 
-def _digest_of(path: Path) -> bytes:
+def _digest_of(path: Path, stop: threading.Event) -> bytes:
     hasher = BodyHasher()
     with path.open("rb") as file:
-        while piece := file.read(1 << 20):
+        while (piece := file.read(1 << 20)) and not stop.is_set():
             hasher.update(piece)
     return hasher.finish()[0]

@@ -23,11 +23,18 @@ class ParticipantMetrics:
         self.state = self._gauge("state", "1 for what the site does in a study", "study", "state")
         self.outbox = self._gauge("outbox_updates", "Finished updates not decided yet", "study")
         self.outbox_age_s = self._gauge("outbox_age_seconds", "Age of the oldest of them", "study")
+        self.outbox_bytes = self._gauge("outbox_bytes", "What the outbox holds, and what is being made for it")
+        self.outbox_full = self._gauge("outbox_full", "1 while nothing is trained for want of room", "study")
         self.version = self._gauge("version", "Newest version fetched", "study")
         self.progress = self._gauge("training_progress_ratio", "Share done of the running training", "study")
         self.training_s = self._histogram("training_seconds", "Training of one update", "study")
         self.trainings_failed = self._counter(
             "trainings_failed", "Work of the trainer that failed, by reason", "study", "reason"
+        )
+        self.records = self._gauge("records", "Records that the data contract was held against", "study")
+        self.records_bad = self._gauge("records_bad", "Those of them that were set aside", "study")
+        self.records_set_aside = self._gauge(
+            "records_set_aside", "Records set aside, by column and rule", "study", "column", "rule"
         )
         self.versions_fetched = self._counter("versions_fetched", "Model versions fetched", "study")
         self.updates = self._counter("updates", "Updates put into the outbox", "study")

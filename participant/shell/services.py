@@ -4,12 +4,14 @@ Used by: participant.app, participant.shell.
 """
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from participant.core.space import OutboxSpace
 from participant.shell.gate import Gate
 from participant.shell.metrics import ParticipantMetrics
 from participant.shell.store import Store
@@ -36,9 +38,11 @@ class Services:
     bodies: BodyWriter
     reader: BodyReader
     store: Store
+    space: OutboxSpace
     gate: Gate
     trainer: Trainer
     metrics: ParticipantMetrics
+    stopping: threading.Event  # set when the service ends: what runs in a thread ends soon
     spawn: Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]  # an error in it ends the service
 
     @property

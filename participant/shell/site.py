@@ -22,7 +22,7 @@ from participant.training.client import Load, Loaded
 from participant.training.launch import TrainerLostError
 from schemas import topics
 from schemas.errors import FederationError, LocalError, PeerError
-from schemas.plan import Plan
+from schemas.plan import ABSENCE, Plan
 from transport.log import EARLIEST, Entry, LogReader
 
 LOAD_TRIES = 3
@@ -176,10 +176,30 @@ class Site:
     async def _begin(self, plan: Plan) -> StudyRunner:
         """Check policy, task and data. Raises LocalError when this site cannot take part."""
         floor = self._policy.floor(plan)
+        if plan.body_bytes > self._services.space.bytes_max:
+            raise LocalError(
+                f"study {plan.study}: one update has {plan.body_bytes} bytes, outbox_bytes_max is "
+                f"{self._services.space.bytes_max}",
+                hint="raise outbox_bytes_max in the settings, where the disk has the room",
+            )
         loaded = await self._load(plan)
         _check_fits(plan, loaded)
+        self._tell_set_aside(plan, loaded)
         log.info("study begins", study=plan.study, plan=plan.digest.hex(), examples_here=loaded.examples > 0)
         return StudyRunner(self._services, plan, loaded, floor=floor, show=self._presence.show, jitter=random.random)
+
+    def _tell_set_aside(self, plan: Plan, loaded: Loaded) -> None:
+        """What the data contract kept out, by column and rule; it is said here and nowhere else."""
+        metrics = self._services.metrics
+        metrics.records.labels(plan.study).set(loaded.records)
+        metrics.records_bad.labels(plan.study).set(loaded.bad_records)
+        for where, column, rule, count in loaded.set_aside:
+            metrics.records_set_aside.labels(plan.study, column, rule).set(count)
+            log.warning("records set aside", study=plan.study, file=where, column=column, rule=rule, records=count)
+        if loaded.bad_records:
+            log.warning(
+                "training goes on without bad records", study=plan.study, bad=loaded.bad_records, of=loaded.records
+            )
 
     async def _load(self, plan: Plan) -> Loaded:
         study = self._wanted[plan.digest]
@@ -190,6 +210,7 @@ class Site:
             site=self._services.name,
             folder=study.data,
             options=_options(plan, study),
+            bad_records_max=plan.data.bad_records_max,
         )
         for _ in range(LOAD_TRIES):
             try:
@@ -224,7 +245,7 @@ def _check_fits(plan: Plan, loaded: Loaded) -> None:
             f"the plan {plan.parameters} and {plan.evaluation.metric}",
             hint="are the task's options those of the plan?",
         )
-    unknown = [name for name, _, _ in plan.privacy.auxiliary if name != plan.privacy.examples]
+    unknown = [name for name, _, _ in plan.privacy.auxiliary if name not in (plan.privacy.examples, ABSENCE)]
     if unknown:
         raise LocalError(f"study {plan.study}: auxiliary coordinates {', '.join(unknown)} are not built yet")
     if plan.privacy.examples is not None and loaded.examples < 1:

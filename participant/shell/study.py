@@ -19,6 +19,7 @@ from participant.core import events as seen
 from participant.core.effects import Effect, State
 from participant.core.events import Event
 from participant.core.study import StudyCore
+from participant.shell.body import SealingStopped
 from participant.shell.control import StudyState, Wish
 from participant.shell.fetch import fetch_model, partial
 from participant.shell.follow import StudyLog
@@ -64,13 +65,35 @@ class StudyRunner:
         self._limit_s, self._silence_s = float(plan.training.time_limit_s), float(plan.training.progress_limit_s)
         self._waiting = services.metrics.outbox.labels(plan.study)
         services.metrics.watch_outbox(plan.study, self._oldest_ms)
+        self._room = True
+        self._hold_space()
+        services.space.on_change(self._look_for_room)
+        self._look_for_room()
 
     def post(self, *events: Event) -> None:
         """Tell the core facts that became known together, and do what it wants."""
         for effect in self._core.on_all(events, now_ms()):
             self._do(effect)
         self._waiting.set(len(self._core.outbox))
+        self._hold_space()
         self._set_timer()
+
+    def _hold_space(self) -> None:
+        rows = self._services.store.rows(self._plan.study)
+        making = self._plan.body_bytes if self._core.making else 0
+        self._services.space.hold(self._plan.study, sum(row.size_bytes for row in rows) + making)
+        self._services.metrics.outbox_bytes.set(self._services.space.bytes)
+
+    def _look_for_room(self) -> None:
+        room = self._services.space.has_room(self._plan.study, self._plan.body_bytes)
+        if room == self._room:
+            return
+        self._room = room
+        self._services.metrics.outbox_full.labels(self._plan.study).set(not room)
+        if not room:
+            held, most = self._services.space.bytes, self._services.space.bytes_max
+            log.warning("no room in the outbox, nothing new is trained", study=self._plan.study, held=held, most=most)
+        self.post(seen.Room(room))
 
     def drain(self) -> None:
         """Tell the core what its log has that is new."""
@@ -115,7 +138,7 @@ class StudyRunner:
             case do.StopWork():
                 _cancel(self._working)
             case do.Seal():
-                self._services.spawn(self._seal(effect.base_version))
+                self._services.spawn(self._seal(effect.base_version, effect.stands_for))
             case do.Send():
                 self._sending = self._services.spawn(self._send(effect.sequence, effect.anew))
             case do.StopSending():
@@ -210,13 +233,15 @@ class StudyRunner:
         self._out.keep_alone(values)
         self.post(seen.AloneEnded(True))
 
-    async def _seal(self, base_version: int) -> None:
+    async def _seal(self, base_version: int, stands_for: float) -> None:
         try:
             sequence = await asyncio.to_thread(
-                self._out.seal, self._update(base_version), base_version, self._digest(base_version)
+                self._out.seal, self._update(base_version), base_version, self._digest(base_version), stands_for
             )
         except EncodingError as error:
             self._hold(error)
+            return
+        except SealingStopped:
             return
         except (OSError, sqlite3.Error) as error:
             log.error("outbox cannot take the update, trying again", study=self._plan.study, reason=_words(error))

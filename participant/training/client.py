@@ -8,7 +8,7 @@ Used by:  participant.shell.
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,17 +48,25 @@ class Load:
     site: str
     folder: Path | None
     options: Mapping[str, str]
+    bad_records_max: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What the task says of itself and of this site's data."""
+    """What the task says of itself and of this site's data.
+
+    records, bad_records   read by the task's quarantine, and set aside by it; none when the task does not use it
+    set_aside              (file, column, rule, records), a record once for each rule that it breaks
+    """
 
     parameters: int
     metric: str
     higher_is_better: bool
     examples: int
     bytes_data: int
+    records: int = 0
+    bad_records: int = 0
+    set_aside: Sequence[tuple[str, str, str, int]] = ()
 
 
 class Trainer:
@@ -160,6 +168,7 @@ class Trainer:
                 "site": load.site,
                 "folder": str(load.folder or ""),
                 "options": dict(load.options),
+                "bad_records_max": load.bad_records_max,
             },
             LOAD_S,
         )

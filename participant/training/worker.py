@@ -70,6 +70,7 @@ class Worker:
 
     def _load(self, message: Message) -> Message:
         from learning.entry import load_task
+        from learning.quarantine import Quarantine
         from learning.task import DataSource
 
         entry, code = message["entry"], message["code"]
@@ -80,7 +81,8 @@ class Worker:
             )
         task = load_task(entry, digest=code)
         folder = Path(message["folder"]) if message["folder"] else None
-        data = task.load(DataSource(message["site"], folder, message["options"]))
+        quarantine = Quarantine(message["bad_records_max"])
+        data = task.load(DataSource(message["site"], folder, message["options"], quarantine))
         self._studies[message["study"]] = _Study(task, data)
         return {
             "parameters": task.parameters(),
@@ -88,6 +90,9 @@ class Worker:
             "higher_is_better": task.higher_is_better,
             "examples": task.examples(data),
             "bytes_data": data.bytes_data,
+            "records": quarantine.records,
+            "bad_records": quarantine.set_aside,
+            "set_aside": [[one.where, one.column, one.rule, one.records] for one in quarantine.counts],
         }
 
     def _train(self, message: Message) -> Message:

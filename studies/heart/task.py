@@ -68,8 +68,8 @@ class Heart(TorchTask):
 
     def load(self, source: DataSource) -> SiteData:
         path = _file(source)
-        table = read_csv(path, names=HEADER)
-        self.contract.check(table, where=path.name)
+        table = read_csv(path, names=HEADER, quarantine=source.quarantine)
+        table, _ = self.contract.sift(table, where=path.name, quarantine=source.quarantine)
         patients = _complete(table)
         train, test = _split(patients.targets, source.split if "split" in source.options else SPLIT)
         scaling = _constants()

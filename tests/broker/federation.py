@@ -48,7 +48,7 @@ from wardround.keyfiles import MemberCard, make_member_keys, make_registrar_keys
 from wardround.registrar import NewMember, Registrar
 
 Vector = NDArray[np.float32]
-PATIENCE_S = 30.0
+PATIENCE_S = 90.0
 T = TypeVar("T")
 
 

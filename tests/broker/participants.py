@@ -8,7 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from learning.entry import folder_digest
 from ops.link_proxy import LinkProxy
 from participant.app import serve
 from participant.settings import Settings
-from participant.shell.control import read_state
+from participant.shell.control import StudyState, read_state
 from runtime.settings import load_settings
 from schemas.plan import Plan, TaskSpec
 from tests.broker.federation import Federation, Site, small_plan
@@ -57,8 +57,16 @@ def plan(**parts: Any) -> Plan:
 class Hospital:
     """One participant process; its settings, data and log lie in a folder of its own."""
 
-    def __init__(self, federation: Federation, name: str, *, bootstrap: str | None = None, settings: str = "") -> None:
-        """`settings` are further lines of TOML for its top level."""
+    def __init__(
+        self,
+        federation: Federation,
+        name: str,
+        *,
+        bootstrap: str | None = None,
+        settings: str = "",
+        more: Sequence[Plan] = (),
+    ) -> None:
+        """`settings` are further lines of TOML for its top level; `more` are plans that it approves besides."""
         self.name = name
         self.folder = federation.folder / f"at-{name}"
         self.patients = self.folder / "patients"
@@ -73,8 +81,15 @@ class Hospital:
             f'[keys]\nsigning = "{keys / name}.sign"\nopening = "{keys / name}.open"\n'
             f'registrar = "{keys}/registrar.pub"\n[metrics]\nport = 0\n'
             f'[[studies]]\nplan = "{federation.plan.digest.hex()}"\ndata = "{self.patients}"\n'
+            + "".join(f'[[studies]]\nplan = "{one.digest.hex()}"\ndata = "{self.of(one)}"\n' for one in more)
         )
+        for one in more:
+            self.of(one).mkdir()
         self.process: subprocess.Popen[bytes] | None = None
+
+    def of(self, plan: Plan) -> Path:
+        """The patients' folder of one of the studies besides."""
+        return self.folder / plan.study
 
     def start(self) -> None:
         with (self.folder / "log").open("ab") as log:
@@ -121,11 +136,15 @@ class Hospital:
         return self.outbox()[0][0]
 
     def state(self) -> str:
-        """What the running service says of the study in state.json; empty when it says nothing."""
+        """What the running service says of its first study in state.json; empty when it says nothing."""
+        return self.standing(self._study).state
+
+    def standing(self, study: str) -> StudyState:
+        """What it says of a study."""
         state = read_state(self.data)
         if state is None or self.process is None or state.pid != self.process.pid:
-            return ""
-        return next((one.state for one in state.studies if one.study == self._study), "")
+            return StudyState(study, "")
+        return next((one for one in state.studies if one.study == study), StudyState(study, ""))
 
     def outbox(self) -> list[tuple[int, int]]:
         """(sequence, base version) of what site.db holds undecided."""
@@ -186,6 +205,15 @@ async def serving(at: Hospital, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
+
+
+async def break_after(link: LinkProxy, *, up: int = 0, down: int = 0, silent: bool = False) -> None:
+    """Cut the link once so many more bytes have passed."""
+    up_to, down_to = link.bytes_up + up, link.bytes_down + down
+    async with asyncio.timeout(PATIENCE_S):
+        while link.bytes_up < up_to or link.bytes_down < down_to:  # noqa: ASYNC110  # a proxy tells nobody of bytes
+            await asyncio.sleep(0.001)
+    await link.cut(silent=silent)
 
 
 async def pass_versions(fed: Federation, last: int) -> None:

@@ -1,5 +1,6 @@
 """A participant on a real broker that is cut off, killed, kept away and started again."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -85,3 +86,25 @@ async def test_an_update_offered_too_late_is_refused_with_a_receipt_that_says_st
             receipt = await fed.receipt(at.name, sequence)
             assert (receipt.outcome, receipt.code) == (Outcome.REFUSED, "stale")
             await at.until(lambda: at.decisions() == [(sequence, "refused", "stale")], "the receipt")
+
+
+async def test_a_data_folder_restored_from_an_old_copy_is_noticed_and_stops_the_site(
+    kafka: Broker, tmp_path: Path
+) -> None:
+    async with federation(kafka.bootstrap, tmp_path, plan(), 2) as fed, fed.coordinator():
+        with hospital(fed, late_site(fed).name) as at:
+            at.go()
+            at.start()
+            await fed.version(1)
+            assert await at.stop() == 0
+            shutil.copytree(at.data, tmp_path / "copy")
+            at.start()
+            reached = (await fed.announcements())[-1].version
+            await fed.version(reached + 2)
+            assert await at.stop() == 0
+            shutil.rmtree(at.data)
+            shutil.copytree(tmp_path / "copy", at.data)
+            at.start()
+            assert await at.ended() == 2
+            assert "restored from an old copy" in at.log
+            assert "hint:" in at.log

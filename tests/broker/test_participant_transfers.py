@@ -10,7 +10,7 @@ from ops.link_proxy import LinkProxy
 from schemas import topics
 from schemas.records import Outcome
 from tests.broker.federation import Federation, federation
-from tests.broker.participants import Hospital, hospital, large, late_site, other_end, plan
+from tests.broker.participants import Hospital, break_after, hospital, large, late_site, other_end, plan
 from transport.admin import Admin
 
 pytestmark = pytest.mark.broker
@@ -20,24 +20,15 @@ THIRD = SIZE // 3
 SLACK = 8 * 1024 * 1024  # what was under way when the link broke, and everything else that is said
 
 
-async def break_after(link: LinkProxy, at: Hospital, *, up: int = 0, down: int = 0, silent: bool = False) -> None:
-    """Cut the link once so many more bytes have passed."""
-    up_to, down_to = link.bytes_up + up, link.bytes_down + down
-    async with asyncio.timeout(60):
-        while link.bytes_up < up_to or link.bytes_down < down_to:  # noqa: ASYNC110  # a proxy tells nobody of bytes
-            await asyncio.sleep(0.001)
-    await link.cut(silent=silent)
-
-
 async def uploading_then_killed(fed: Federation, at: Hospital, link: LinkProxy) -> int:
     """Train, send a good part of the update, remember what was acknowledged, be killed; returns its sequence."""
     at.go()
     at.start()
     sequence = await at.finished()
-    await break_after(link, at, up=THIRD, silent=True)
+    await break_after(link, up=THIRD, silent=True)
     await asyncio.sleep(1.5)  # an upload that takes longer than a second is worth remembering
     await link.restore()
-    await break_after(link, at, up=THIRD, silent=True)
+    await break_after(link, up=THIRD, silent=True)
     await at.until(lambda: at.rows("SELECT count(*) FROM acked") > [(0,)], "a note of what was acknowledged")
     at.kill()
     await link.cut()
@@ -53,7 +44,7 @@ async def test_a_download_goes_on_where_it_stopped_after_a_kill(
         with hospital(fed, late_site(fed).name, bootstrap=other_end(far_link)) as at:
             await fed.version(0)
             at.start()
-            await break_after(far_link, at, down=2 * THIRD)
+            await break_after(far_link, down=2 * THIRD)
             at.kill()
             await far_link.restore()
             at.start()

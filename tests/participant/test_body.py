@@ -1,6 +1,7 @@
 """A finished update in the outbox, sealed; and a model that comes down, opened."""
 
 import asyncio
+import threading
 import tracemalloc
 from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from participant.shell.body import SealedChunks, write_body
+from participant.shell.body import SealedChunks, SealingStopped, write_body
 from participant.shell.fetch import _without, fetch_model, partial
 from protocol.digests import BodyHasher, body_digest, model_subject, update_subject
 from protocol.fixed_point import Encoding, EncodingError, encode
@@ -49,6 +50,15 @@ def test_an_update_that_cannot_be_encoded_leaves_no_file(tmp_path: Path) -> None
     np.array([1.0, np.nan], "<f4").tofile(tmp_path / "update")
     with pytest.raises(EncodingError, match="NaN"):
         write_body(tmp_path / "update", tmp_path / "body", Encoding(2, 20, 1.0, 1.0), {})
+    assert [path.name for path in tmp_path.iterdir()] == ["update"]
+
+
+def test_sealing_that_is_told_to_stop_leaves_no_file(tmp_path: Path) -> None:
+    stop = threading.Event()
+    stop.set()
+    path = update(tmp_path / "update", 5)
+    with pytest.raises(SealingStopped):
+        write_body(path, tmp_path / "body", encoding(5), {"examples": 1.0}, stop)
     assert [path.name for path in tmp_path.iterdir()] == ["update"]
 
 

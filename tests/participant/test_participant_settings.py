@@ -50,6 +50,7 @@ def test_presence_tells_the_version_of_this_software() -> None:
         ({"studies": [{"plan": "00" * 32}, {"plan": "00" * 32}]}, "stands twice"),
         ({"policy": {"cohort_min": 0}}, "outside 1..1024"),
         ({"presence_interval_min_s": 0.0}, "presence_interval_min_s"),
+        ({"outbox_bytes_max": 0}, "outbox_bytes_max must be above 0"),
         ({"policy": {"cohort_minimum": 3}}, "unknown key"),
     ],
 )

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -186,6 +187,17 @@ async def test_a_tasks_own_error_text_never_leaves_the_trainer(trainer: Trainer,
 async def test_data_that_break_the_contract_are_the_operators_to_mend(trainer: Trainer) -> None:
     with pytest.raises(LocalError, match="breaks the data contract"):
         await trainer.load(load("broken"))
+
+
+async def test_bad_records_that_the_plan_allows_are_set_aside_and_told(trainer: Trainer) -> None:
+    loaded = await trainer.load(replace(load("broken"), bad_records_max=0.5))
+    assert (loaded.records, loaded.bad_records, loaded.examples) == (12, 5, 7)
+    assert [tuple(one) for one in loaded.set_aside] == [("broken", "x", "out-of-range", 5)]
+
+
+async def test_more_bad_records_than_the_plan_allows_are_the_operators_to_mend(trainer: Trainer) -> None:
+    with pytest.raises(LocalError, match="5 of 12 records"):
+        await trainer.load(replace(load("broken"), bad_records_max=0.4))
 
 
 async def test_a_task_folder_that_is_not_the_approved_one_is_refused(trainer: Trainer) -> None:

@@ -1,5 +1,8 @@
 """The link: what an operator reads while the broker is away, and how fast a process comes back."""
 
+import asyncio
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -79,3 +82,21 @@ def test_any_reason_can_be_told(reason: BaseException | str) -> None:
     with capture_logs() as lines:
         _link(Clock()).down(reason)
     assert lines[0]["reason"]
+
+
+async def test_who_retries_for_ever_ends_when_told_to_although_an_error_hid_it() -> None:
+    link = Link(SETTINGS, random_unit=lambda: 0.0)
+    waiting = asyncio.Event()
+
+    async def for_ever() -> None:
+        while True:
+            waiting.set()
+            with contextlib.suppress(asyncio.CancelledError):  # as an error does that comes at the same moment
+                await asyncio.sleep(60)
+            await link.backoff()
+
+    task = asyncio.create_task(for_ever())
+    await waiting.wait()
+    task.cancel()
+    await asyncio.wait({task}, timeout=5)
+    assert task.cancelled()

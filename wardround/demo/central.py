@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 from learning.entry import load_task
+from learning.quarantine import Quarantine
 from learning.task import DataSource, TrainingSettings
 from protocol.signing import SigningKey
 from runtime.service import report
@@ -31,7 +32,9 @@ def scores(authored: AuthoredPlan, data: Path | None) -> dict[str, list[float | 
     plan = authored.plan
     task = load_task(plan.task.entry)
     options = dict(plan.task.options)
-    sites = [task.load(DataSource(name, data, options)) for name in authored.sites]
+    sites = [
+        task.load(DataSource(name, data, options, Quarantine(plan.data.bad_records_max))) for name in authored.sites
+    ]
     everybody = task.pool(sites)
     vector = task.alone(everybody, _settings(plan), seed=plan.seed, progress=lambda _: None)
     found: dict[str, list[float | None]] = {}

@@ -2,8 +2,11 @@
 
 Training of a site ends once `<folder>/go` exists; `<folder>/started` tells that it has begun. The update is STEP in the
 last coordinate: whatever is in the model tells how often it was counted. Option `parameters` makes the model larger.
+While `<folder>/deaf` exists it does not heed a cancellation; with option `dies` its process is killed.
 """
 
+import os
+import signal
 import time
 from pathlib import Path
 
@@ -13,6 +16,7 @@ from learning.contract import Column, DataContract
 from learning.task import (
     Cancelled,
     DataSource,
+    LocalError,
     Patients,
     Progress,
     SiteData,
@@ -31,7 +35,7 @@ class Waiting(Task):
     contract = DataContract((Column("x"),))
 
     def __init__(self) -> None:
-        self._folder, self._parameters = Path(), PARAMETERS
+        self._parameters = PARAMETERS  # of the study that was loaded last: asked for right after
 
     def parameters(self) -> int:
         return self._parameters
@@ -41,10 +45,14 @@ class Waiting(Task):
 
     def load(self, source: DataSource) -> SiteData:
         assert source.folder is not None
-        self._folder = source.folder
+        if (source.folder / "broken").exists():
+            raise LocalError("the data break the contract")
         self._parameters = int(source.options.get("parameters", PARAMETERS))
         patients = Patients(np.zeros((4, 1)), np.zeros(4))
-        return SiteData(source.site, patients, patients, 32)
+        where = np.frombuffer(str(source.folder).encode(), np.uint8)
+        return SiteData(
+            source.site, patients, patients, 32, {"where": where, "dies": np.array("dies" in source.options)}
+        )
 
     def train(
         self,
@@ -56,13 +64,16 @@ class Waiting(Task):
         progress: Progress,
         cancelled: Cancelled,
     ) -> Vector:
-        (self._folder / "started").touch()
-        while not (self._folder / "go").exists():
-            if cancelled():
+        folder = Path(data.extra["where"].tobytes().decode())
+        if data.extra["dies"]:
+            os.kill(os.getpid(), signal.SIGKILL)
+        (folder / "started").touch()
+        while not (folder / "go").exists():
+            if cancelled() and not (folder / "deaf").exists():
                 raise TrainingCancelledError("cancelled")
             progress(0.5)
             time.sleep(0.02)
-        update = np.zeros(self._parameters, np.float32)
+        update = np.zeros(len(base), np.float32)
         update[-1] = STEP
         return update
 
