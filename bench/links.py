@@ -29,6 +29,7 @@ from ops.link_proxy import LinkProxy
 from ops.link_quality import Quality
 from runtime import logs
 from runtime.service import keep_freed_memory, report
+from schemas import topics
 from schemas.errors import FederationError, LocalError
 from transport.admin import Admin, TopicSpec
 from transport.bodies import BodyReader, BodyWriter, runs_of
@@ -124,11 +125,12 @@ class Body:
 
 async def over(link: BadLink, broker: Broker, proxy: LinkProxy) -> list[Passage]:
     """Send a body up over a bad link, then fetch it over the same link. Raises LocalError when it is not the same."""
-    topic, body = f"bench.links.{link.name}", Body(link.chunks)
+    site, body = f"bench-links-{link.name}", Body(link.chunks)
+    topic, wanted = topics.bodies(site), topics.site_topics(site, size_cap_bytes=-1)
     direct = KafkaSettings(broker.bootstrap, "bench-links")
     settings = KafkaSettings(f"{HOST}:{proxy.port}", "bench-links")
     admin = Admin(direct, Link(direct))
-    await admin.create_topics([TopicSpec(topic, config={"retention.ms": "-1"})])
+    await admin.create_topics([TopicSpec(topic, config=wanted[topic])])
     proxy.quality = Quality(up_bytes_s=link.bytes_s, down_bytes_s=link.bytes_s)
     kept = Kept()
     try:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from protocol.digests import digest_of
 from schemas.errors import LocalError, PeerError
-from schemas.plan import Plan
+from schemas.plan import ABSENCE, Plan
 from schemas.records import CHUNK_BYTES
 
 WEIGHT_FULL = 16
@@ -174,7 +174,7 @@ def encode(vector: Floats, encoding: Encoding, auxiliary: Mapping[str, float] | 
     values = dict(auxiliary or {})
     if set(values) != set(encoding.names):
         raise EncodingError(f"auxiliary values {sorted(values)} given, the plan asks for {sorted(encoding.names)}")
-    share = _example_share(encoding, values)
+    share = _share(encoding, values)
     norm = share * norm2([vector])
     if not math.isfinite(norm):
         raise EncodingError("the update holds NaN or infinity", hint="lower the learning rate, or look at the data")
@@ -299,15 +299,17 @@ def sum_digest(blocks: Iterable[Words]) -> bytes:
     return digest_of(np.ascontiguousarray(block).data for block in blocks)
 
 
-def _example_share(encoding: Encoding, values: Mapping[str, float]) -> float:
-    if encoding.examples is None:
-        return 1.0
-    share = values[encoding.examples]
+def _share(encoding: Encoding, values: Mapping[str, float]) -> float:
+    """What the update is multiplied by, 0..1: its example weight, and for how many versions it stands, to the cap."""
+    cap = next((bound for name, bound, _ in encoding.auxiliary if name == ABSENCE), None)
+    share = values[encoding.examples] if encoding.examples is not None else 1.0
+    if cap is not None and not 1 <= values[ABSENCE] <= cap:
+        raise EncodingError(f"the update stands for {values[ABSENCE]!r} versions, it must lie in 1..{cap:g}")
     if not 0 < share <= 1:
         raise EncodingError(
             f"the example weight is {share!r}, it must lie in 0..1", hint="is examples_max of the plan large enough?"
         )
-    return float(share)
+    return float(share) * (1.0 if cap is None else values[ABSENCE] / cap)
 
 
 def _fixed(values: Mapping[str, float], name: str, bound: float, scale_bits: int) -> int:

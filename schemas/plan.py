@@ -37,6 +37,8 @@ SITE_OPTIMISERS = ("sgd", "adam")
 SERVER_OPTIMISERS = ("average", "momentum", "adagrad", "yogi", "adam")
 PRESETS = ("fedavg", "fedasync", "fedbuff")
 COUNTS_KEPT_MAX = 1000
+ABSENCE = "absence"  # the auxiliary coordinate that carries for how many versions an update stands; bound: the cap
+ABSENCE_CAP_MAX = 64
 BAD_RECORDS_MOST = 0.5
 
 
@@ -182,6 +184,7 @@ class Plan(Record):
             *_data(self),
             *_gathering(self),
             *_weights(self),
+            *_absence(self),
             *_fixed_point(self),
         ]
         if problems:
@@ -200,6 +203,11 @@ class Plan(Record):
     def body_bytes(self) -> int:
         """Bytes of one update's body, before sealing."""
         return self.d * self.privacy.modulus_bits // 8
+
+    @property
+    def absence_cap(self) -> int:
+        """How many times as much the update of a site may count that was long not heard; 1: absence does not weigh."""
+        return next((int(bound) for name, bound, _ in self.privacy.auxiliary if name == ABSENCE), 1)
 
     def weight(self, staleness: int) -> int | None:
         """The weight in 16ths of an update that is `staleness` versions behind; None when it is refused."""
@@ -320,6 +328,19 @@ def _weights(plan: Plan) -> list[str]:
         found.append("privacy.share_max must be 4/(cohort_min + 3)")
     if plan.privacy.cohort_effective_min != cohort_effective_min(rule.cohort_min):
         found.append("privacy.cohort_effective_min must be 0.6 * cohort_min")
+    return found
+
+
+def _absence(plan: Plan) -> list[str]:
+    """What weighing by absence contradicts."""
+    bounds, found = [bound for name, bound, _ in plan.privacy.auxiliary if name == ABSENCE], []
+    if any(bound != int(bound) or not 2 <= bound <= ABSENCE_CAP_MAX for bound in bounds):
+        found.append(f"aggregation.absence_cap must be a whole number within 2..{ABSENCE_CAP_MAX} (1: off)")
+    if bounds and plan.privacy.trustees:
+        found.append(
+            "aggregation.absence_cap lets one site outweigh its cohort where trustees cannot see it: not with masking; "
+            "leave it out, or plan deadlines within which all are heard"
+        )
     return found
 
 

@@ -56,10 +56,16 @@ def meaning(plan: Plan, round_s: float) -> PlanMeaning:
         down_bytes=round(rounds_a_day * (_sealed(model_bytes) + _RECORDS_BYTES)),
         disk_bytes=_disk_bytes(plan, round_s, duration_s),
         recompute_s=min((plan.storage.versions_kept - 1) * round_s, BODIES_KEPT_DAYS * DAY_S),
-        share_most=plan.privacy.share_max,
+        share_most=_share_most(plan),
         warnings=tuple(_warnings(plan, round_s)),
         off=tuple(_off(plan)),
     )
+
+
+def _share_most(plan: Plan) -> float:
+    """One fresh site in the smallest cohort among the stalest; one seldom heard counts up to the cap."""
+    cap = plan.absence_cap
+    return 4 * cap / (4 * cap + plan.aggregation.cohort_min - 1)
 
 
 def _sealed(size_bytes: int) -> int:

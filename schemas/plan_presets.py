@@ -35,6 +35,13 @@ def deadline_s(goal: int, minimum: int) -> float:
     return DEADLINE_S if minimum < goal else 0.0
 
 
+def absence_step(optimiser: str, cap: int, goal: int, sites: int) -> float:
+    """What the server's rate is multiplied by where absence weighs: updates travel divided by the cap, and stand for
+    sites / goal versions in the mean. Optimisers that divide by the size of what they see need no such factor.
+    """
+    return cap * goal / sites if cap > 1 and optimiser in ("average", "momentum") else 1.0
+
+
 def staleness_of(given: Mapping[str, Any], problems: list[str]) -> tuple[int, ...]:
     """The weight table of an [aggregation] section; what is wrong with it joins `problems`."""
     name = given["staleness"] or ("constant" if given["preset"] == "fedavg" else "polynomial")

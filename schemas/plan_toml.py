@@ -16,6 +16,8 @@ from typing import Any, TypeVar
 from schemas.codec import ID, Struct
 from schemas.errors import LocalError
 from schemas.plan import (
+    ABSENCE,
+    ABSENCE_CAP_MAX,
     PRESETS,
     Aggregation,
     DataRule,
@@ -30,7 +32,7 @@ from schemas.plan import (
     largest_scale_bits,
     share_max,
 )
-from schemas.plan_presets import EXAMPLES, deadline_s, goal_of, minimum_of, staleness_of
+from schemas.plan_presets import EXAMPLES, absence_step, deadline_s, goal_of, minimum_of, staleness_of
 
 S = TypeVar("S", bound=Struct)
 _DAY_S = 24 * 3600
@@ -76,6 +78,7 @@ SECTIONS: Mapping[str, Mapping[str, Key]] = {
         "slope": Key(_NUMBER),
         "late_from": Key(_WHOLE),
         "staleness_max": Key(_WHOLE, 64),
+        "absence_cap": Key(_WHOLE, 1),
         "server_optimiser": Key(_TEXT, "average"),
         "server_lr": Key(_NUMBER),
         "beta1": Key(_NUMBER, 0.9),
@@ -286,7 +289,8 @@ def _build_sections(values: Mapping[str, Mapping[str, Any]], facts: TaskFacts, p
         "task": _build(TaskSpec, "task", {"entry": task["entry"], "code": facts.code, "options": options}, problems),
         "training": _build(Training, "training", _training(values["training"]), problems),
         "aggregation": aggregation,
-        "privacy": aggregation and _privacy(values["privacy"], facts.parameters, aggregation, problems),
+        "privacy": aggregation
+        and _privacy(values["privacy"], values["aggregation"]["absence_cap"], facts.parameters, aggregation, problems),
         "evaluation": _build(
             EvaluationRule,
             "evaluation",
@@ -329,7 +333,9 @@ def _aggregation(given: Mapping[str, Any], sites: int, problems: list[str]) -> A
     goal = _first(given["goal"], goal_of(preset, sites))
     minimum = _first(given["minimum"], minimum_of(goal, sites))
     seconds = _first(given["deadline_s"], deadline_s(goal, minimum))
-    server_lr = given["server_lr"]
+    server_lr, cap = given["server_lr"], given["absence_cap"]
+    if not 1 <= cap <= ABSENCE_CAP_MAX:
+        problems.append(f"aggregation.absence_cap {cap} is not within 1..{ABSENCE_CAP_MAX} (1: absence does not weigh)")
     if seconds < 0:
         problems.append("aggregation.deadline_s must not be negative (0: only the goal closes a cohort)")
     if server_lr is None and given["server_optimiser"] in ("adagrad", "yogi", "adam"):
@@ -345,12 +351,12 @@ def _aggregation(given: Mapping[str, Any], sites: int, problems: list[str]) -> A
         "cohort_max": _first(given["cohort_max"], goal),
         "deadline_ms": round(seconds * 1000),
         "weight_table": weights,
-        "server_lr": _first(server_lr, 1.0),
+        "server_lr": _first(server_lr, 1.0) * absence_step(given["server_optimiser"], cap, goal, sites),
     }
     return _build(Aggregation, "aggregation", {name: given[name] for name in kept} | chosen, problems)
 
 
-def _privacy(given: Mapping[str, Any], p: int, rule: Aggregation, problems: list[str]) -> Privacy | None:
+def _privacy(given: Mapping[str, Any], cap: int, p: int, rule: Aggregation, problems: list[str]) -> Privacy | None:
     clip, trustees, bits = given["clip"], given["trustees"], given["modulus_bits"]
     if clip <= 0 or bits not in (32, 64):
         problems.append("privacy.clip must be above 0 and privacy.modulus_bits 32 or 64")
@@ -365,7 +371,9 @@ def _privacy(given: Mapping[str, Any], p: int, rule: Aggregation, problems: list
 
     try:
         scale = _first(given["scale_bits"], min(63, scale_bits(clip_inf)))
-        auxiliary = ((EXAMPLES, 1.0, min(63, scale_bits(1.0))),) if given["examples"] else ()
+        bounds = [(ABSENCE, float(cap))] if cap > 1 else []
+        bounds += [(EXAMPLES, 1.0)] if given["examples"] else []
+        auxiliary = tuple((name, bound, min(63, scale_bits(bound))) for name, bound in bounds)
     except ValueError as error:
         problems.append(f"privacy: {error}")
         return None

@@ -7,7 +7,8 @@ Never:    looks into a core: it is judged by what it makes its shell do.
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from coordinator.core.events import Close
+from coordinator.core.events import Close, Evaluated
+from coordinator.strategies.stopping import Progress, overall
 from protocol.rounds import RoundsRecord, RoundsView
 from schemas.errors import PeerError
 from schemas.plan import Plan
@@ -41,6 +42,9 @@ class Checks(Observer):
         self._headers: dict[bytes, SentOffer] = {}
         self._trainings: dict[Name, int] = {}
         self._receipts = ReceiptChecks(plan)
+        self._evaluations: dict[bytes, Evaluated] = {}
+        self._progress = Progress()
+        self._request: Request | None = None  # the newest
         self._version_ms = 0
         self._world: World
 
@@ -61,6 +65,9 @@ class Checks(Observer):
         if offer.intact and offer.signer == site == offer.fact.site:
             self._offers.setdefault((site, offer.fact.sequence), offer)
             self._headers[offer.fact.header] = offer
+
+    def on_evaluation(self, fact: Evaluated, now_ms: int) -> None:
+        self._evaluations[fact.digest] = fact
 
     def on_settled(self, site: "Site", sequence: int, outcome: str, now_ms: int) -> None:
         name = site.name, sequence
@@ -89,11 +96,11 @@ class Checks(Observer):
 
     def on_handled(self, run: "StudyRun", now_ms: int) -> None:
         most = max(run.world.costs.spool_bytes, self._plan.body_bytes)
-        if run.spool_bytes > most:
-            raise Broken("memory", f"{run.spool_bytes} bytes of bodies in memory, {most} are allowed")
+        if run.spool.used_bytes > most:
+            raise Broken("memory", f"{run.spool.used_bytes} bytes of bodies in memory, {most} are allowed")
         members = len(run.world.log.offers)
-        if len(run.queue) > QUEUE_MAX or len(run.spooled) > members * (BEHIND_MAX + 1) + QUEUE_MAX:
-            raise Broken("memory", f"{len(run.queue)} facts wait, {len(run.spooled)} offers are remembered")
+        if len(run.queue) > QUEUE_MAX or len(run.spool) > members * (BEHIND_MAX + 1) + QUEUE_MAX:
+            raise Broken("memory", f"{len(run.queue)} facts wait, {len(run.spool)} offers are remembered")
 
     def on_committed(
         self, records: Sequence[RoundsRecord], receipts: Sequence[Receipt], announced: Announcement | None, now_ms: int
@@ -102,10 +109,10 @@ class Checks(Observer):
             self._add(record)
             if isinstance(record, Request):
                 self._check_request(record)
-        request = next((one for one in records if isinstance(one, Request)), None)
+                self._request = record
         if announced is not None and announced.request is not None:
-            self._check_model(announced, request)
-        self._receipts.committed(receipts, request, announced, now_ms)
+            self._check_model(announced, self._request)
+        self._receipts.committed(receipts, self._request, announced)
         if announced is not None:
             self._version_ms = now_ms
 
@@ -143,6 +150,18 @@ class Checks(Observer):
             if expected != announced.model.digest:
                 raise Broken("other-model", f"version {announced.version} is not what its Request gives")
         self._model = announced.model.digest
+        self._check_patience(announced)
+
+    def _check_patience(self, announced: Announcement) -> None:
+        """What an Announcement says of progress follows from the evaluations that all of them list."""
+        if not self._plan.stop.patience or any(topic.start for topic in self._world.log.offers.values()):
+            return  # evaluations that retention took cannot be read again
+        used = [self._evaluations[digest] for _, digest in announced.evaluations]
+        value = overall((fact.value, fact.weight) for fact in used)
+        higher = self._plan.evaluation.higher_is_better
+        self._progress = self._progress.after(value, higher_is_better=higher)
+        if announced.patience != self._progress.patience:
+            raise Broken("patience", f"version {announced.version} says {announced.patience}, not {self._progress}")
 
     def on_broken(self, condition: str, sentence: str, now_ms: int) -> None:
         raise Broken(condition, sentence)

@@ -51,13 +51,15 @@ class Election:
 
     def freeze(self, node: "Coordinator", length_ms: int) -> None:
         """A process stands still (SIGSTOP, a machine asleep), loses its session, and comes back believing it leads."""
+        if not node.alive:
+            return
         clock = self._world.clock
         node.frozen_until_ms = clock.now_ms + length_ms
         if length_ms > self._world.costs.election_ms:
             clock.after(self._world.costs.election_ms, self, self._session_lost, node, node.life)
 
     def _session_lost(self, node: "Coordinator", life: int) -> None:
-        if node.life == life:
+        if node.life == life and node.alive:
             self.left(node)
             thaws_ms = node.frozen_until_ms + node.random.randrange(1, HEARD_MS)
             self._world.clock.at(thaws_ms, node, node.stand_by)

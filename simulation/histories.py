@@ -11,12 +11,14 @@ from dataclasses import dataclass, replace
 from schemas.plan import Plan
 from simulation.checks import Checks
 from simulation.clock import NEVER_MS
-from simulation.faults import LINKS, ON_COORDINATORS, ON_SITES, ROGUE, Director, Fault, spans_of
+from simulation.faults import LINKS, ON_COORDINATORS, ON_SITES, Director, Fault, spans_of
+from simulation.hostile import ROGUE
 from simulation.site import SiteSpec
 from simulation.verdict import Broken
 from simulation.world import Costs, Outcome, World
 
 STORM_MS = 60_000  # faults begin within this time
+BEGIN_MS = 1_500  # some of them while the study begins
 REST_MS = 3 * 3_600_000  # after the last version everybody hears of it within this time
 LOOK_MS = 10 * 60_000
 DEAD_MS = 2_000
@@ -33,7 +35,7 @@ class History:
     coordinators: int
     disorder_ms: int
     faults: tuple[Fault, ...]
-    until_ms: int = NEVER_MS
+    until_ms: int = 0  # cut short there; 0: to its end
 
     @property
     def calm_ms(self) -> int:
@@ -41,8 +43,10 @@ class History:
         return max((fault.over_ms for fault in self.faults), default=0)
 
 
-def draw(seed: int, plans: Sequence[Plan]) -> History:
-    """The history of this seed: two to five sites, one or two coordinators, up to a dozen faults."""
+def draw(seed: int, plans: Sequence[Plan], kinds: Sequence[str] = ()) -> History:
+    """The history of this seed: as many sites as its plan needs and up to two more, one or two coordinators, up to a
+    dozen faults; `kinds` draws of these kinds of faults alone.
+    """
     chance = random.Random(f"history {seed}")
     plan = chance.randrange(len(plans))
     least = plans[plan].aggregation.goal
@@ -51,21 +55,22 @@ def draw(seed: int, plans: Sequence[Plan]) -> History:
     names = [f"site-{at}" for at in range(sites)]
     leaders = [f"coordinator-{at + 1}" for at in range(coordinators)]
     number = chance.choice((0, 1, 2, 4, 6, 9, 12))
-    faults = tuple(sorted((_fault(chance, names, leaders) for _ in range(number)), key=lambda one: one.at_ms))
+    drawn = [_fault(chance, names, leaders, kinds) for _ in range(number)]
+    faults = tuple(sorted(drawn, key=lambda fault: fault.at_ms))
     return History(seed, plan, sites, coordinators, chance.choice((0, 1, 50, 500)), faults)
 
 
-def _fault(chance: random.Random, sites: Sequence[str], coordinators: Sequence[str]) -> Fault:
-    leading = chance.random() < 0.4
-    kind, who = (
-        (chance.choice(ON_COORDINATORS), chance.choice(coordinators))
-        if leading
-        else (chance.choice(ON_SITES), chance.choice(sites))
-    )
+def _fault(chance: random.Random, sites: Sequence[str], coordinators: Sequence[str], kinds: Sequence[str]) -> Fault:
+    on_sites = [kind for kind in ON_SITES if kind in kinds or not kinds]
+    on_coordinators = [kind for kind in ON_COORDINATORS if kind in kinds or not kinds]
+    leading = on_coordinators and (chance.random() < 0.4 or not on_sites)
+    kind = chance.choice(on_coordinators if leading else on_sites)
+    who = chance.choice(coordinators if leading else sites)
     length_ms = chance.choice((50, 400, 3_000, 9_000, 25_000))
     if kind in ("die", "kill"):
         length_ms = chance.choice((1, 500, DEAD_MS, 12_000))
-    return Fault(kind, who, chance.randrange(STORM_MS), length_ms, chance.randrange(13))
+    at_ms = chance.randrange(STORM_MS if chance.random() < 0.9 else BEGIN_MS)
+    return Fault(kind, who, at_ms, length_ms, chance.randrange(13))
 
 
 class Play:
@@ -86,7 +91,7 @@ class Play:
 
     def run(self) -> Outcome:
         """Until the study is over and everybody has heard of it. Raises Broken."""
-        world, until_ms = self.world, self.history.until_ms
+        world, until_ms = self.world, self.history.until_ms or NEVER_MS
         while not world.final and world.clock.now_ms < until_ms:
             world.run(until_ms=min(world.clock.now_ms + LOOK_MS, until_ms))
             self.checks.look(world.clock.now_ms)
@@ -98,7 +103,7 @@ class Play:
 
 
 def _spec(chance: random.Random, at: int, plan: Plan) -> SiteSpec:
-    floor = chance.choice((1, 1, 1, plan.aggregation.minimum))
+    floor = chance.choice((1, 1, 1, plan.aggregation.minimum, plan.aggregation.goal))
     return SiteSpec(
         f"site-{at}", train_ms=chance.choice((700, 2_000, 6_000)), evaluate_ms=chance.choice((1, 100)), spread=0.5,
         up_bytes_s=chance.choice((6e1, 4e2, 1e4, 1e6)), down_bytes_s=1e5, latency_ms=chance.choice((1, 30, 300)),
@@ -113,14 +118,18 @@ def _measure(site: str, version: int) -> tuple[int, int]:
 
 
 def broken(history: History, plans: Sequence[Plan]) -> Broken | None:
-    """What the history breaks, if it does."""
+    """What the history breaks, if it does. Any other error of a core or a shell is an end that nobody asked for."""
+    play = Play(history, plans)
     try:
-        Play(history, plans).run()
-    except Broken as found:
-        return found
-    except AssertionError as error:
-        return Broken("untrue", f"a core's own assertion: {error!r}")
-    return None
+        play.run()
+    except Broken as error:
+        found = error
+    except Exception as error:
+        found = Broken("crash", f"{type(error).__name__} {error}")
+    else:
+        return None
+    found.at_ms = play.world.clock.now_ms
+    return found
 
 
 def shrink(history: History, sites_min: int, fails: Callable[[History], bool]) -> History:
@@ -128,7 +137,7 @@ def shrink(history: History, sites_min: int, fails: Callable[[History], bool]) -
     for _ in range(50):
         smaller = next((one for one in _smaller(history, sites_min) if fails(one)), None)
         if smaller is None:
-            return history
+            break
         history = smaller
     return history
 
@@ -141,6 +150,9 @@ def _smaller(history: History, sites_min: int) -> Iterator[History]:
         yield replace(history, faults=faults[half:])
     for at in range(len(faults)):
         yield replace(history, faults=faults[:at] + faults[at + 1 :])
+    ends_ms = [fault.over_ms for fault in faults]
+    if not history.until_ms and ends_ms:
+        yield replace(history, until_ms=max(ends_ms) + 1_000)
     last = f"site-{history.sites - 1}"
     if history.sites > sites_min and all(fault.who != last for fault in faults):
         yield replace(history, sites=history.sites - 1)

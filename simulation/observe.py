@@ -6,7 +6,7 @@ Used by: checks, wardround, tests. An observer must not change anything.
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from coordinator.core.events import Close
+from coordinator.core.events import Close, Evaluated
 from protocol.rounds import RoundsRecord
 from schemas.records import Announcement, Receipt
 from simulation.records import SentOffer
@@ -36,6 +36,9 @@ class Observer:
 
     def on_offered(self, site: str, offset: int, offer: SentOffer, now_ms: int) -> None:
         """An Offer was appended to the topic of `site`, by whomever."""
+
+    def on_evaluation(self, fact: Evaluated, now_ms: int) -> None:
+        """An evaluation was appended to its site's topic."""
 
     def on_version(self, version: int, n: int, sum_w: int, now_ms: int) -> None:
         """A version was announced for the first time."""

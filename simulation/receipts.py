@@ -33,19 +33,17 @@ class ReceiptChecks:
     def watch(self, world: "World") -> None:
         self._world = world
 
-    def committed(
-        self, receipts: Sequence[Receipt], request: Request | None, announced: Announcement | None, now_ms: int
-    ) -> None:
-        """A transaction with these receipts, and the Request whose cohort they answer."""
+    def committed(self, receipts: Sequence[Receipt], request: Request | None, announced: Announcement | None) -> None:
+        """A transaction with these receipts and this Announcement, and the newest Request."""
         counted = {receipt.site: receipt for receipt in receipts if receipt.outcome == Outcome.COUNTED}
         named = {entry.site: entry for entry in request.entries} if request is not None else {}
-        if announced is not None and request is not None:
+        if announced is not None and announced.request is not None:
             for site, entry in named.items():
                 receipt = counted.get(site)
                 if receipt is None or receipt.sequence != entry.sequence:
                     raise Broken("receipt-apart", f"{site} is in version {announced.version} and has no receipt of it")
         for site, receipt in counted.items():
-            one = named.get(site) if announced is not None else None
+            one = named.get(site) if announced is not None and announced.request is not None else None
             told = (receipt.sequence, receipt.weight, receipt.version)
             if one is None or announced is None or told != (one.sequence, one.weight, announced.version):
                 raise Broken("receipt", f"{site} is told {told} of its update, no Request says so")
@@ -77,7 +75,8 @@ class ReceiptChecks:
 
     def _check(self, receipt: Receipt) -> None:
         name = receipt.site, receipt.sequence
-        self._check_outbox(name)
+        if name not in self._decided:
+            self._check_outbox(name)
         for past in receipt.recent[:-1]:
             self._remembered(receipt, past)
         if receipt.outcome == Outcome.AGAIN:
@@ -148,6 +147,7 @@ class ReceiptChecks:
             "final": world.final,
             "stranger": name[0] in world.was_away,
             "revoked": name[0] in world.was_away,
+            "excluded": name[0] in world.was_excluded,
             "plan": any(one.plan != world.plan_digest for one in facts),
             "floor": any(not plan.aggregation.cohort_min <= one.cohort_min <= plan.aggregation.goal for one in facts),
             "range": any(body is None or body.condition is Condition.OUTSIDE for body in found),

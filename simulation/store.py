@@ -36,10 +36,11 @@ class Content:
     trained: dict[int, int] = field(default_factory=dict)
     sequence_next: int | None = None
     evaluated: int = -1
+    counted: int = 0
 
     def copy(self) -> "Content":
         rows = {sequence: replace(row) for sequence, row in self.rows.items()}
-        return Content(rows, dict(self.trained), self.sequence_next, self.evaluated)
+        return Content(rows, dict(self.trained), self.sequence_next, self.evaluated, self.counted)
 
 
 Change = Callable[[Content], None]
@@ -63,7 +64,10 @@ class Store:
     def restored(self) -> Restored:
         """What the core of the study is told at start."""
         entries = tuple((number, row.base_version, row.offer_offset) for number, row in sorted(self.now.rows.items()))
-        return Restored(entries, dict(self.now.trained), self.sequence_next(), self.now.evaluated, alone_done=True)
+        now = self.now
+        return Restored(
+            entries, dict(now.trained), self.sequence_next(), now.evaluated, alone_done=True, counted=now.counted
+        )
 
     def sequence_next(self) -> int:
         assert self.now.sequence_next is not None
@@ -117,11 +121,12 @@ def acked(sequence: int, size_bytes: int) -> Change:
     return change
 
 
-def settled(sequence: int, *, again: bool) -> Change:
+def settled(sequence: int, *, again: bool, counted: bool) -> Change:
     """It is decided; with `again` its base version may be trained from once more."""
 
     def change(content: Content) -> None:
         content.rows.pop(sequence, None)
+        content.counted += counted
         if again:
             for base in [base for base, number in content.trained.items() if number == sequence]:
                 del content.trained[base]

@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from coordinator.core.events import Close
+from coordinator.core.events import Close, Evaluated
 from protocol.rounds import RoundsRecord
 from schemas.records import Announcement, Outcome, Receipt
 from simulation.clock import Clock
@@ -71,6 +71,10 @@ class Story:
     def offered(self, site: str, offset: int, offer: SentOffer) -> None:
         for observer in self.observers:
             observer.on_offered(site, offset, offer, self._clock.now_ms)
+
+    def evaluation(self, fact: Evaluated) -> None:
+        for observer in self.observers:
+            observer.on_evaluation(fact, self._clock.now_ms)
 
     def settled(self, site: "Site", sequence: int, outcome: str) -> None:
         self.note(site.name, f"settled {sequence} {outcome}")

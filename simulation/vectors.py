@@ -12,6 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
+from participant.core.absence import weights
 from protocol.digests import digest_of
 from protocol.fixed_point import (
     Encoding,
@@ -50,8 +51,11 @@ class Vectors(Protocol):
 
     def new_sum(self) -> Sum: ...
 
-    def train(self, site: str, model: Model) -> Words | None:
-        """The update of a site from `model`, as its body holds it."""
+    def train(self, site: str, model: Model) -> Floats | None:
+        """The update of a site from `model`."""
+
+    def encode(self, site: str, update: Floats | None, stands_for: float) -> Words | None:
+        """The update as its body holds it; it stands for so many versions, where the plan weighs absence."""
 
     def measure(self, site: str, model: Model) -> tuple[int, int] | None:
         """A site's primary metric of `model` in 1e-6, and its weight; None when nothing is measured."""
@@ -91,7 +95,10 @@ class UnitVectors:
     def new_sum(self) -> Sum:
         return UnitSum()
 
-    def train(self, site: str, model: Model) -> Words | None:
+    def train(self, site: str, model: Model) -> Floats | None:
+        return None
+
+    def encode(self, site: str, update: Floats | None, stands_for: float) -> Words | None:
         return None
 
     def measure(self, site: str, model: Model) -> tuple[int, int] | None:
@@ -155,10 +162,13 @@ class RealVectors:
     def new_sum(self) -> Sum:
         return RealSum(self._encoding)
 
-    def train(self, site: str, model: Model) -> Words | None:
+    def train(self, site: str, model: Model) -> Floats | None:
         assert model.vector is not None
-        update = self._learner.train(site, model.vector)
-        words = np.concatenate(list(encode(update, self._encoding, self._auxiliary(site)).blocks()))
+        return self._learner.train(site, model.vector)
+
+    def encode(self, site: str, update: Floats | None, stands_for: float) -> Words | None:
+        assert update is not None
+        words = np.concatenate(list(encode(update, self._encoding, self._auxiliary(site, stands_for)).blocks()))
         check_range(words, self._encoding, 0)
         return words
 
@@ -177,12 +187,12 @@ class RealVectors:
         vector, state = self._step.apply(model.vector, change, model.state)
         return Model(model.version + 1, _digest(vector), vector, state), sum_digest([total.words])
 
-    def _auxiliary(self, site: str) -> dict[str, float]:
-        privacy = self._plan.privacy
-        if privacy.examples is None:
-            return {}
-        assert self._learner.examples is not None, "the plan weighs by examples: the learner has to tell them"
-        return {privacy.examples: min(1.0, self._learner.examples[site] / privacy.examples_max)}
+    def _auxiliary(self, site: str, stands_for: float) -> dict[str, float]:
+        known = self._learner.examples
+        assert self._plan.privacy.examples is None or known is not None, (
+            "the plan weighs by examples: who has how many?"
+        )
+        return weights(self._plan, examples=known[site] if known is not None else 0, stands_for=stands_for)
 
 
 def _digest(vector: Floats) -> bytes:

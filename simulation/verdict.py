@@ -4,6 +4,7 @@ CONDITIONS: dict[str, str] = {
     "alarm": "a site meets on the log what must not be there",
     "cohort": "a cohort that the plan does not allow, or with an update that nobody offered",
     "counted-twice": "an update counts twice",
+    "crash": "a process ends by an error of its own",
     "decided-twice": "an update gets two final answers",
     "floor": "a cohort is smaller than one of its sites allows",
     "lost": "an update is lost although it was offered and fresh enough",
@@ -14,6 +15,7 @@ CONDITIONS: dict[str, str] = {
     "no-progress": "nothing goes on although conditions allow it",
     "open-request": "a Request is never finished",
     "other-model": "a model is not what its Request gives",
+    "patience": "an Announcement says something else of progress than its evaluations",
     "position": "a receipt's position falls, or passes an offer that nobody decided",
     "receipt": "a receipt contradicts the model",
     "receipt-apart": "a model is announced without the receipts of its cohort",
@@ -30,3 +32,4 @@ class Broken(AssertionError):  # noqa: N818  # what was found, not an error of t
     def __init__(self, condition: str, sentence: str) -> None:
         super().__init__(f"{condition}: {sentence} ({CONDITIONS[condition]})")
         self.condition, self.sentence = condition, sentence
+        self.at_ms = 0  # virtual time at which it was found

@@ -11,6 +11,7 @@ Settings come from the study's plan.toml. The federation is `studies.federate`: 
 from __future__ import annotations
 
 import argparse
+import itertools
 import sys
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +23,7 @@ import numpy as np
 
 from learning.entry import load_task
 from learning.quarantine import Quarantine
-from learning.task import DataSource, FederationError, LocalError, SiteData, Task, TrainingSettings, Vector
+from learning.task import DataSource, FederationError, LocalError, Patients, SiteData, Task, TrainingSettings, Vector
 from studies.federate import Aggregation, federate
 
 Judge = Callable[[Task, Sequence[Vector], Sequence[SiteData]], float]
@@ -94,9 +95,15 @@ def together(task: Task, vectors: Sequence[Vector], sites: Sequence[SiteData]) -
 
     A ranking metric needs it where a site has too few patients to rank: it compares patients of different sites.
     """
-    tested = [(vector, data.test) for vector, data in zip(vectors, sites, strict=True) if len(data.test)]
-    outputs = np.concatenate([task.predict(vector, patients) for vector, patients in tested])
-    return task.measure(outputs, np.concatenate([patients.targets for _, patients in tested]))[task.metric]
+    outputs, targets = [], []
+    pairs = zip(vectors, sites, strict=True)
+    for _, group in itertools.groupby(pairs, key=lambda pair: id(pair[0])):  # sites of one model are judged at once
+        vectors_of, sites_of = zip(*group, strict=True)
+        patients = Patients.together([data.test for data in sites_of])
+        if len(patients):
+            outputs.append(task.predict(vectors_of[0], patients))
+            targets.append(patients.targets)
+    return task.measure(np.concatenate(outputs), np.concatenate(targets))[task.metric]
 
 
 def run_once(study: Study, sites: Sequence[SiteData], *, seed: int, judge: Judge = overall) -> Outcome:

@@ -206,9 +206,19 @@ async def _finished(work: Coroutine[Any, Any, None], seconds: float) -> bool:
     return bool(done) and not task.cancelled() and task.exception() is None
 
 
+def _of_no_interest(task: "asyncio.Task[None]") -> None:
+    """What a task that was given up raised; asyncio would report it as never retrieved."""
+    if not task.cancelled():
+        task.exception()
+
+
 async def _kill_producer(producer: AIOKafkaProducer) -> None:
     """Give up what a producer still holds, so that none of its tasks waits for a broker that is away."""
     accumulator, sender = producer._message_accumulator, producer._sender
+    if sender.sender_task is not None:
+        # aiokafka's own callback does what is done here, and trips over a producer without transactions.
+        sender.sender_task.remove_done_callback(sender._fail_all)
+        sender.sender_task.add_done_callback(_of_no_interest)
     batches = [batch for queue in accumulator._batches.values() for batch in queue] + list(accumulator._pending_batches)
     accumulator.fail_all(errors.ProducerClosed())
     for batch in batches:

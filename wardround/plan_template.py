@@ -46,6 +46,7 @@ preset = "fedbuff"              # fedbuff: two thirds of the sites; fedavg: all 
 # slope = 0.5                   # hinge
 # late_from = 4                 # hinge
 # staleness_max = 64            # later than so many versions: refused
+# absence_cap = 1               # above 1: a site long not heard counts up to so many times as much
 # server_optimiser = "average"  # average, momentum, adagrad, yogi, adam
 # server_lr = 1.0
 # beta1 = 0.9

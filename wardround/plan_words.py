@@ -55,6 +55,8 @@ def _training(plan: Plan) -> str:
 def _server(plan: Plan) -> str:
     rule = plan.aggregation
     weighted = "weighted by examples" if plan.privacy.examples else "every site alike"
+    if plan.absence_cap > 1:
+        weighted = f"a site long not heard up to {plan.absence_cap} times"
     return f"{rule.server_optimiser} at {rule.server_lr:g}, {weighted}"
 
 

@@ -60,9 +60,13 @@ class StopWork:
 
 @dataclass(frozen=True, slots=True)
 class Seal:
-    """Encode and seal the update from `base_version` and put it into the outbox."""
+    """Encode and seal the update from `base_version` and put it into the outbox.
+
+    stands_for   so many versions, where the plan weighs absence; see participant.core.absence
+    """
 
     base_version: int
+    stands_for: float
 
 
 @dataclass(frozen=True, slots=True)

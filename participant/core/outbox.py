@@ -74,9 +74,13 @@ class Outbox:
         self.entries.append(Entry(sequence, base_version))
 
     def to_send(self, now_ms: int) -> Entry | None:
-        """What has to be sent now: the lowest first, since sequences are decided in order, and one at a time."""
+        """What has to be sent now: the lowest first, since sequences are decided in order, and one at a time.
+
+        What is about to be given up is not begun: its body would be sent for nothing.
+        """
         entry = next(iter(self.unsent()), None)
-        return entry if entry is not None and not entry.sending and now_ms >= entry.retry_ms else None
+        ready = entry is not None and not entry.sending and entry.until_ms is None and now_ms >= entry.retry_ms
+        return entry if ready else None
 
     def next_ms(self, now_ms: int) -> int | None:
         """When something that waits may be sent, or has waited long enough."""

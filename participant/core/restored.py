@@ -16,3 +16,4 @@ class Restored:
     sequence_next: int = 0
     evaluated: int = -1  # the highest version measured
     alone_done: bool = False
+    counted: int = 0  # updates of this site that counted

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from participant.core import absence
 from participant.core import effects as do
 from participant.core import events as seen
 from participant.core.effects import Effect, State
@@ -55,6 +56,7 @@ class StudyCore:
         self._alone_done = restored.alone_done or not plan.evaluation.alone
         self._connected, self._halted, self._away_ms = False, False, 0
         self._holds = Holds()
+        self._counted = restored.counted
         self._newest: seen.Announced | None = None
         self._model: int | None = None  # the version in the file
         self._fetching: int | None = None
@@ -214,7 +216,7 @@ class StudyCore:
                 self._on_evaluation(event)
             case seen.Trained() if work == _Work("train", event.base_version):
                 self._pauses.passed("train")
-                self._begin("seal", event.base_version, do.Seal(event.base_version))
+                self._begin("seal", event.base_version, self._seal(event.base_version))
             case seen.TrainingFailed() if work == _Work("train", event.base_version):
                 self._work = None
                 self._pauses.failed("train", self._now_ms, took_ms=event.took_ms)
@@ -264,11 +266,15 @@ class StudyCore:
             else:
                 self._decide(verdict)
 
+    def _seal(self, base_version: int) -> do.Seal:
+        return do.Seal(base_version, absence.stands_for(base_version, self._counted))
+
     def _decide(self, verdict: Verdict) -> None:
         failed = verdict.outcome in ("refused", "void")
         again = failed and verdict.code not in LASTING
         self._settle(verdict.entry, verdict.outcome, verdict, again=again)
         if verdict.outcome == "counted":
+            self._counted += 1
             self._pauses.passed("refused")
         elif failed:
             self._pauses.failed("refused", self._now_ms, pauses="train")
@@ -335,7 +341,7 @@ class StudyCore:
     def _seal_again(self) -> None:
         """What is trained finds its way into the outbox, whatever else is held."""
         if self._work is not None and self._work.kind == "seal" and self._pauses.ends("seal", self._now_ms):
-            self._effects.append(do.Seal(self._work.version))
+            self._effects.append(self._seal(self._work.version))
 
     def _work_on(self, newest: seen.Announced) -> None:
         if self._work is not None and self._work.kind != "alone":

@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from participant.core.absence import weights
 from participant.shell.body import SealedChunks, write_body
 from participant.shell.gate import Gate, What, millionths
 from participant.shell.services import Services
@@ -43,14 +44,17 @@ class Outgoing:
         """Where the stored body of an update lies."""
         return self._services.outbox / f"{self._plan.study}.{sequence}"
 
-    def seal(self, update: Path, base_version: int, base_digest: bytes) -> int:
+    def seal(self, update: Path, base_version: int, base_digest: bytes, stands_for: float) -> int:
         """Encode the update's file and put it into outbox and ledger; returns its sequence. Runs in a thread.
+
+        stands_for   so many versions, where the plan weighs absence
 
         Raises EncodingError, OSError, sqlite3.Error or SealingStopped; nothing is kept then but the update's file.
         """
         store, plan = self._services.store, self._plan
         sequence = store.sequence_next(plan.study)
-        auxiliary = self._gate.let_out(What.UPDATE, self._auxiliary(), plan)
+        weighs = weights(plan, examples=self._loaded.examples, stands_for=stands_for)
+        auxiliary = self._gate.let_out(What.UPDATE, weighs, plan)
         body = write_body(update, self.body(sequence), self._encoding, auxiliary, self._services.stopping)
         header = Header(
             study=plan.study,
@@ -179,13 +183,6 @@ class Outgoing:
         if membership is None:
             raise PeerError("the roster is not complete on the log", code="stranger")
         return membership
-
-    def _auxiliary(self) -> dict[str, float]:
-        """The example weight, where the plan has one: this site's training patients to the largest site's."""
-        privacy = self._plan.privacy
-        if privacy.examples is None:
-            return {}
-        return {privacy.examples: min(1.0, self._loaded.examples / privacy.examples_max)}
 
     def _count_up(self, size_bytes: int) -> None:
         self._services.store.count(self._plan.study, "bytes-up", size_bytes)

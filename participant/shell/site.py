@@ -22,7 +22,7 @@ from participant.training.client import Load, Loaded
 from participant.training.launch import TrainerLostError
 from schemas import topics
 from schemas.errors import FederationError, LocalError, PeerError
-from schemas.plan import Plan
+from schemas.plan import ABSENCE, Plan
 from transport.log import EARLIEST, Entry, LogReader
 
 LOAD_TRIES = 3
@@ -245,7 +245,7 @@ def _check_fits(plan: Plan, loaded: Loaded) -> None:
             f"the plan {plan.parameters} and {plan.evaluation.metric}",
             hint="are the task's options those of the plan?",
         )
-    unknown = [name for name, _, _ in plan.privacy.auxiliary if name != plan.privacy.examples]
+    unknown = [name for name, _, _ in plan.privacy.auxiliary if name not in (plan.privacy.examples, ABSENCE)]
     if unknown:
         raise LocalError(f"study {plan.study}: auxiliary coordinates {', '.join(unknown)} are not built yet")
     if plan.privacy.examples is not None and loaded.examples < 1:

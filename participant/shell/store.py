@@ -156,12 +156,16 @@ class Store:
             trained = dict(
                 self._db.execute("SELECT base_version, sequence FROM trained WHERE study = ?", (study,)).fetchall()
             )
+            counted = self._db.execute(
+                "SELECT count(*) FROM decided WHERE study = ? AND outcome = 'counted'", (study,)
+            ).fetchone()
         return Restored(
             entries=tuple((row.sequence, row.base_version, row.offer_offset) for row in self.rows(study)),
             trained=trained,
             sequence_next=self.sequence_next(study),
             evaluated=int(self.fact(study, "evaluated", -1.0)),
             alone_done=bool(self.facts(study, "alone-")),
+            counted=int(counted[0]),
         )
 
     def ledger(self) -> list[tuple[Any, ...]]:

@@ -138,7 +138,7 @@ class StudyRunner:
             case do.StopWork():
                 _cancel(self._working)
             case do.Seal():
-                self._services.spawn(self._seal(effect.base_version))
+                self._services.spawn(self._seal(effect.base_version, effect.stands_for))
             case do.Send():
                 self._sending = self._services.spawn(self._send(effect.sequence, effect.anew))
             case do.StopSending():
@@ -233,10 +233,10 @@ class StudyRunner:
         self._out.keep_alone(values)
         self.post(seen.AloneEnded(True))
 
-    async def _seal(self, base_version: int) -> None:
+    async def _seal(self, base_version: int, stands_for: float) -> None:
         try:
             sequence = await asyncio.to_thread(
-                self._out.seal, self._update(base_version), base_version, self._digest(base_version)
+                self._out.seal, self._update(base_version), base_version, self._digest(base_version), stands_for
             )
         except EncodingError as error:
             self._hold(error)

@@ -22,7 +22,9 @@ async def order(capsys: pytest.CaptureFixture[str], at: Hospital, *words: str) -
     capsys.readouterr()
     line = ["participant", words[0], "--config", str(at.config), "--json", *words[1:]]
     code = await asyncio.to_thread(main, line)
-    return code, json.loads(capsys.readouterr().out)
+    said = capsys.readouterr()
+    assert said.out, said.err
+    return code, json.loads(said.out)
 
 
 async def presence(fed: Federation, site: str) -> SiteState:

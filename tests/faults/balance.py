@@ -79,8 +79,18 @@ def _wrong(found: Evidence, update: Update, end: str) -> Iterator[str]:
         yield from _wrong_count(found, update, name)
     elif update in found.voided and end != VOID:
         yield f"{name}: a failed round named it, its receipt says {end}"
+    told = found.told.get(update)
+    if told is not None and not _agree(told, end):
+        yield f"{name}: its site noted {told}, the log says {end}"
+    if told is not None and update in found.outbox:
+        yield f"{name}: its site noted {told} and keeps it in its outbox"
     if len(found.receipts.get(update, ())) > 1:
         yield f"{name}: receipts contradict each other: {sorted(map(str, found.receipts[update]))}"
+
+
+def _agree(told: str, end: str) -> bool:
+    """A site notes what the receipt said; what it gave up by itself may have been refused meanwhile, never counted."""
+    return end.startswith(told) if told in (COUNTED, "refused", VOID) else end != COUNTED
 
 
 def _wrong_count(found: Evidence, update: Update, name: str) -> Iterator[str]:

@@ -39,6 +39,7 @@ class Evidence:
     newest_final: dict[str, int] = field(default_factory=dict)  # site -> its newest sequence decided for good
     sealed: dict[Update, int] = field(default_factory=dict)  # of the ledgers -> base version
     outbox: set[Update] = field(default_factory=set)
+    told: dict[Update, str] = field(default_factory=dict)  # what each site noted as the end of an update
     version: int = 0
     staleness_max: int = 0
     announced_ms: list[int] = field(default_factory=list)  # when each counted version was announced
@@ -65,6 +66,8 @@ def read_site(found: Evidence, site: str, database: Path) -> None:
         for sequence, base in db.execute("SELECT sequence, base_version FROM ledger WHERE what = 'update'"):
             found.sealed[site, sequence] = base
         found.outbox.update((site, sequence) for (sequence,) in db.execute("SELECT sequence FROM outbox"))
+        for sequence, outcome in db.execute("SELECT sequence, outcome FROM decided ORDER BY rowid"):
+            found.told[site, sequence] = outcome
 
 
 def _payload(entry: Entry) -> bytes:

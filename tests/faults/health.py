@@ -7,14 +7,13 @@ import asyncio
 import time
 import urllib.request
 from collections.abc import Iterable
-from zlib import crc32
 
 from ops.kafka.ports import HOST
+from schemas import topics
 from tests.faults.evidence import read_evidence
 from tests.faults.federation import Federation, Service
 from tests.faults.schedule import Role
 
-LEAD_PARTITIONS = 8  # of `wardround.lead`, as the registrar makes it
 _TIMEOUT_S = 2.0
 _LOOK_S = 1.0
 
@@ -52,7 +51,7 @@ async def leads(federation: Federation, service: Service) -> bool:
     """Whether this coordinator runs the study now, as far as it can say; the only one there is always does."""
     if federation.round.coordinators == 1:
         return True
-    partition = crc32(federation.plan.study.encode()) % LEAD_PARTITIONS
+    partition = topics.lead_partition(federation.plan.study, topics.LEAD_PARTITIONS)
     try:
         metrics = await asyncio.to_thread(scrape, service.place.metrics_port)
     except OSError:

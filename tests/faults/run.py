@@ -41,7 +41,7 @@ def main() -> int:
     parser.add_argument("--duration-s", type=float, default=600.0, help="seconds of faults (default 600)")
     parser.add_argument("--seed", type=int, default=None, help="draws the faults; default: a random one, printed")
     parser.add_argument("--sites", type=int, default=8, choices=range(2, 17), metavar="2..16")
-    parser.add_argument("--coordinators", type=int, default=1, choices=range(1, 5), metavar="1..4")
+    parser.add_argument("--coordinators", type=int, default=2, choices=range(1, 5), metavar="1..4")
     arguments = parser.parse_args()
     seed = arguments.seed if arguments.seed is not None else random.SystemRandom().randrange(10**6)
     print(f"seed {seed}", flush=True)

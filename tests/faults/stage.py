@@ -31,7 +31,7 @@ class Round:
     seed: int
     duration_s: float
     sites: int = 8
-    coordinators: int = 1
+    coordinators: int = 2
     train_s: float | None = None
     versions_kept: int = VERSIONS_KEPT
     bodies_bytes: int = SIZE_CAP_BYTES

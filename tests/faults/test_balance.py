@@ -20,6 +20,7 @@ def honest() -> Evidence:
     found.receipts.update({A: {IN_VERSION_3}, B: {STALE}, C: {VOIDED}})
     found.newest_final["site-00"] = 5
     found.outbox = {E, F}
+    found.told = {A: "counted", B: "refused", C: "void", D: "overtaken", G: "stale"}
     return found
 
 
@@ -84,3 +85,15 @@ def test_an_update_of_a_failed_round_that_is_not_void_is_told() -> None:
     found = honest()
     found.voided.add(B)
     assert "site-00/2: a failed round named it, its receipt says refused: stale" in differences(found)
+
+
+def test_a_site_that_was_told_another_end_than_the_logs_is_named() -> None:
+    for update, told, line in (
+        (A, "refused", "site-00/1: its site noted refused, the log says counted"),
+        (A, "stale", "site-00/1: its site noted stale, the log says counted"),
+        (B, "counted", "site-00/2: its site noted counted, the log says refused: stale"),
+        (E, "overtaken", "site-00/5: its site noted overtaken and keeps it in its outbox"),
+    ):
+        found = honest()
+        found.told[update] = told
+        assert line in differences(found)

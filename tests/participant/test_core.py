@@ -22,7 +22,7 @@ def test_an_update_goes_from_announcement_to_receipt() -> None:
     assert site.tell(seen.Fetched(0)) == [do.Evaluate(0)]
     assert site.tell(seen.Evaluated(0)) == [do.Train(0, 0)]
     assert site.shown() is State.TRAINING
-    assert site.tell(seen.Trained(0)) == [do.Seal(0)]
+    assert site.tell(seen.Trained(0)) == [do.Seal(0, stands_for=1.0)]
     assert site.tell(seen.Sealed(0, FIRST)) == [do.Send(FIRST, anew=False)]
     assert site.shown() is State.SENDING
     assert site.tell(seen.Sent(FIRST, 7)) == []
@@ -283,7 +283,7 @@ def test_a_full_disk_lets_the_finished_update_wait_for_its_place_in_the_outbox()
     site.join()
     site.tell(seen.Fetched(0), seen.Trained(0))
     assert site.tell(seen.SealFailed(0)) == []
-    assert site.wait() == [do.Seal(0)]
+    assert site.wait() == [do.Seal(0, stands_for=1.0)]
     assert site.tell(seen.Sealed(0, FIRST)) == [do.Send(FIRST, anew=False)]
 
 
@@ -347,7 +347,7 @@ def test_the_local_baseline_runs_in_a_quiet_moment_and_makes_room_for_a_new_vers
     site = Driver(plan(alone=True))
     site.join(1)
     site.tell(seen.Fetched(1))
-    assert site.seal(1) == [do.Seal(1), do.RunAlone(), do.Send(FIRST, anew=False)]
+    assert site.seal(1) == [do.Seal(1, stands_for=2.0), do.RunAlone(), do.Send(FIRST, anew=False)]
     site.send()
     assert site.shown() is State.WAITING
     assert site.announce(2) == []
@@ -457,7 +457,7 @@ def test_what_is_trained_during_a_pause_still_finds_its_way_into_the_outbox() ->
     site.join()
     site.tell(seen.Fetched(0), seen.Trained(0))
     assert site.tell(PAUSE, seen.SealFailed(0)) == []
-    assert site.wait() == [do.Seal(0)]
+    assert site.wait() == [do.Seal(0, stands_for=1.0)]
     assert site.tell(seen.Sealed(0, FIRST)) == []
     assert site.tell(GO_ON) == [do.Send(FIRST, anew=False)]
 

@@ -94,12 +94,15 @@ def test_a_settled_update_goes_with_its_body_but_its_base_version_stays_trained(
     restored = opened(tmp_path).restored("demo")
     assert restored.entries == ()
     assert restored.trained == {3: FIRST}
+    assert restored.counted == 1
 
 
 def test_a_void_update_frees_its_base_version(tmp_path: Path, store: Store) -> None:
     store.note_settled(put(store), tmp_path / "body", VOID, again=True)
     store.flush()
-    assert opened(tmp_path).restored("demo").trained == {}
+    restored = opened(tmp_path).restored("demo")
+    assert restored.trained == {}
+    assert restored.counted == 0
 
 
 def test_a_later_update_of_the_same_base_version_keeps_it_trained(tmp_path: Path, store: Store) -> None:

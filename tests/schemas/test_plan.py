@@ -63,6 +63,12 @@ REFUSED: list[tuple[str, dict[str, Any]]] = [
     ("privacy.prg", {"privacy": {"prg": "chacha20"}}),
     ("privacy.kem", {"privacy": {"kem": "X25519"}}),
     ("privacy.aggregate_interval_s", {"privacy": {"aggregate_interval_s": 1}}),
+    # weighing by absence
+    ("lets one site outweigh its cohort where trustees cannot see it", {"privacy": {
+        "trustees": ("t1", "t2"), "auxiliary": (("absence", 4.0, 16),)}}),
+    ("absence_cap must be a whole number within 2..64", {"privacy": {"auxiliary": (("absence", 65.0, 16),)}}),
+    ("absence_cap must be a whole number within 2..64", {"privacy": {"auxiliary": (("absence", 2.5, 16),)}}),
+    ("absence_cap must be a whole number within 2..64", {"privacy": {"auxiliary": (("absence", 1.0, 16),)}}),
     # cohorts
     ("masked plans need cohorts of 3 or more: use FedBuff", {
         "aggregation": {"goal": 1, "minimum": 1, "cohort_min": 1}, "privacy": {"trustees": ("t1", "t2")}}),

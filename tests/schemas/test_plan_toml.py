@@ -152,6 +152,21 @@ def test_steps_replace_epochs() -> None:
     assert (plan(training={"steps": 3}).training.steps, plan(training={"steps": 3}).training.epochs) == (3, 0)
 
 
+def test_absence_becomes_an_auxiliary_coordinate_and_the_largest_share_grows() -> None:
+    made = plan(aggregation={"absence_cap": 8})
+    assert made.privacy.auxiliary == (("absence", 8.0, 21),)
+    assert (made.privacy.examples, made.absence_cap) == (None, 8)
+    assert plan(aggregation={"absence_cap": 1}) == plan()
+    assert meaning(made, 600.0).share_most == pytest.approx(32 / 34)  # eight times fresh beside two that are stale
+
+
+def test_where_absence_weighs_the_servers_rate_makes_up_for_the_cap() -> None:
+    """Updates travel divided by 8, and 4 of 6 sites are in a cohort."""
+    assert plan(aggregation={"absence_cap": 8, "server_lr": 0.5}).aggregation.server_lr == 0.5 * 8 * 4 / 6
+    adam = {"absence_cap": 8, "server_lr": 0.5, "server_optimiser": "adam"}
+    assert plan(aggregation=adam).aggregation.server_lr == 0.5
+
+
 def test_examples_become_an_auxiliary_coordinate() -> None:
     privacy = plan(privacy={"examples": True, "examples_max": 100}).privacy
     assert privacy.auxiliary == (("examples", 1.0, 24),)
@@ -212,6 +227,8 @@ def test_a_wrong_text_is_refused_before_the_task_is_run(text: str, reason: str) 
         ("aggregation", {"staleness_max": 2000}, "aggregation.staleness_max 2000 is not within 0..1024"),
         ("aggregation", {"server_optimiser": "adam"}, "aggregation.server_lr is missing"),
         ("aggregation", {"minimum": 5}, "aggregation needs cohort_max >= goal >= minimum"),
+        ("aggregation", {"absence_cap": 0}, "aggregation.absence_cap 0 is not within 1..64"),
+        ("aggregation", {"absence_cap": 65}, "aggregation.absence_cap 65 is not within 1..64"),
         ("training", {"epochs": 1, "steps": 1}, "training needs either epochs or steps"),
         ("training", {"optimiser": "lion"}, "training.optimiser `lion` is none of"),
         ("privacy", {"trustees": ["t1", "t2"]}, "privacy.trustees = ['t1', 't2'] is not built yet"),

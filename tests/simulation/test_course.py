@@ -1,14 +1,17 @@
 """What a course says of a study agrees with what happened in it."""
 
+from typing import Any
+
 from simulation.course import Course
+from simulation.plans import plan_of
 from simulation.site import SiteSpec
 from simulation.world import World
-from tests.simulation.plans import plan_of, sites_of
+from tests.simulation.sites import sites_of
 
 HOUR_MS = 3_600_000
 
 
-def course_of(sites: list[SiteSpec], **plan: int) -> Course:
+def course_of(sites: list[SiteSpec], **plan: Any) -> Course:
     course = Course(spec.name for spec in sites)
     World(plan_of(**plan), sites, seed=1, observers=[course]).run(until_ms=24 * HOUR_MS)
     return course

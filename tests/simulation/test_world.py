@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from simulation.observe import Observer
+from simulation.plans import plan_of
 from simulation.records import Floats
 from simulation.site import SiteSpec
 from simulation.vectors import Learner
 from simulation.world import Outcome, World
-from tests.simulation.plans import plan_of, sites_of
+from tests.simulation.sites import sites_of
 
 ROOT = Path(__file__).parents[2]
 HOUR_MS = 3_600_000

@@ -206,6 +206,8 @@ def _lateness(rule: Aggregation) -> str:
 def _bounds(plan: Plan) -> str:
     privacy = plan.privacy
     weigh = f" Sites weigh by their number of patients, at most {privacy.examples_max}." if privacy.examples else ""
+    if plan.absence_cap > 1:
+        weigh = f" The update of a site that was long not heard counts up to {plan.absence_cap} times as much."
     return (
         f"An update is cut to length {privacy.clip:g} and each number in it to {privacy.clip_inf:g}, then rounded to "
         f"steps of 2^{-privacy.scale_bits}.{weigh} It is signed by its site, and sealed: the broker cannot read it."

@@ -1,0 +1,25 @@
+"""What an update weighs beside others: by training patients, or by how seldom its site was heard.
+
+Knows:    the update of a site that counted in every n-th version stands for n versions: weighed by n, up to the plan's
+          cap, each site counts alike in the long run.
+Source:   inverse propensity weights with a cap (Ionides, J Comput Graph Stat 17 (2008) 295-311), the propensity taken
+          from the past; for unreachable clients cf. FedAWE, arXiv 2409.17446, which takes the time since the last one.
+Used by:  participant.core.study, participant.shell.outgoing, simulation.
+"""
+
+from schemas.plan import ABSENCE, Plan
+
+
+def stands_for(base_version: int, counted: int) -> float:
+    """For how many versions the next update stands: those there will be by then, to its site's updates in them."""
+    return (base_version + 1) / (min(counted, base_version) + 1)
+
+
+def weights(plan: Plan, *, examples: int, stands_for: float) -> dict[str, float]:
+    """The auxiliary coordinates that an update of `examples` training patients carries; empty: all weigh alike."""
+    found = {}
+    if plan.absence_cap > 1:
+        found[ABSENCE] = min(stands_for, float(plan.absence_cap))
+    if plan.privacy.examples is not None:
+        found[plan.privacy.examples] = min(1.0, examples / plan.privacy.examples_max)
+    return found

@@ -1,0 +1,315 @@
+"""Mistakes that somebody might make, each as a patch of behaviour: the simulator has to find every one.
+
+Knows:    what each mistake breaks: the conditions under which it may be found.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+
+from coordinator.core import site as coordinator_site
+from coordinator.core import study as coordinator_study
+from coordinator.core.events import Effect, OfferFact
+from coordinator.strategies.gathering import Gathering
+from participant.core.outbox import Entry, Outbox
+from participant.core.study import StudyCore as SiteCore
+from protocol.rounds import RoundsRecord
+from schemas.plan import Plan
+from schemas.records import BodyAt, Outcome, Receipt
+from simulation.coordinator import Coordinator
+from simulation.log import Producer
+from simulation.outgoing import Outgoing
+from simulation.publish import Publisher, body_at
+from simulation.records import Body, Model
+from simulation.spool import Spool
+from simulation.store import Row, Store, settled
+from simulation.vectors import UnitSum
+
+Patch = pytest.MonkeyPatch
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """`name` says what somebody got wrong; `found_as` are the conditions that may name it."""
+
+    name: str
+    found_as: frozenset[str]
+    plant: Callable[[Patch], None]
+    kinds: tuple[str, ...]  # of faults under which it shows soon; empty: all
+
+
+def weights_normalised_away(patch: Patch) -> None:
+    """Every update goes into the sum with full weight, whatever the table says."""
+    add = UnitSum.add
+    patch.setattr(UnitSum, "add", lambda self, body, weight: add(self, body, 16 if weight > 0 else -16))
+
+
+def weights_of_the_table_off_by_one(patch: Patch) -> None:
+    """The table is read one place too early."""
+
+    class OffByOne:
+        def __init__(self, plan: Plan) -> None:
+            self._plan = plan
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._plan, name)
+
+        def weight(self, staleness: int) -> int | None:
+            return self._plan.weight(max(0, staleness - 1))
+
+    class Core(coordinator_study.StudyCore):
+        def __init__(self, plan: Plan, **state: Any) -> None:
+            super().__init__(plan, **state)
+            self.plan = OffByOne(plan)  # type: ignore[assignment]  # the mistake
+
+    patch.setattr("simulation.coordinator.StudyCore", Core)
+
+
+def a_successor_chooses_a_new_cohort(patch: Patch) -> None:
+    """Request and Announcement in two transactions, and a successor that does not finish what it finds open."""
+    commit = Publisher.commit
+
+    def in_two(
+        self: Publisher, records: Sequence[RoundsRecord], receipts: Sequence[Receipt], then: Callable[[], None]
+    ) -> None:
+        if len(records) == 2:
+            commit(self, records[:1], [], lambda: commit(self, records[1:], receipts, then))
+        else:
+            commit(self, records, receipts, then)
+
+    patch.setattr(Publisher, "commit", in_two)
+    patch.setattr(Coordinator, "open_request", lambda self: None)
+
+
+def receipts_outside_the_transaction(patch: Patch) -> None:
+    """The version first, the receipts in a transaction of their own."""
+    commit = Publisher.commit
+
+    def apart(
+        self: Publisher, records: Sequence[RoundsRecord], receipts: Sequence[Receipt], then: Callable[[], None]
+    ) -> None:
+        if len(records) == 2:
+            commit(self, records, [], lambda: commit(self, [], receipts, then))
+        else:
+            commit(self, records, receipts, then)
+
+    patch.setattr(Publisher, "commit", apart)
+
+
+def the_model_after_its_announcement(patch: Patch) -> None:
+    """The offset is guessed, the body written once the announcement stands."""
+    commit, late = Publisher.commit, list[Model]()
+
+    def promised(self: Publisher, model: Model) -> BodyAt:
+        late.append(model)
+        return body_at(model.digest, 400, self._log.models.end)
+
+    def then_the_model(
+        self: Publisher, records: Sequence[RoundsRecord], receipts: Sequence[Receipt], then: Callable[[], None]
+    ) -> None:
+        def after() -> None:
+            while late:
+                self._log.models.append(late.pop())
+            then()
+
+        commit(self, records, receipts, after)
+
+    patch.setattr(Publisher, "model", promised)
+    patch.setattr(Publisher, "commit", then_the_model)
+
+
+def a_sequence_not_persisted(patch: Patch) -> None:
+    """The outbox row reaches the disk, the next sequence does not."""
+    put = Store.put
+
+    def forgetful(self: Store, sequence: int, row: Row) -> None:
+        before = self._disk.sequence_next
+        put(self, sequence, row)
+        self._disk.sequence_next = before
+
+    patch.setattr(Store, "put", forgetful)
+
+
+def a_resent_update_counted(patch: Patch) -> None:
+    """Whatever is offered is taken for new."""
+
+    def gullible(self: coordinator_study.StudyCore, offer: OfferFact) -> list[Effect]:
+        site = self._site(offer.site)
+        return self._behind(site, offer) if site.undecided is not None else self._take(site, offer)
+
+    patch.setattr(coordinator_study.StudyCore, "_offer", gullible)
+
+
+def memory_kept_across_a_failed_commit(patch: Patch) -> None:
+    """A transaction is taken back, and the process goes on as if it had happened."""
+    patch.setattr(Publisher, "aborted", lambda self, records, receipts, then: then())
+
+
+def a_share_check_that_can_never_be_met(patch: Patch) -> None:
+    """No site may have more than a fifth of a cohort, in a study of four."""
+    closes = Gathering.closes
+
+    def picky(self: Gathering, ready: int, waited_ms: int, **how: bool) -> bool:
+        return ready >= 5 and closes(self, ready, waited_ms, **how)
+
+    patch.setattr(Gathering, "closes", picky)
+
+
+def a_refusal_forgotten_after_a_restart(patch: Patch) -> None:
+    """A successor remembers what was counted alone."""
+
+    def forgetful(receipt: Receipt) -> coordinator_site.Site:
+        counted = [past.sequence for past in receipt.recent if past.outcome == Outcome.COUNTED]
+        return coordinator_site.Site(receipt.site, max(counted, default=-1), 0, receipt.recent)
+
+    patch.setattr(coordinator_site.Site, "from_receipt", staticmethod(forgetful))
+
+
+def a_row_cleared_before_its_receipt(patch: Patch) -> None:
+    """Offered is taken for decided."""
+    acknowledged = Outgoing._acknowledged
+
+    def hasty(self: Outgoing, sequence: int, offset: int) -> None:
+        acknowledged(self, sequence, offset)
+        settled(sequence, again=False, counted=False)(self._site.disk)
+
+    patch.setattr(Outgoing, "_acknowledged", hasty)
+
+
+def a_leader_that_is_not_fenced(patch: Patch) -> None:
+    """A zombie's transactions are accepted."""
+    patch.setattr(Producer, "_check", lambda self, now_ms: None)
+
+
+def a_body_added_again_when_it_is_chosen(patch: Patch) -> None:
+    """An update is added when it is fetched, and once more when it is chosen."""
+    add = UnitSum.add
+
+    def twice(self: UnitSum, body: Body, weight: int) -> None:
+        add(self, body, weight)
+        if body.sequence % 2:
+            add(self, body, weight)
+
+    patch.setattr(UnitSum, "add", twice)
+
+
+def an_update_left_out_of_the_sum(patch: Patch) -> None:
+    """A stale body is dropped where its weight is small, and the Request names it all the same."""
+    add = UnitSum.add
+
+    def choosy(self: UnitSum, body: Body, weight: int) -> None:
+        if weight >= 10:
+            add(self, body, weight)
+
+    patch.setattr(UnitSum, "add", choosy)
+
+
+def a_spool_without_a_bound(patch: Patch) -> None:
+    """Every body is fetched as soon as it is offered."""
+
+    def eager(self: Spool) -> None:
+        while self._waiting:
+            spooled = self._offers.get(self._waiting.popleft())
+            if spooled is not None:
+                self._begin(spooled, self._run.plan.body_bytes)
+
+    patch.setattr(Spool, "_fetch_more", eager)
+
+
+def a_position_that_passes_what_waits(patch: Patch) -> None:
+    """A receipt says that everything which lies on the topic is read."""
+    receipt = coordinator_site.Site.receipt
+
+    def hasty(self: coordinator_site.Site, study: str, offer: OfferFact, outcome: Outcome, **told: Any) -> Receipt:
+        ahead = len(self.behind)
+        made = receipt(self, study, offer, outcome, **told)
+        return replace(made, next_offset=made.next_offset + ahead)
+
+    patch.setattr(coordinator_site.Site, "receipt", hasty)
+
+
+def a_floor_that_nobody_looks_at(patch: Patch) -> None:
+    """A cohort closes whatever its sites signed."""
+    patch.setattr(coordinator_study, "within_floors", lambda floors: frozenset(floors))
+    patch.setattr(coordinator_study, "largest_within_floors", lambda floors: sum(floors.values()) + 1_000)
+
+
+def an_again_that_the_site_does_not_hear(patch: Patch) -> None:
+    """A body that has gone is never sent anew."""
+    patch.setattr(Outbox, "ask_again", lambda self, entry, now_ms: None)
+    patch.setattr(Outbox, "remind", lambda self, now_ms: None)
+
+
+def offered_updates_given_up_at_the_end(patch: Patch) -> None:
+    """The last version is taken for the last word, before the receipts that came with it."""
+    announced = SiteCore._on_announced
+
+    def hasty(self: SiteCore, event: Any) -> None:
+        announced(self, event)
+        if event.final:
+            for entry in list(self.outbox):
+                self._settle(entry, "ended")
+
+    patch.setattr(SiteCore, "_on_announced", hasty)
+
+
+def an_update_given_up_before_its_receipt_could_come(patch: Patch) -> None:
+    """What is not acknowledged and past the table is taken for never offered."""
+
+    def hasty(self: Outbox, late: Callable[[int], bool], now_ms: int) -> list[Entry]:
+        return [one for one in self.unsent() if not (one.anew or one.reminding) and late(one.base_version)]
+
+    patch.setattr(Outbox, "given_up", hasty)
+
+
+def an_offer_that_is_never_repeated(patch: Patch) -> None:
+    """Retention takes an offer before anybody has read it, and its site waits for ever."""
+    patch.setattr(Outbox, "remind", lambda self, now_ms: None)
+
+
+def a_refused_base_never_trained_again(patch: Patch) -> None:
+    """A site that the roster left out for a moment waits for a version that needs it."""
+    patch.setattr("participant.core.study.LASTING", frozenset({"duplicate", "plan", "floor", "stranger", "revoked"}))
+
+
+def _mistake(plant: Callable[[Patch], None], *found_as: str, under: tuple[str, ...] = ()) -> Mistake:
+    return Mistake(plant.__name__, frozenset(found_as), plant, under)
+
+
+MISTAKES = (
+    _mistake(weights_normalised_away, "sum"),
+    _mistake(weights_of_the_table_off_by_one, "weight", "lost"),
+    _mistake(a_successor_chooses_a_new_cohort, "new-cohort", under=("die", "kill")),
+    _mistake(receipts_outside_the_transaction, "receipt-apart"),
+    _mistake(the_model_after_its_announcement, "no-model"),
+    _mistake(a_sequence_not_persisted, "name-twice", "alarm", under=("die", "kill")),
+    _mistake(a_resent_update_counted, "counted-twice", "decided-twice", "two-models", under=("twice", "repeat")),
+    _mistake(
+        memory_kept_across_a_failed_commit,
+        "no-progress",
+        "two-models",
+        "receipt",
+        "lost",
+        "position",
+        "untrue",
+        under=("abort",),
+    ),
+    _mistake(a_share_check_that_can_never_be_met, "no-progress"),
+    _mistake(
+        a_refusal_forgotten_after_a_restart, "decided-twice", "position", "receipt", under=("kill", "repeat", "range")
+    ),
+    _mistake(a_row_cleared_before_its_receipt, "lost"),
+    _mistake(a_leader_that_is_not_fenced, "two-models", "receipt", under=("lead", "freeze", "stall")),
+    _mistake(a_body_added_again_when_it_is_chosen, "counted-twice"),
+    _mistake(an_update_left_out_of_the_sum, "lost"),
+    _mistake(a_spool_without_a_bound, "memory"),
+    _mistake(a_position_that_passes_what_waits, "position", under=("flood",)),
+    _mistake(a_floor_that_nobody_looks_at, "floor"),
+    _mistake(an_again_that_the_site_does_not_hear, "lost", "no-progress", under=("bodies-gone",)),
+    _mistake(offered_updates_given_up_at_the_end, "untrue"),
+    _mistake(an_update_given_up_before_its_receipt_could_come, "untrue", under=("cut", "stall", "up-only")),
+    _mistake(an_offer_that_is_never_repeated, "no-progress", "lost", under=("offers-gone", "stall", "kill")),
+    _mistake(a_refused_base_never_trained_again, "no-progress", under=("roster",)),
+)
