@@ -1,4 +1,4 @@
-# make demo | test | check | bench | bench-links | faults | soak-real  (Python 3.11, make and git; the first run downloads)
+# make demo | test | check | bench | bench-links | faults | soak | soak-real  (Python 3.11, make, git)
 #   make demo STUDY=breast            lung (default), breast, linear-regression, heart
 #   make demo STUDY=heart DATA=dir    a study whose data you bring
 #   make faults DURATION_S=600 SEED=7 SITES=8 COORDINATORS=2
@@ -7,6 +7,7 @@
 #   make soak-real MINUTES=60         memory of the real processes while links come and go
 #   make bench-links FULL=1           a large body over bad links; without FULL scaled down to minutes
 #   make demo TORCH=cpu               torch without CUDA: 0.2 GB instead of 4.7 GB
+#   make soak SEEDS=100000            simulated histories with faults, on all cores; SEEDS=5000-6000 plays these
 # Everything is installed at a pinned version and checked by hash, but torch with TORCH=cpu (it comes from the index
 # that uv knows for that build, version pinned) and what builds the few packages that exist as source alone.
 
@@ -18,6 +19,7 @@ SEED ?=
 MINUTES ?= 60
 SITES ?= 8
 COORDINATORS ?= 2
+SEEDS ?= 10000
 TORCH ?= $(if $(wildcard .venv/.installed-cpu),cpu,index)
 PYTHON ?= python3.11
 
@@ -28,7 +30,7 @@ TORCH_PIN := $(shell sed -n 's/^torch==\([^ ]*\).*/\1/p' requirements/torch.txt)
 INSTALLED := $(VENV)/.installed-$(TORCH)
 DEV_INSTALLED := $(VENV)/.installed-$(TORCH)-dev
 
-.PHONY: demo test check bench bench-links faults soak-real
+.PHONY: demo test check bench bench-links faults soak soak-real
 .DELETE_ON_ERROR:
 
 demo: $(INSTALLED)
@@ -44,6 +46,9 @@ check: $(DEV_INSTALLED)
 
 bench: $(INSTALLED)
 	$(RUN) -m bench $(if $(FULL),--full)
+
+soak: $(INSTALLED)
+	$(RUN) -m simulation.soak $(SEEDS)
 
 bench-links: $(INSTALLED)
 	$(RUN) -m bench.links $(if $(FULL),--full)

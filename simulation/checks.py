@@ -96,11 +96,11 @@ class Checks(Observer):
 
     def on_handled(self, run: "StudyRun", now_ms: int) -> None:
         most = max(run.world.costs.spool_bytes, self._plan.body_bytes)
-        if run.spool_bytes > most:
-            raise Broken("memory", f"{run.spool_bytes} bytes of bodies in memory, {most} are allowed")
+        if run.spool.used_bytes > most:
+            raise Broken("memory", f"{run.spool.used_bytes} bytes of bodies in memory, {most} are allowed")
         members = len(run.world.log.offers)
-        if len(run.queue) > QUEUE_MAX or len(run.spooled) > members * (BEHIND_MAX + 1) + QUEUE_MAX:
-            raise Broken("memory", f"{len(run.queue)} facts wait, {len(run.spooled)} offers are remembered")
+        if len(run.queue) > QUEUE_MAX or len(run.spool) > members * (BEHIND_MAX + 1) + QUEUE_MAX:
+            raise Broken("memory", f"{len(run.queue)} facts wait, {len(run.spool)} offers are remembered")
 
     def on_committed(
         self, records: Sequence[RoundsRecord], receipts: Sequence[Receipt], announced: Announcement | None, now_ms: int

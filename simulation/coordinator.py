@@ -54,6 +54,10 @@ class Coordinator(Process):
         self.life += 1
         self.clock.after(1, self, self.world.election.joined, self)
 
+    def commanded(self) -> None:
+        if self.run is not None:
+            self.run.commanded()
+
     def membership_changed(self) -> None:
         if self.run is not None:
             self.run.members_changed()

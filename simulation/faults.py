@@ -7,20 +7,20 @@ Never:    touches a core: faults come from outside, as in life.
 import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
-from coordinator.core.events import OfferFact
+from schemas.records import Action
 from simulation.coordinator import Coordinator
+from simulation.hostile import flood, send_hostile
 from simulation.link import CUT, STALLED, Quality, Span
 from simulation.process import KILLED, Process
-from simulation.records import Body, Other, SentOffer
-from simulation.site import Site, header
+from simulation.records import SentOffer
+from simulation.site import Site
 from simulation.store import Content
 
 if TYPE_CHECKING:
     from simulation.world import World
-
-ROGUE = "rogue"  # a member that never trains: somebody else's software, or worse
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,12 +151,12 @@ def _abort(director: Director, fault: Fault) -> None:
 
 
 def _flood(director: Director, fault: Fault) -> None:
-    """A member offers far more than its turn, all of it valid."""
-    world = director.world
-    offers, bodies = world.log.offers[ROGUE], world.log.bodies[ROGUE]
-    for _ in range(2 * fault.number):
-        fact = _rogue_fact(world, ROGUE, offers.end, random.Random(0))
-        world.append(ROGUE, SentOffer(fact, bodies.append(Body(ROGUE, fact.sequence)), ROGUE))
+    flood(director.world, 2 * fault.number)
+
+
+def _hostile(director: Director, fault: Fault) -> None:
+    chance = random.Random(f"{director.world.seed}/{fault}")
+    send_hostile(director.world, fault.who, fault.number, chance)
 
 
 def _twice(director: Director, fault: Fault) -> None:
@@ -190,6 +190,23 @@ def _roster(director: Director, fault: Fault) -> None:
     director.later(fault, director.world.change_members, fault.who, True)
 
 
+def _pause(director: Director, fault: Fault) -> None:
+    """An operator pauses the study for a while."""
+    director.world.command(Action.PAUSE)
+    director.later(fault, director.world.command, Action.RESUME)
+
+
+def _exclude(director: Director, fault: Fault) -> None:
+    """An operator leaves a site out for a while."""
+    director.world.command(Action.EXCLUDE, site=fault.who)
+    director.later(fault, partial(director.world.command, Action.INCLUDE, site=fault.who))
+
+
+def _close(director: Director, fault: Fault) -> None:
+    """An operator closes the round that is under way as soon as the minimum is there."""
+    director.world.command(Action.CLOSE, version=max(0, director.world.version))
+
+
 def _old_copy(director: Director, fault: Fault) -> None:
     """A site's folder is restored from a copy made `length_ms` before."""
     director.later(fault, _restore_copy, director, fault, director.site(fault).disk.copy())
@@ -201,66 +218,6 @@ def _restore_copy(director: Director, fault: Fault, copy: Content) -> None:
     site.ended(KILLED)
     site.disk, site.copied = copy, True
 
-
-def _hostile(director: Director, fault: Fault) -> None:
-    """A record that nobody honest would send, on the topic of an honest site or of the rogue's own."""
-    world = director.world
-    chance = random.Random(f"{world.seed}/{fault}")
-    topic = world.log.offers[fault.who]
-    kinds = sorted(HOSTILE)
-    kind = kinds[fault.number % len(kinds)]
-    if kind == "unreadable":
-        world.append(fault.who, Other(readable=False))
-        return
-    target = fault.who if kind in ON_HONEST_TOPICS else ROGUE
-    if target == ROGUE:
-        topic = world.log.offers[ROGUE]
-    fact = _rogue_fact(world, target, topic.end, chance)
-    made = HOSTILE[kind](world, fact, chance)
-    if made is not None:
-        world.append(target, made)
-
-
-def _rogue_fact(world: "World", site: str, offset: int, chance: random.Random) -> OfferFact:
-    """An offer that would be right, but for what is changed in it; on an honest topic its sequence is an old one."""
-    version = max(0, world.version)
-    sequence = offset + 1 if site == ROGUE else chance.randrange(1 << 20)
-    return OfferFact(
-        site=site, offset=offset, sequence=sequence, header=header(site, sequence, "rogue"), base_version=version,
-        base_digest=world.digest_of(version), plan=world.plan_digest, d=world.plan.d,
-        size_bytes=world.plan.body_bytes, cohort_min=world.plan.aggregation.cohort_min, trustees=0,
-    )  # fmt: skip
-
-
-Make = Callable[["World", OfferFact, random.Random], SentOffer | None]
-
-
-def _foreign(world: "World", fact: OfferFact, chance: random.Random) -> SentOffer | None:
-    """Another site's offer, as that site signed it, on this site's topic."""
-    others = [name for name in world.sites if name != fact.site]
-    for name in chance.sample(others, len(others)):
-        for entry in world.log.offers[name].read(0)[0]:
-            if isinstance(entry.value, SentOffer):
-                return replace(entry.value, fact=replace(entry.value.fact, offset=fact.offset))
-    return None
-
-
-HOSTILE: dict[str, Make] = {
-    "bad signature": lambda world, fact, chance: SentOffer(fact, 0, fact.site, intact=False),
-    "stranger": lambda world, fact, chance: SentOffer(fact, 0, "nobody"),
-    "foreign offer": _foreign,
-    "older sequence": lambda world, fact, chance: SentOffer(fact, 0, fact.site),
-    "unreadable": lambda world, fact, chance: None,
-    "wrong plan": lambda world, fact, chance: SentOffer(replace(fact, plan=bytes(32)), 0, fact.site),
-    "future version": lambda world, fact, chance: SentOffer(replace(fact, base_version=1 << 40), 0, fact.site),
-    "other base": lambda world, fact, chance: SentOffer(replace(fact, base_digest=bytes(32)), 0, fact.site),
-    "other digests": lambda world, fact, chance: SentOffer(replace(fact, code="malformed"), 0, fact.site),
-    "other size": lambda world, fact, chance: SentOffer(replace(fact, size_bytes=8), 0, fact.site),
-    "other length": lambda world, fact, chance: SentOffer(replace(fact, d=fact.d + 1), 0, fact.site),
-    "absurd floor": lambda world, fact, chance: SentOffer(replace(fact, cohort_min=1024), 0, fact.site),
-    "no body": lambda world, fact, chance: SentOffer(fact, 1 << 40, fact.site),
-}
-ON_HONEST_TOPICS = frozenset({"bad signature", "stranger", "foreign offer", "older sequence", "unreadable"})
 
 DEEDS: dict[str, Callable[[Director, Fault], None]] = {
     "die": _die,
@@ -280,11 +237,28 @@ DEEDS: dict[str, Callable[[Director, Fault], None]] = {
     "bodies-gone": _bodies_gone,
     "offers-gone": _offers_gone,
     "roster": _roster,
+    "pause": _pause,
+    "exclude": _exclude,
+    "close": _close,
     "old-copy": _old_copy,
     "hostile": _hostile,
 }
-ON_COORDINATORS = ("die", "kill", "freeze", "lead", "clock", "overflow", "answer", "abort", "cut", "stall", "slow")
+ON_COORDINATORS = (
+    "die",
+    "kill",
+    "freeze",
+    "lead",
+    "clock",
+    "overflow",
+    "answer",
+    "abort",
+    "pause",
+    "close",
+    "cut",
+    "stall",
+    "slow",
+)
 ON_SITES = (
     "die", "kill", "freeze", "disk", "clock", "trainer", "range", "twice", "repeat", "bodies-gone", "offers-gone",
-    "roster", "old-copy", "hostile", "flood", *LINKS, "flap",
+    "roster", "exclude", "old-copy", "hostile", "flood", *LINKS, "flap",
 )  # fmt: skip

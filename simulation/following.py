@@ -22,6 +22,7 @@ class Follower:
     def __init__(self, site: "Site") -> None:
         self._site, self._log = site, site.world.log
         self.newest: Announcement | None = None
+        self.told: Announcement | None = None  # the newest that the core knows of
         self.digests: dict[int, bytes] = {}  # model digest by version
         self._position = 0
         self._receipts_position = 0
@@ -63,19 +64,21 @@ class Follower:
 
     def tell(self) -> None:
         """What the core has not been told yet. Older announcements and receipts are skipped: the newest say it all."""
+        events: list[Event] = []
         held = "" if self._site.member else NOT_LISTED
         if held != self._held:
             self._held = held
-            self._site.post(seen.Held(held))
-        requested, self._requested = self._requested, []
-        for event in requested:
-            self._site.post(event)
+            events.append(seen.Held(held))
+        events += self._requested
+        self._requested = []
         if self._new_rounds and self.newest is not None:
-            self._new_rounds = False
-            self._site.post(seen.Announced(self.newest.version, self.newest.final))
+            self._new_rounds, self.told = False, self.newest
+            events.append(seen.Announced(self.newest.version, self.newest.final))
         receipt, self._receipt = self._receipt, None
         if receipt is not None:
-            self._site.post(seen.ReceiptRead(receipt))
+            events.append(seen.ReceiptRead(receipt))
+        if events:
+            self._site.post(*events)
 
     def _take_rounds(self) -> None:
         entries, self._position = self._log.rounds.read(self._position)

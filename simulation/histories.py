@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from schemas.plan import Plan
 from simulation.checks import Checks
 from simulation.clock import NEVER_MS
-from simulation.faults import LINKS, ON_COORDINATORS, ON_SITES, ROGUE, Director, Fault, spans_of
+from simulation.faults import LINKS, ON_COORDINATORS, ON_SITES, Director, Fault, spans_of
+from simulation.hostile import ROGUE
 from simulation.site import SiteSpec
 from simulation.verdict import Broken
 from simulation.world import Costs, Outcome, World
@@ -34,7 +35,7 @@ class History:
     coordinators: int
     disorder_ms: int
     faults: tuple[Fault, ...]
-    until_ms: int = NEVER_MS
+    until_ms: int = 0  # cut short there; 0: to its end
 
     @property
     def calm_ms(self) -> int:
@@ -90,7 +91,7 @@ class Play:
 
     def run(self) -> Outcome:
         """Until the study is over and everybody has heard of it. Raises Broken."""
-        world, until_ms = self.world, self.history.until_ms
+        world, until_ms = self.world, self.history.until_ms or NEVER_MS
         while not world.final and world.clock.now_ms < until_ms:
             world.run(until_ms=min(world.clock.now_ms + LOOK_MS, until_ms))
             self.checks.look(world.clock.now_ms)
@@ -150,7 +151,7 @@ def _smaller(history: History, sites_min: int) -> Iterator[History]:
     for at in range(len(faults)):
         yield replace(history, faults=faults[:at] + faults[at + 1 :])
     ends_ms = [fault.over_ms for fault in faults]
-    if history.until_ms == NEVER_MS and ends_ms:
+    if not history.until_ms and ends_ms:
         yield replace(history, until_ms=max(ends_ms) + 1_000)
     last = f"site-{history.sites - 1}"
     if history.sites > sites_min and all(fault.who != last for fault in faults):

@@ -16,16 +16,18 @@ from coordinator.core.study import StudyCore
 from protocol.rounds import RoundsRecord, RoundsView
 from schemas.errors import PeerError
 from schemas.records import Announcement, Receipt, Stop
-from simulation.clock import NEVER_MS, Timer, cancel
+from simulation.clock import NEVER_MS, ProcessEnded, Timer, cancel
 from simulation.publish import Publisher
 from simulation.reading import OffersReader
-from simulation.records import Body, Condition, Model, Name, SentOffer
+from simulation.records import Model, SentOffer
+from simulation.spool import Spool
 
 if TYPE_CHECKING:
     from simulation.coordinator import Coordinator
 
 RECEIPTS_MAX = 256
 FLUSH_MS = 1_000
+LIMIT_MS = 10_000
 
 Then = Callable[[], list[Effect]]
 
@@ -33,16 +35,6 @@ Then = Callable[[], list[Effect]]
 @dataclass(frozen=True, slots=True)
 class MembersChanged:
     """There is a newer roster."""
-
-
-@dataclass(slots=True)
-class Spooled:
-    """An offer the core works on; `body` once it is fetched, `held_bytes` of the budget are its own."""
-
-    offer: SentOffer
-    body: Body | None = None
-    held_bytes: int = 0
-    fetching: bool = False
 
 
 class StudyRun:
@@ -56,17 +48,14 @@ class StudyRun:
         self.plan = node.world.plan
         self.sum = node.world.vectors.new_sum()
         self.queue: deque[Event | SentOffer | MembersChanged] = deque()
-        self.spooled: dict[Name, Spooled] = {}
+        self.spool = Spool(self)
         self.pending: dict[str, Receipt] = {}
         self.reader = OffersReader(self)
-        self.spool_bytes = 0
         self._publisher = publisher
         self._members: frozenset[str] = frozenset()
         self._todo: deque[Effect] = deque()
         self._busy = False
-        self._waiting: deque[Name] = deque()  # for room in the spool
-        self._pipe_free_ms = 0
-        self._flushed_ms = self._began_ms = self._round_ms = node.now_ms()
+        self._flushed_ms = self._began_ms = node.now_ms()
         self._wake: Timer | None = None
         self._wake_ms = NEVER_MS
         self._firsts: deque[int] = deque(maxlen=self.plan.storage.versions_kept)
@@ -74,8 +63,13 @@ class StudyRun:
     def begin(self) -> None:
         """Tell the core who belongs, then read offers from where the receipts say."""
         self._members = frozenset(self.world.members())
+        self.post(seen.Commanded(tuple(self.world.commands)))  # before anything else: a paused study stays so
         self.post(seen.SitesChanged(self._members))
         self.reader.assign(self._members)
+
+    def commanded(self) -> None:
+        """An operator has said something: what holds now is heard in turn."""
+        self.post(seen.Commanded(tuple(self.world.commands)))
 
     def members_changed(self) -> None:
         """The roster changed: heard in turn, like everything else."""
@@ -108,8 +102,7 @@ class StudyRun:
                 self._members_changed()
                 continue
             if isinstance(event, SentOffer):
-                self.spooled.setdefault((event.fact.site, event.fact.sequence), Spooled(event))
-                event = event.fact
+                event = self.spool.hear(event)
             self.world.story.note(self.node.name, event)
             self._todo.extend(self.core.on(event, self.node.now_ms()))
             self._do()
@@ -138,9 +131,9 @@ class StudyRun:
             due.append(max(self._flushed_ms + FLUSH_MS, now_ms + 1))
         if not self.core.final:
             if rule.deadline_ms:
-                due.append(self._round_ms + rule.deadline_ms)
-            if self.plan.stop.time_s:
-                due.append(self._began_ms + self.plan.stop.time_s * 1000)
+                due.append(now_ms + rule.deadline_ms - self.core.round_age_ms(now_ms))
+            if self.plan.stop.time_s:  # a pause moves it: look again now and then
+                due.append(max(self._began_ms + self.plan.stop.time_s * 1000, now_ms + LIMIT_MS))
         wake_ms = min((one for one in due if one > now_ms), default=NEVER_MS)
         if wake_ms != self._wake_ms:
             cancel(self._wake)
@@ -162,16 +155,17 @@ class StudyRun:
                 node.hazard()
             match effect:
                 case seen.Add():
-                    self._add(effect.offer, effect.weight)
+                    self.sum.add(self.spool.take(effect.offer), effect.weight)
                 case seen.Fetch():
-                    self._waiting.append((effect.offer.site, effect.offer.sequence))
-                    self._fetch()
+                    self.spool.fetch(effect.offer)
                 case seen.Decide():
                     self.pending[effect.receipt.site] = effect.receipt
                 case seen.Drop():
-                    self._drop(effect.offer)
+                    self.spool.drop(effect.offer)
+                case seen.Unload():
+                    self.spool.unload(effect.offer)
                 case seen.Ignored():
-                    self._ignore(effect.offer)
+                    self.spool.ignore(effect.offer)
                 case seen.Close():
                     self._close(effect)
                 case seen.Remove():
@@ -183,66 +177,12 @@ class StudyRun:
                 case seen.Release():
                     self.reader.release(effect.site)
 
-    def _fetch(self) -> None:
-        """Fetch what the budget has room for: one body of any size, or several small ones."""
-        size, most = self.plan.body_bytes, self.world.costs.spool_bytes
-        while self._waiting and (self.spool_bytes == 0 or self.spool_bytes + size <= most):
-            spooled = self.spooled.get(self._waiting.popleft())
-            if spooled is None:
-                continue
-            self.spool_bytes += size
-            spooled.held_bytes, spooled.fetching = size, True
-            start_ms = max(self.clock.now_ms, self._pipe_free_ms)
-            arrives_ms = self.node.link.fetched_ms(start_ms, size)
-            self._pipe_free_ms = arrives_ms - self.node.link.latency_ms
-            self.clock.at(arrives_ms, self.node, self._fetched, spooled)
-
-    def _fetched(self, spooled: Spooled) -> None:
-        fact = spooled.offer.fact
-        if self.node.run is not self or not spooled.fetching:
-            return
-        spooled.fetching = False
-        body = self.world.log.bodies[fact.site].get(spooled.offer.body)
-        if body is not None and body.condition is Condition.GOOD and body.sequence == fact.sequence:
-            spooled.body = body
-            self.post(seen.BodyReady(fact.site, fact.sequence))
-            return
-        self._give_back(spooled)
-        outside = body is not None and body.condition is Condition.OUTSIDE
-        self.post(seen.BodyUnusable(fact.site, fact.sequence, "range" if outside else None))
-
-    def _give_back(self, spooled: Spooled) -> None:
-        self.spool_bytes -= spooled.held_bytes
-        spooled.held_bytes = 0
-        spooled.body = None
-        if self._waiting:
-            self._fetch()
-
-    def _add(self, offer: OfferFact, weight: int) -> None:
-        spooled = self.spooled[offer.site, offer.sequence]
-        assert spooled.body is not None
-        self.sum.add(spooled.body, weight)
-        self._give_back(spooled)
-
     def _remove(self, offer: OfferFact, weight: int) -> None:
         """Take an added body out again. One that has gone meanwhile ends the process: the log rebuilds it."""
-        body = self.world.log.bodies[offer.site].get(self.spooled[offer.site, offer.sequence].offer.body)
+        body = self.spool.find(offer)
         if body is None:
-            self.node.ended("a body that has to be taken out is gone")
-            self._busy = True
-            return
+            raise ProcessEnded("a body that has to be taken out is gone")
         self.sum.add(body, -weight)
-
-    def _drop(self, offer: OfferFact) -> None:
-        spooled = self.spooled.pop((offer.site, offer.sequence), None)
-        if spooled is not None:
-            spooled.fetching = False
-            self._give_back(spooled)
-
-    def _ignore(self, offer: OfferFact) -> None:
-        spooled = self.spooled.get((offer.site, offer.sequence))
-        if spooled is not None and spooled.offer.fact.offset == offer.offset:
-            del self.spooled[offer.site, offer.sequence]
 
     # -- what is written
 
@@ -293,7 +233,7 @@ class StudyRun:
         announcement = self._publisher.announce(self.view, close, request, body, total)
 
         def effects_after() -> list[Effect]:
-            self.model, self._round_ms = model, self.node.now_ms()
+            self.model = model
             self._forget(close)
             self._trim(announcement)
             return self._tell(seen.Committed(close.version, model.digest))
@@ -327,7 +267,7 @@ class StudyRun:
     def _forget(self, close: Close) -> None:
         self.sum.clear()
         for offer in close.offers:
-            self.spooled.pop((offer.site, offer.sequence), None)
+            self.spool.forget(offer)
 
     def _trim(self, announcement: Announcement) -> None:
         """The newest `versions_kept` models stay on the log."""

@@ -52,10 +52,10 @@ def plan_of(
             (), "clipped", 32, 1.0, 1.0, scale_bits, (), None, 0, 0.0, share_max(floor), cohort_effective_min(floor), 0,
             None, 60 * 24 * 3600, "aes-256-ctr", "MLKEM768_X25519",
         ),
+        data=DataRule(0.0),
         evaluation=EvaluationRule(every, "accuracy", True, "n-test", 0, False),
         stop=StopRule(versions, patience, None, time_s),
         storage=Storage(2, 30, ()),
-        data=DataRule(0.0),
     )  # fmt: skip
 
 

@@ -147,6 +147,7 @@ class ReceiptChecks:
             "final": world.final,
             "stranger": name[0] in world.was_away,
             "revoked": name[0] in world.was_away,
+            "excluded": name[0] in world.was_excluded,
             "plan": any(one.plan != world.plan_digest for one in facts),
             "floor": any(not plan.aggregation.cohort_min <= one.cohort_min <= plan.aggregation.goal for one in facts),
             "range": any(body is None or body.condition is Condition.OUTSIDE for body in found),

@@ -10,29 +10,24 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from coordinator.core.events import Evaluated as EvaluatedFact
-from coordinator.core.events import OfferFact
 from participant.core import effects as do
 from participant.core import events as seen
 from participant.core.effects import Effect, State
 from participant.core.events import Event
 from participant.core.study import TRAINING_FAILS, StudyCore
-from schemas.records import CHUNK_BYTES, Announcement
+from schemas.records import Announcement
 from simulation.clock import ProcessEnded, Timer, cancel
 from simulation.following import Follower
 from simulation.link import Link
+from simulation.outgoing import FLUSH_MS, Outgoing, Transfer
 from simulation.process import Process
-from simulation.records import Body, Condition, Floats, Model, SentEvaluation, SentOffer
-from simulation.store import Change, Content, DiskFull, Row, Store, acked, evaluated, offered, settled
+from simulation.records import Body, Condition, Floats, Model
+from simulation.store import Change, Content, DiskFull, Row, Store, evaluated, settled
 
 if TYPE_CHECKING:
     from simulation.world import World
 
-OFFER_BYTES = 1_900  # Offer, header and key boxes of an unmasked update
-EVALUATION_BYTES = 400
-FLUSH_MS = 5_000
 OPERATOR_MS = 60_000
-BODIES_KEPT = 16  # of a site, on the broker: its size cap
 EPOCH_S = 1_700_000_000  # the wall clock when a history begins
 
 
@@ -55,16 +50,6 @@ class SiteSpec:
     floor: int = 1
 
 
-@dataclass(slots=True)
-class _Transfer:
-    """A body on its way, for the count of bytes."""
-
-    direction: str
-    began_ms: int
-    size_bytes: int
-    timer: Timer | None = None
-
-
 class Site(Process):
     """One participant with its disk, its trainer and its link."""
 
@@ -82,30 +67,29 @@ class Site(Process):
         self.core: StudyCore
         self.store: Store
         self.follower: Follower
+        self.outgoing: Outgoing
         self.state = State.AWAY
         self.connected = False
         self.joined = False
         self._trainings = 0
         self._training: Floats | None = None
         self._model: Model | None = None
-        self._fetching: _Transfer | None = None
-        self._sending: _Transfer | None = None
+        self._fetching: Transfer | None = None
         self._working: Timer | None = None
         self._training_since_ms: int | None = None
         self._wake: Timer | None = None
         self._wake_ms: int | None = None
         self._flushing = False
-        self._measuring: dict[int, int] = {}  # version -> when its evaluation is on the log
-        self._floor = max(spec.floor, world.plan.aggregation.cohort_min)
+        self.floor = max(spec.floor, world.plan.aggregation.cohort_min)
 
     # -- life
 
     def born(self) -> None:
         """Open site.db, load task and data; join once the log can be read."""
         self.joined = self.connected = False
-        self._model = self._training = self._fetching = self._sending = self._working = self._wake = None
+        self._model = self._training = self._fetching = self._working = self._wake = None
         self._wake_ms, self._training_since_ms, self._flushing = None, None, False
-        self._measuring.clear()
+        self.outgoing = Outgoing(self)
         self.follower = Follower(self)
         wall_s = EPOCH_S + self.now_ms() // 1000
         self.store = Store(self.disk, wall_s << 20)
@@ -117,19 +101,8 @@ class Site(Process):
 
     def died(self) -> None:
         """Bytes that had passed are counted; what was acknowledged and written of an upload stays known."""
-        self._note_acked()
-        for transfer in (self._fetching, self._sending):
-            self._count(transfer)
-
-    def _note_acked(self) -> None:
-        """Acknowledged chunks reach site.db with a flush: what came in the last seconds is sent again."""
-        sent, wanted = self._sending, self.core.outbox if self.joined else ()
-        if sent is None or self.disk_full:
-            return
-        moved = self.link.moved(sent.began_ms, self.clock.now_ms - FLUSH_MS, sent.size_bytes, up=True)
-        for entry in wanted:
-            if entry.sending and entry.sequence in self.disk.rows:
-                self.disk.rows[entry.sequence].acked_bytes += moved // CHUNK_BYTES * CHUNK_BYTES
+        self.count(self._fetching)
+        self.outgoing.died()
 
     def _join(self) -> None:
         self.joined = True
@@ -150,6 +123,11 @@ class Site(Process):
             self.connected = connected
             self.post(seen.Linked(connected))
 
+    def _alarm(self, message: str) -> None:
+        """Trainings that keep failing are a fault of a history; anything else must not be on the log."""
+        if not message.startswith(TRAINING_FAILS):
+            self.world.story.broken("alarm", f"{self.name}: {message}")
+
     def _halt(self, message: str) -> None:
         """The service ends itself: going on would do harm. Its operator moves the folder away and begins with none."""
         if not self.copied:
@@ -164,11 +142,12 @@ class Site(Process):
 
     # -- the core
 
-    def post(self, event: Event) -> None:
-        """Tell the core a fact and do what it wants."""
-        self.world.story.note(self.name, event)
+    def post(self, *events: Event) -> None:
+        """Tell the core facts that became known together, and do what it wants."""
         core = self.core
-        for effect in core.on(event, self.now_ms()):
+        for event in events:
+            self.world.story.note(self.name, event)
+        for effect in core.on_all(events, self.now_ms()):
             if self.effects_left is not None:
                 self.hazard()
             self._do(effect)
@@ -197,7 +176,7 @@ class Site(Process):
             case do.Seal():
                 self.clock.after(self.world.costs.seal_ms, self, self._seal, effect.base_version, effect.stands_for)
             case do.Send():
-                self._send(effect.sequence, effect.anew)
+                self.outgoing.send(effect.sequence, effect.anew)
             case do.Settle():
                 self._settle(effect)
             case do.Evaluate():
@@ -205,33 +184,28 @@ class Site(Process):
             case do.RunAlone():
                 self._working = self.clock.after(self.spec.train_ms, self, self.post, seen.AloneEnded(True))
             case do.StopFetching():
-                self._stop(self._fetching)
-                self._fetching = None
+                self._stop_fetching()
             case do.StopWork():
                 self._stop_work()
             case do.StopSending():
-                self._stop(self._sending)
-                self._sending = None
-            case do.Alarm() if effect.message.startswith(TRAINING_FAILS):
-                pass  # what the faults do to the trainer, said as it should be
+                self.outgoing.stop()
             case do.Alarm():
-                self.world.story.broken("alarm", f"{self.name}: {effect.message}")
+                self._alarm(effect.message)
             case do.Halt():
                 self._halt(effect.message)
 
     # -- models
 
     def _fetch(self, version: int) -> None:
-        announced = self.follower.newest
-        if announced is None or announced.version != version:  # read since, and the core will be told next
-            self.clock.after(0, self, self.post, seen.FetchFailed(version))
-            return
+        announced = self.follower.told
+        assert announced is not None
+        assert announced.version == version
         size = 4 * self.plan.parameters
-        transfer = self._fetching = _Transfer("down", self.clock.now_ms, size)
+        transfer = self._fetching = Transfer("down", self.clock.now_ms, size)
         transfer.timer = self.clock.at(self.link.fetched_ms(self.clock.now_ms, size), self, self._fetched, announced)
 
     def _fetched(self, announced: Announcement) -> None:
-        self._count(self._fetching)
+        self.count(self._fetching)
         self._fetching = None
         model = self.world.log.models.get(announced.model.body.runs[0][0])
         if model is None or model.digest != announced.model.digest or self.disk_full:
@@ -254,22 +228,14 @@ class Site(Process):
             self.store.note(evaluated(version))
         else:
             self.world.story.measured(self.name, version, *value)
-            self._send_evaluation(model, *value)
+            self.outgoing.evaluation(model, *value)
         self.post(seen.Evaluated(version))
 
-    def _send_evaluation(self, model: Model, value: int, weight: int) -> None:
-        digest = hashlib.sha256(f"{self.name} {model.version} {value} {weight}".encode()).digest()
-        fact = EvaluatedFact(self.name, model.version, model.digest, digest, value, weight)
-        arrives_ms = self.link.sent_ms(self.clock.now_ms, EVALUATION_BYTES)
-        self._measuring[model.version] = arrives_ms
-        self.clock.at(arrives_ms, self, self._evaluation_sent, fact)
-
-    def _evaluation_sent(self, fact: EvaluatedFact) -> None:
-        self._measuring.pop(fact.version, None)
-        self.world.append(self.name, SentEvaluation(fact, self.name))
-        self.world.story.bytes_moved(self.name, "up", EVALUATION_BYTES)
-        self.store.note(evaluated(fact.version))
-        self._flush_later()
+    def _stop_fetching(self) -> None:
+        transfer, self._fetching = self._fetching, None
+        if transfer is not None:
+            cancel(transfer.timer)
+            self.count(transfer)
 
     # -- updates
 
@@ -315,63 +281,14 @@ class Site(Process):
         self.world.story.sealed(self.name, sequence, base_version, self._trainings)
         self.post(seen.Sealed(base_version, sequence))
 
-    def _send(self, sequence: int, anew: bool) -> None:
-        """Upload what is not acknowledged yet, then the evaluation of its base, then the offer."""
-        row = self.store.now.rows[sequence]
-        if anew:
-            self._later(offered(sequence, -1))
-        size = max(0, self.plan.body_bytes - row.acked_bytes)
-        arrives_ms = self.link.sent_ms(self.clock.now_ms, size)
-        transfer = self._sending = _Transfer("up", self.clock.now_ms, size)
-        transfer.timer = self.clock.at(arrives_ms, self, self._uploaded, sequence)
-
-    def _uploaded(self, sequence: int) -> None:
-        self._count(self._sending)
-        row = self.store.now.rows[sequence]
-        topic = self.world.log.bodies[self.name]
-        at = topic.append(row.body)
-        topic.trim(topic.end - BODIES_KEPT)
-        self.store.note(acked(sequence, self.plan.body_bytes))
-        first_ms = max(self.clock.now_ms, self._measuring.get(row.base_version, 0))
-        transfer = self._sending = _Transfer("up", self.clock.now_ms, OFFER_BYTES)
-        transfer.timer = self.clock.at(self.link.sent_ms(first_ms, OFFER_BYTES), self, self._offer_sent, sequence, at)
-
-    def _offer_sent(self, sequence: int, body: int) -> None:
-        """The broker has the offer; its answer takes the way back."""
-        self._count(self._sending)
-        self._sending = None
-        offset = self.offer(sequence, body)
-        if self.sends_twice:
-            self.sends_twice = False
-            offset = self.offer(sequence, body)
-        if self.effects_left is not None:
-            self.hazard()
-        heard_ms = self.link.fetched_ms(self.clock.now_ms, 0)
-        transfer = self._sending = _Transfer("up", self.clock.now_ms, 0)
-        transfer.timer = self.clock.at(heard_ms, self, self._acknowledged, sequence, offset)
-
-    def offer(self, sequence: int, body: int) -> int:
-        """Append the Offer of an update in the outbox; returns its offset."""
-        row, plan, topic = self.store.now.rows[sequence], self.plan, self.world.log.offers[self.name]
-        fact = OfferFact(
-            site=self.name, offset=topic.end, sequence=sequence, header=row.header,
-            base_version=row.base_version, base_digest=row.base_digest, plan=self.world.plan_digest, d=plan.d,
-            size_bytes=plan.body_bytes, cohort_min=self._floor, trustees=0,
-        )  # fmt: skip
-        return self.world.append(self.name, SentOffer(fact, body, self.name))
-
-    def _acknowledged(self, sequence: int, offset: int) -> None:
-        self._sending = None
-        self._later(offered(sequence, offset))
-        self.post(seen.Sent(sequence, offset))
-
     def _settle(self, effect: do.Settle) -> None:
-        self._later(settled(effect.sequence, again=effect.again, counted=effect.outcome == "counted"))
+        self.later(settled(effect.sequence, again=effect.again, counted=effect.outcome == "counted"))
         self.world.story.settled(self, effect.sequence, effect.outcome)
 
     # -- the disk, and small things
 
-    def _later(self, change: Change) -> None:
+    def later(self, change: Change) -> None:
+        """Take a change now, and to the disk within some seconds."""
         self.store.note(change)
         self._flush_later()
 
@@ -392,18 +309,13 @@ class Site(Process):
         if self.alive:
             self.store.full = full
 
-    def _stop(self, transfer: _Transfer | None) -> None:
-        if transfer is not None:
-            cancel(transfer.timer)
-            self._count(transfer)
-
-    def _count(self, transfer: _Transfer | None) -> None:
+    def count(self, transfer: Transfer | None) -> None:
+        """Tell how many bytes of a transfer have passed."""
         if transfer is None or transfer.size_bytes == 0:
             return
-        ended = transfer.timer is not None and transfer.timer[0] <= self.clock.now_ms
-        up = transfer.direction == "up"
         moved = transfer.size_bytes
-        if not ended:
+        if transfer.timer is None or transfer.timer[0] > self.clock.now_ms:
+            up = transfer.direction == "up"
             moved = self.link.moved(transfer.began_ms, self.clock.now_ms, transfer.size_bytes, up=up)
         if moved:
             self.world.story.bytes_moved(self.name, transfer.direction, moved)

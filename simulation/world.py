@@ -24,7 +24,7 @@ from dataclasses import dataclass
 
 from protocol.rounds import RoundsRecord
 from schemas.plan import Plan
-from schemas.records import Announcement, Receipt
+from schemas.records import Action, Announcement, Command, Receipt
 from simulation.clock import NEVER_MS, Clock
 from simulation.coordinator import Coordinator
 from simulation.election import Election
@@ -97,6 +97,8 @@ class World:
         self._rogues = tuple(rogues)
         self._digests: dict[int, bytes] = {}
         self.was_away: set[str] = set()  # members that the roster has left out at some time
+        self.was_excluded: set[str] = set()  # and those whom an operator has
+        self.commands: list[Command] = []
         self.log = Log([*(spec.name for spec in specs), *rogues])
         self.election = Election(self)
         faulty: dict[str, list[Span]] = {}
@@ -168,7 +170,15 @@ class World:
             if site is not None and site.joined:
                 site.follower.wake(rounds=bool(records), receipts=True)
 
-    # -- what happens to processes
+    # -- what people do
+
+    def command(self, action: Action, *, site: str | None = None, version: int | None = None) -> None:
+        """An operator's command is on the log; whoever leads reads it a moment later."""
+        self.commands.append(Command(self.plan.study, len(self.commands), action, site, version, "a history"))
+        if action == Action.EXCLUDE and site is not None:
+            self.was_excluded.add(site)
+        for node in self.coordinators.values():
+            self.clock.at(node.link.fetched_ms(self.clock.now_ms, 0), node, node.commanded)
 
     def change_members(self, site: str, member: bool) -> None:
         """The registrar's roster lists a site, or does not any more; everybody reads that."""

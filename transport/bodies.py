@@ -104,17 +104,23 @@ class BodyReader:
         self._starting = asyncio.Lock()
         self._streams = 0
 
-    async def chunks(self, topic: str, runs: Sequence[tuple[int, int]]) -> AsyncGenerator[bytes, None]:
+    async def chunks(
+        self, topic: str, runs: Sequence[tuple[int, int]], *, checked: bool = False
+    ) -> AsyncGenerator[bytes, None]:
         """The sealed chunks of a body, one by one; as `batches` otherwise."""
-        async with contextlib.aclosing(self.batches(topic, runs)) as batches:
+        async with contextlib.aclosing(self.batches(topic, runs, checked=checked)) as batches:
             async for values in batches:
                 while values:
                     yield values.pop(0)
 
-    async def batches(self, topic: str, runs: Sequence[tuple[int, int]]) -> AsyncGenerator[list[bytes], None]:
+    async def batches(
+        self, topic: str, runs: Sequence[tuple[int, int]], *, checked: bool = False
+    ) -> AsyncGenerator[list[bytes], None]:
         """The sealed chunks of a body in order, as many at a time as one fetch brings; the lists are the caller's.
 
-        Waits for the broker for ever; nothing is checked but the offsets. Raises BodyGone when an offset holds no
+        checked   compare with Kafka's checksums, and fetch again what was changed on the way: where a chunk that does
+                  not open would be held against whoever wrote it. It costs as much as hashing
+        Waits for the broker for ever; nothing else is checked but the offsets. Raises BodyGone when an offset holds no
         chunk any more, or the topic itself is gone.
         """
         self._streams += 1
@@ -123,12 +129,11 @@ class BodyReader:
             left = deque(run for run in runs if run[1] > 0)
             while left:
                 first, count = left.popleft()
-                values = await (ahead or self._fetch(topic, first, count))
+                values = await (ahead or self._fetch(topic, first, count, checked))
                 if len(values) < count:
                     left.appendleft((first + len(values), count - len(values)))
-                ahead = (
-                    asyncio.create_task(self._fetch(topic, *left[0])) if left and self._streams <= _AHEAD_MAX else None
-                )
+                wanted = left and self._streams <= _AHEAD_MAX
+                ahead = asyncio.create_task(self._fetch(topic, *left[0], checked)) if wanted else None
                 yield values
         finally:
             self._streams -= 1
@@ -141,7 +146,7 @@ class BodyReader:
         if client is not None:
             await end(client)
 
-    async def _fetch(self, topic: str, offset: int, count: int) -> list[bytes]:
+    async def _fetch(self, topic: str, offset: int, count: int, checked: bool) -> list[bytes]:
         """At least one and at most `count` chunks, beginning at `offset`; many streams take smaller bites."""
         share = self._settings.fetch_bytes // self._streams
         bytes_max = min(count * _ONE_CHUNK_BYTES, max(_ONE_CHUNK_BYTES, share))
@@ -149,7 +154,7 @@ class BodyReader:
         while True:
             client = await self._live_client()
             try:
-                values = await _fetch_once(client, topic, offset, bytes_max)
+                values = await _fetch_once(client, topic, offset, bytes_max, checked)
             except (errors.KafkaError, OSError) as error:
                 await self._failed(client, error)
                 continue
@@ -178,7 +183,7 @@ class BodyReader:
         await self._link.backoff()
 
 
-async def _fetch_once(client: AIOKafkaClient, topic: str, offset: int, bytes_max: int) -> list[bytes]:
+async def _fetch_once(client: AIOKafkaClient, topic: str, offset: int, bytes_max: int, checked: bool) -> list[bytes]:
     """The chunks that one fetch request brings; [] when there is nothing at that offset yet."""
     request = FetchRequest(_FETCH_WAIT_MS, 1, bytes_max, 0, [(topic, [(0, offset, bytes_max)])])
     response = await client.send(await _leader(client, topic, offset), request)
@@ -189,7 +194,7 @@ async def _fetch_once(client: AIOKafkaClient, topic: str, offset: int, bytes_max
         raise BodyGone(topic, offset)
     if error is not errors.NoError:
         raise error(topic)
-    return _values(topic, offset, MemoryRecords(records))
+    return _values(topic, offset, MemoryRecords(records), checked)
 
 
 async def _leader(client: AIOKafkaClient, topic: str, offset: int) -> int:
@@ -205,11 +210,13 @@ async def _leader(client: AIOKafkaClient, topic: str, offset: int) -> int:
     raise BodyGone(topic, offset)
 
 
-def _values(topic: str, offset: int, records: MemoryRecords) -> list[bytes]:
+def _values(topic: str, offset: int, records: MemoryRecords, checked: bool = False) -> list[bytes]:
     """The values at `offset`, `offset` + 1, … as far as they follow each other without a gap."""
     values: list[bytes] = []
     while records.has_next():
-        batch = records.next_batch()  # the digest and the GCM tag verify its bytes; no CRC on top
+        batch = records.next_batch()  # the digest and the GCM tag verify its bytes: its CRC only tells who changed them
+        if checked and not batch.validate_crc():
+            raise errors.CorruptRecordException(topic)
         if batch.is_control_batch:
             break
         for record in batch:

@@ -26,11 +26,12 @@ async def plain_chunks(
 ) -> AsyncGenerator[tuple[int, bytes], None]:
     """(index, plain chunk) of a body in order; `opener` is None where a body lies open.
 
+    What was changed on the way is fetched again, so that a bad link is never taken for a log that cannot be trusted.
     Raises PeerError for a chunk that is not the one listed, BodyGone as BodyReader.chunks does. Whether the list itself
     is the right one the caller knows: see `check_listed`.
     """
     index = 0
-    async with aclosing(reader.chunks(topic, body.runs)) as chunks:
+    async with aclosing(reader.chunks(topic, body.runs, checked=True)) as chunks:
         async for sealed in chunks:
             chunk = opener.open(index, sealed) if opener else sealed
             size_bytes = min(CHUNK_BYTES, body.size_bytes - index * CHUNK_BYTES)

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from bench.links import BadLink, Body, linked_broker, over
+from ops.kafka import Broker
 from ops.kafka.ports import HOST
 from ops.link_quality import Quality
 from schemas import topics
 from transport.admin import Admin, TopicSpec
-from transport.bodies import BodyWriter
+from transport.bodies import BodyReader, BodyWriter
 from transport.link import Link
 from transport.settings import SEALED_CHUNK_BYTES, KafkaSettings
 from transport.writer import Writer
@@ -40,15 +41,39 @@ async def test_a_body_arrives_both_ways_over_a_slow_link_and_nothing_is_sent_twi
     assert all(passage.resent_share * size < SEALED_CHUNK_BYTES for passage in passages)
 
 
+async def test_what_an_unfaithful_link_changes_is_fetched_again_where_it_would_be_held_against_its_writer(
+    tmp_path: Path,
+) -> None:
+    async with linked_broker(tmp_path) as (broker, proxy):
+        topic = await _topic(broker)
+        direct, settings = KafkaSettings(broker.bootstrap, "tests"), KafkaSettings(f"{HOST}:{proxy.port}", "tests")
+        body, writer, reader = Body(8), BodyWriter(direct, Link(direct)), BodyReader(settings, Link(settings))
+        runs = await writer.upload(topic, body.count, body.chunk)
+        proxy.quality = Quality(corrupt_bytes=4_000_000)
+        for _ in range(50):  # until the link has changed something
+            chunks = [chunk async for chunk in reader.chunks(topic, runs, checked=True)]
+            assert chunks == [body.chunk(index) for index in range(body.count)]
+            if proxy.flips:
+                break
+        await writer.close()
+        await reader.close()
+    assert proxy.flips > 0
+
+
+async def _topic(broker: Broker) -> str:
+    """A site's topic of bodies."""
+    topic, settings = topics.bodies("site-1"), KafkaSettings(broker.bootstrap, "tests")
+    admin = Admin(settings, Link(settings))
+    await admin.create_topics([TopicSpec(topic, config=topics.site_topics("site-1", size_cap_bytes=-1)[topic])])
+    await admin.close()
+    return topic
+
+
 async def test_an_upload_that_is_given_up_while_the_link_is_cut_leaves_no_complaint(tmp_path: Path) -> None:
     complaints: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _loop, context: complaints.append(context))
     async with linked_broker(tmp_path) as (broker, proxy):
-        topic = topics.bodies("site-1")
-        direct = KafkaSettings(broker.bootstrap, "tests")
-        admin = Admin(direct, Link(direct))
-        await admin.create_topics([TopicSpec(topic, config=topics.site_topics("site-1", size_cap_bytes=-1)[topic])])
-        await admin.close()
+        topic = await _topic(broker)
         proxy.quality = Quality(up_bytes_s=2e6)
         settings = KafkaSettings(f"{HOST}:{proxy.port}", "tests")
         link, begun = Link(settings), asyncio.Event()

@@ -13,17 +13,17 @@ from coordinator.core import site as coordinator_site
 from coordinator.core import study as coordinator_study
 from coordinator.core.events import Effect, OfferFact
 from coordinator.strategies.gathering import Gathering
-from participant.core.outbox import Outbox
+from participant.core.outbox import Entry, Outbox
 from participant.core.study import StudyCore as SiteCore
 from protocol.rounds import RoundsRecord
 from schemas.plan import Plan
 from schemas.records import BodyAt, Outcome, Receipt
 from simulation.coordinator import Coordinator
-from simulation.leading import StudyRun
 from simulation.log import Producer
+from simulation.outgoing import Outgoing
 from simulation.publish import Publisher, body_at
 from simulation.records import Body, Model
-from simulation.site import Site
+from simulation.spool import Spool
 from simulation.store import Row, Store, settled
 from simulation.vectors import UnitSum
 
@@ -150,9 +150,11 @@ def memory_kept_across_a_failed_commit(patch: Patch) -> None:
 def a_share_check_that_can_never_be_met(patch: Patch) -> None:
     """No site may have more than a fifth of a cohort, in a study of four."""
     closes = Gathering.closes
-    patch.setattr(
-        Gathering, "closes", lambda self, ready, *rest, **more: ready >= 5 and closes(self, ready, *rest, **more)
-    )
+
+    def picky(self: Gathering, ready: int, waited_ms: int, **how: bool) -> bool:
+        return ready >= 5 and closes(self, ready, waited_ms, **how)
+
+    patch.setattr(Gathering, "closes", picky)
 
 
 def a_refusal_forgotten_after_a_restart(patch: Patch) -> None:
@@ -167,13 +169,13 @@ def a_refusal_forgotten_after_a_restart(patch: Patch) -> None:
 
 def a_row_cleared_before_its_receipt(patch: Patch) -> None:
     """Offered is taken for decided."""
-    acknowledged = Site._acknowledged
+    acknowledged = Outgoing._acknowledged
 
-    def hasty(self: Site, sequence: int, offset: int) -> None:
+    def hasty(self: Outgoing, sequence: int, offset: int) -> None:
         acknowledged(self, sequence, offset)
-        settled(sequence, again=False, counted=False)(self.disk)
+        settled(sequence, again=False, counted=False)(self._site.disk)
 
-    patch.setattr(Site, "_acknowledged", hasty)
+    patch.setattr(Outgoing, "_acknowledged", hasty)
 
 
 def a_leader_that_is_not_fenced(patch: Patch) -> None:
@@ -181,17 +183,16 @@ def a_leader_that_is_not_fenced(patch: Patch) -> None:
     patch.setattr(Producer, "_check", lambda self, now_ms: None)
 
 
-def a_body_added_again_after_a_restart_of_the_fetch(patch: Patch) -> None:
+def a_body_added_again_when_it_is_chosen(patch: Patch) -> None:
     """An update is added when it is fetched, and once more when it is chosen."""
-    add = StudyRun._add
+    add = UnitSum.add
 
-    def twice(self: StudyRun, offer: OfferFact, weight: int) -> None:
-        body = self.spooled[offer.site, offer.sequence].body
-        add(self, offer, weight)
-        if offer.base_version % 2 and body is not None:
-            self.sum.add(body, weight)
+    def twice(self: UnitSum, body: Body, weight: int) -> None:
+        add(self, body, weight)
+        if body.sequence % 2:
+            add(self, body, weight)
 
-    patch.setattr(StudyRun, "_add", twice)
+    patch.setattr(UnitSum, "add", twice)
 
 
 def an_update_left_out_of_the_sum(patch: Patch) -> None:
@@ -208,16 +209,13 @@ def an_update_left_out_of_the_sum(patch: Patch) -> None:
 def a_spool_without_a_bound(patch: Patch) -> None:
     """Every body is fetched as soon as it is offered."""
 
-    def eager(self: StudyRun) -> None:
+    def eager(self: Spool) -> None:
         while self._waiting:
-            spooled = self.spooled.get(self._waiting.popleft())
+            spooled = self._offers.get(self._waiting.popleft())
             if spooled is not None:
-                self.spool_bytes += self.plan.body_bytes
-                spooled.held_bytes, spooled.fetching = self.plan.body_bytes, True
-                arrives_ms = self.node.link.fetched_ms(self.clock.now_ms, self.plan.body_bytes)
-                self.clock.at(arrives_ms, self.node, self._fetched, spooled)
+                self._begin(spooled, self._run.plan.body_bytes)
 
-    patch.setattr(StudyRun, "_fetch", eager)
+    patch.setattr(Spool, "_fetch_more", eager)
 
 
 def a_position_that_passes_what_waits(patch: Patch) -> None:
@@ -257,6 +255,20 @@ def offered_updates_given_up_at_the_end(patch: Patch) -> None:
     patch.setattr(SiteCore, "_on_announced", hasty)
 
 
+def an_update_given_up_before_its_receipt_could_come(patch: Patch) -> None:
+    """What is not acknowledged and past the table is taken for never offered."""
+
+    def hasty(self: Outbox, late: Callable[[int], bool], now_ms: int) -> list[Entry]:
+        return [one for one in self.unsent() if not (one.anew or one.reminding) and late(one.base_version)]
+
+    patch.setattr(Outbox, "given_up", hasty)
+
+
+def an_offer_that_is_never_repeated(patch: Patch) -> None:
+    """Retention takes an offer before anybody has read it, and its site waits for ever."""
+    patch.setattr(Outbox, "remind", lambda self, now_ms: None)
+
+
 def a_refused_base_never_trained_again(patch: Patch) -> None:
     """A site that the roster left out for a moment waits for a version that needs it."""
     patch.setattr("participant.core.study.LASTING", frozenset({"duplicate", "plan", "floor", "stranger", "revoked"}))
@@ -276,12 +288,12 @@ MISTAKES = (
     _mistake(a_resent_update_counted, "counted-twice", "decided-twice", "two-models", under=("twice", "repeat")),
     _mistake(
         memory_kept_across_a_failed_commit,
+        "no-progress",
         "two-models",
         "receipt",
         "lost",
         "position",
         "untrue",
-        "no-progress",
         under=("abort",),
     ),
     _mistake(a_share_check_that_can_never_be_met, "no-progress"),
@@ -290,12 +302,14 @@ MISTAKES = (
     ),
     _mistake(a_row_cleared_before_its_receipt, "lost"),
     _mistake(a_leader_that_is_not_fenced, "two-models", "receipt", under=("lead", "freeze", "stall")),
-    _mistake(a_body_added_again_after_a_restart_of_the_fetch, "counted-twice"),
+    _mistake(a_body_added_again_when_it_is_chosen, "counted-twice"),
     _mistake(an_update_left_out_of_the_sum, "lost"),
     _mistake(a_spool_without_a_bound, "memory"),
     _mistake(a_position_that_passes_what_waits, "position", under=("flood",)),
     _mistake(a_floor_that_nobody_looks_at, "floor"),
     _mistake(an_again_that_the_site_does_not_hear, "lost", "no-progress", under=("bodies-gone",)),
     _mistake(offered_updates_given_up_at_the_end, "untrue"),
+    _mistake(an_update_given_up_before_its_receipt_could_come, "untrue", under=("cut", "stall", "up-only")),
+    _mistake(an_offer_that_is_never_repeated, "no-progress", "lost", under=("offers-gone", "stall", "kill")),
     _mistake(a_refused_base_never_trained_again, "no-progress", under=("roster",)),
 )

@@ -116,7 +116,7 @@ class CannedReader(BodyReader):
         super().__init__(SETTINGS, Link(SETTINGS))
         self._size = size
 
-    async def _fetch(self, topic: str, offset: int, count: int) -> list[bytes]:
+    async def _fetch(self, topic: str, offset: int, count: int, checked: bool) -> list[bytes]:
         return [b"%d" % (offset + step) for step in range(min(count, self._size))]
 
 

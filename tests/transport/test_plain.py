@@ -27,7 +27,10 @@ class Kept(BodyReader):
         super().__init__(SETTINGS, Link(SETTINGS))
         self._values = values
 
-    async def chunks(self, topic: str, runs: Sequence[tuple[int, int]]) -> AsyncGenerator[bytes, None]:
+    async def chunks(
+        self, topic: str, runs: Sequence[tuple[int, int]], *, checked: bool = False
+    ) -> AsyncGenerator[bytes, None]:
+        assert checked
         for first, count in runs:
             for offset in range(first, first + count):
                 yield self._values[offset]

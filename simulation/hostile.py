@@ -1,0 +1,79 @@
+"""Records that nobody honest would send: what a broken or hostile member, or one without a key, may put on a topic.
+
+Used by: simulation.faults.
+"""
+
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from coordinator.core.events import OfferFact
+from simulation.records import Body, Other, SentOffer
+from simulation.site import header
+
+if TYPE_CHECKING:
+    from simulation.world import World
+
+ROGUE = "rogue"  # a member that never trains: somebody else's software, or worse
+
+Make = Callable[["World", OfferFact, random.Random], SentOffer | None]
+
+
+def send_hostile(world: "World", site: str, kind: int, chance: random.Random) -> None:
+    """Append one hostile record to the topic of `site`, or of the rogue where only a member can have signed it."""
+    name = sorted(HOSTILE)[kind % len(HOSTILE)]
+    if name == "unreadable":
+        world.append(site, Other(readable=False))
+        return
+    target = site if name in ON_HONEST_TOPICS else ROGUE
+    made = HOSTILE[name](world, _fact(world, target, chance), chance)
+    if made is not None:
+        world.append(target, made)
+
+
+def flood(world: "World", number: int) -> None:
+    """The rogue offers far more than its turn, all of it valid."""
+    for _ in range(number):
+        fact = _fact(world, ROGUE, random.Random(0))
+        body = world.log.bodies[ROGUE].append(Body(ROGUE, fact.sequence))
+        world.append(ROGUE, SentOffer(fact, body, ROGUE))
+
+
+def _fact(world: "World", site: str, chance: random.Random) -> OfferFact:
+    """An offer that would be right, but for what is changed in it; on an honest topic its sequence is an old one."""
+    version, offset = max(0, world.version), world.log.offers[site].end
+    sequence = offset + 1 if site == ROGUE else chance.randrange(1 << 20)
+    return OfferFact(
+        site=site, offset=offset, sequence=sequence, header=header(site, sequence, "rogue"), base_version=version,
+        base_digest=world.digest_of(version), plan=world.plan_digest, d=world.plan.d,
+        size_bytes=world.plan.body_bytes, cohort_min=world.plan.aggregation.cohort_min, trustees=0,
+    )  # fmt: skip
+
+
+def _foreign(world: "World", fact: OfferFact, chance: random.Random) -> SentOffer | None:
+    """Another site's offer, as that site signed it, on this site's topic."""
+    others = [name for name in world.sites if name != fact.site]
+    for name in chance.sample(others, len(others)):
+        for entry in world.log.offers[name].read(0)[0]:
+            if isinstance(entry.value, SentOffer):
+                return replace(entry.value, fact=replace(entry.value.fact, offset=fact.offset))
+    return None
+
+
+HOSTILE: dict[str, Make] = {
+    "bad signature": lambda world, fact, chance: SentOffer(fact, 0, fact.site, intact=False),
+    "stranger": lambda world, fact, chance: SentOffer(fact, 0, "nobody"),
+    "foreign offer": _foreign,
+    "older sequence": lambda world, fact, chance: SentOffer(fact, 0, fact.site),
+    "unreadable": lambda world, fact, chance: None,
+    "wrong plan": lambda world, fact, chance: SentOffer(replace(fact, plan=bytes(32)), 0, fact.site),
+    "future version": lambda world, fact, chance: SentOffer(replace(fact, base_version=1 << 40), 0, fact.site),
+    "other base": lambda world, fact, chance: SentOffer(replace(fact, base_digest=bytes(32)), 0, fact.site),
+    "other digests": lambda world, fact, chance: SentOffer(replace(fact, code="malformed"), 0, fact.site),
+    "other size": lambda world, fact, chance: SentOffer(replace(fact, size_bytes=8), 0, fact.site),
+    "other length": lambda world, fact, chance: SentOffer(replace(fact, d=fact.d + 1), 0, fact.site),
+    "absurd floor": lambda world, fact, chance: SentOffer(replace(fact, cohort_min=1024), 0, fact.site),
+    "no body": lambda world, fact, chance: SentOffer(fact, 1 << 40, fact.site),
+}
+ON_HONEST_TOPICS = frozenset({"bad signature", "stranger", "foreign offer", "older sequence", "unreadable"})

@@ -1,0 +1,137 @@
+"""What leaves a simulated site: bodies, evaluations and offers, each over its link, each in its order.
+
+Knows:    an update's body goes before its offer, and so does the evaluation of its base version.
+Never:    sends an update that site.db has not got.
+Source:   participant/shell/outgoing.py, which it stands for.
+"""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from coordinator.core.events import Evaluated as EvaluatedFact
+from coordinator.core.events import OfferFact
+from participant.core import events as seen
+from schemas.records import CHUNK_BYTES
+from simulation.clock import Timer, cancel
+from simulation.records import Model, SentEvaluation, SentOffer
+from simulation.store import acked, evaluated, offered
+
+if TYPE_CHECKING:
+    from simulation.site import Site
+
+OFFER_BYTES = 1_900  # Offer, header and key boxes of an unmasked update
+EVALUATION_BYTES = 400
+BODIES_KEPT = 16  # of a site, on the broker: its size cap
+FLUSH_MS = 5_000
+
+Then = Callable[..., None]
+
+
+@dataclass(slots=True)
+class Transfer:
+    """A body on its way, for the count of bytes."""
+
+    direction: str
+    began_ms: int
+    size_bytes: int
+    timer: Timer | None = None
+
+
+class Outgoing:
+    """One life of a site's sending."""
+
+    def __init__(self, site: "Site") -> None:
+        self._site, self._world, self._clock = site, site.world, site.clock
+        self._sending: Transfer | None = None
+        self._sequence = -1  # what is being sent
+        self._measuring: dict[int, int] = {}  # version -> when its evaluation is on the log
+
+    def evaluation(self, model: Model, value: int, weight: int) -> None:
+        """An evaluation is sent while the site goes on."""
+        site = self._site
+        digest = hashlib.sha256(f"{site.name} {model.version} {value} {weight}".encode()).digest()
+        fact = EvaluatedFact(site.name, model.version, model.digest, digest, value, weight)
+        arrives_ms = site.link.sent_ms(self._clock.now_ms, EVALUATION_BYTES)
+        self._measuring[model.version] = arrives_ms
+        self._clock.at(arrives_ms, site, self._evaluation_sent, fact)
+
+    def send(self, sequence: int, anew: bool) -> None:
+        """Upload what is not acknowledged yet, then the evaluation of its base, then the offer."""
+        site = self._site
+        if anew:
+            site.later(offered(sequence, -1))
+        self._sequence = sequence
+        self._up(max(0, site.plan.body_bytes - site.store.now.rows[sequence].acked_bytes), self._uploaded, sequence)
+
+    def stop(self) -> None:
+        """Drop what is on its way; nothing will be heard of it."""
+        transfer, self._sending = self._sending, None
+        if transfer is not None:
+            cancel(transfer.timer)
+            self._site.count(transfer)
+
+    def died(self) -> None:
+        """Acknowledged chunks reach site.db with a flush: what came in the last seconds is sent again."""
+        transfer, site = self._sending, self._site
+        if transfer is not None and not site.disk_full and self._sequence in site.disk.rows:
+            moved = site.link.moved(transfer.began_ms, self._clock.now_ms - FLUSH_MS, transfer.size_bytes, up=True)
+            site.disk.rows[self._sequence].acked_bytes += moved // CHUNK_BYTES * CHUNK_BYTES
+        if transfer is not None:
+            site.count(transfer)
+
+    def offer(self, sequence: int, body: int) -> int:
+        """Append the Offer of an update in the outbox, whose body lies at `body`; returns its offset."""
+        site, plan = self._site, self._site.plan
+        row, topic = site.store.now.rows[sequence], self._world.log.offers[site.name]
+        fact = OfferFact(
+            site=site.name, offset=topic.end, sequence=sequence, header=row.header,
+            base_version=row.base_version, base_digest=row.base_digest, plan=self._world.plan_digest, d=plan.d,
+            size_bytes=plan.body_bytes, cohort_min=site.floor, trustees=0,
+        )  # fmt: skip
+        return self._world.append(site.name, SentOffer(fact, body, site.name))
+
+    def _uploaded(self, sequence: int) -> None:
+        site = self._site
+        row, topic = site.store.now.rows[sequence], self._world.log.bodies[site.name]
+        at = topic.append(row.body)
+        topic.trim(topic.end - BODIES_KEPT)
+        site.store.note(acked(sequence, site.plan.body_bytes))
+        self._up(OFFER_BYTES, self._offer_sent, sequence, at, first_ms=self._measuring.get(row.base_version, 0))
+
+    def _offer_sent(self, sequence: int, body: int) -> None:
+        """The broker has the offer; its answer takes the way back."""
+        site = self._site
+        offset = self.offer(sequence, body)
+        if site.sends_twice:
+            site.sends_twice = False
+            offset = self.offer(sequence, body)
+        site.hazard()
+        heard_ms = site.link.fetched_ms(self._clock.now_ms, 0)
+        self._sending = Transfer("up", self._clock.now_ms, 0)
+        self._sending.timer = self._clock.at(heard_ms, site, self._acknowledged, sequence, offset)
+
+    def _acknowledged(self, sequence: int, offset: int) -> None:
+        self._sending = None
+        self._site.later(offered(sequence, offset))
+        self._site.post(seen.Sent(sequence, offset))
+
+    def _evaluation_sent(self, fact: EvaluatedFact) -> None:
+        self._measuring.pop(fact.version, None)
+        self._world.append(fact.site, SentEvaluation(fact, fact.site))
+        self._world.story.bytes_moved(fact.site, "up", EVALUATION_BYTES)
+        self._site.later(evaluated(fact.version))
+
+    def _up(self, size_bytes: int, then: Then, *arguments: int, first_ms: int = 0) -> None:
+        """Send bytes, not before `first_ms`; `then` once the broker has them."""
+        begins_ms = max(self._clock.now_ms, first_ms)
+        transfer = self._sending = Transfer("up", begins_ms, size_bytes)
+        arrives_ms = self._site.link.sent_ms(begins_ms, size_bytes)
+        transfer.timer = self._clock.at(arrives_ms, self._site, self._arrived, then, *arguments)
+
+    def _arrived(self, then: Then, *arguments: int) -> None:
+        transfer, self._sending = self._sending, None
+        assert transfer is not None
+        self._site.count(transfer)
+        then(*arguments)

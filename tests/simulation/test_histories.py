@@ -1,0 +1,96 @@
+"""Some thousand short histories with whatever goes wrong; and those that once broke something."""
+
+from dataclasses import replace
+
+import pytest
+
+from simulation.faults import Fault
+from simulation.histories import History, Play, broken, draw, shrink
+from simulation.plans import PLANS
+from simulation.soak import main
+from simulation.vectors import UnitSum
+
+TOGETHER = 100
+
+
+@pytest.mark.parametrize("first", range(0, 2_000, TOGETHER))
+def test_whatever_goes_wrong_nothing_is_lost_and_nothing_counts_twice(first: int) -> None:
+    for seed in range(first, first + TOGETHER):
+        found = broken(draw(seed, PLANS), PLANS)
+        assert found is None, f"seed {seed}: {found}; `make soak SEEDS={seed}-{seed + 1}` makes it short"
+
+
+def test_faults_do_not_change_that_one_seed_is_one_history() -> None:
+    histories = [draw(seed, PLANS) for seed in range(40)]
+    assert any(history.faults for history in histories)
+    for history in histories:
+        assert Play(history, PLANS).run() == Play(history, PLANS).run()
+
+
+def test_repro_a_roster_that_errs_for_a_moment_stops_the_study() -> None:
+    faults = (
+        Fault("roster", "site-0", at_ms=3219, length_ms=25000),
+        Fault("roster", "site-1", at_ms=15354, length_ms=25000),
+    )
+    assert broken(History(4, 2, 3, 1, 0, faults), PLANS) is None
+
+
+def test_repro_a_site_believes_its_counted_update_to_be_ended() -> None:
+    assert broken(History(0, 2, 3, 1, 500, ()), PLANS) is None
+
+
+def test_repro_a_site_gives_up_what_was_counted_before_its_receipt_came() -> None:
+    faults = (Fault("cut", "coordinator-1", at_ms=1399, length_ms=25000),)
+    assert broken(History(245, 1, 3, 1, 0, faults), PLANS) is None
+
+
+def test_repro_an_offer_that_retention_took_is_waited_for_for_ever() -> None:
+    faults = (
+        Fault("kill", "coordinator-1", at_ms=1245, length_ms=12000),
+        Fault("offers-gone", "site-0", at_ms=7587),
+    )
+    assert broken(History(16, 1, 1, 1, 0, faults), PLANS) is None
+
+
+def test_repro_a_receipt_read_with_a_newer_version_asks_for_the_older_one() -> None:
+    assert broken(History(11, 8, 2, 1, 0, ()), PLANS) is None
+
+
+def test_what_breaks_is_made_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("participant.core.outbox.Outbox.remind", lambda self, now_ms: None)
+    needed = Fault("offers-gone", "site-0", at_ms=7587)
+    death = Fault("kill", "coordinator-1", at_ms=1245, length_ms=12000)
+    idle = tuple(Fault("trainer", "site-1", at_ms=1_000 * at) for at in range(6))
+    history = History(16, 1, 3, 2, 50, (death, *idle, needed))
+
+    def fails(other: History) -> bool:
+        return {death, needed} <= set(other.faults)
+
+    short = shrink(history, 1, fails)
+    assert set(short.faults) == {death, needed}
+    assert (short.sites, short.coordinators, short.disorder_ms) == (1, 1, 0)
+    assert broken(replace(short, until_ms=0), PLANS) is not None
+
+
+def test_a_soak_says_which_seed_broke_and_how_to_play_it_again(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    add = UnitSum.add
+    monkeypatch.setattr(UnitSum, "add", lambda self, body, weight: add(self, body, min(weight, 9)))
+    assert main(["30-34", "--processes", "1"]) == 1
+    said = capfd.readouterr().out
+    assert "seed 30: sum: " in said
+    assert "History(seed=30," in said
+    assert "4 histories, " in said
+
+
+def test_a_soak_without_a_finding_is_well() -> None:
+    assert main(["3", "--processes", "1"]) == 0
+
+
+@pytest.mark.parametrize("seeds", ["many", "3-x", ""])
+def test_a_soak_of_nonsense_says_what_is_wanted(seeds: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main([seeds])
+    assert end.value.code == 2
+    assert "neither a number nor FROM-TO" in capsys.readouterr().err
