@@ -23,6 +23,7 @@ from transport.bodies import BodyReader, BodyWriter
 from transport.election import Election
 from transport.link import Link
 from transport.log import EARLIEST, Entry, LogReader
+from transport.quiet import on_produce_error
 from transport.settings import KafkaSettings, batch_bytes
 from transport.writer import Writer
 
@@ -52,6 +53,7 @@ def _services(settings: Settings) -> Services:
     link = Link(kafka)
     metrics = CoordinatorMetrics()
     link.on_change(lambda connected: metrics.connected.set(connected))
+    on_produce_error(lambda name: metrics.broker_errors.labels(name).inc())
     link.on_rebuild(lambda kind: metrics.rebuilds.labels(kind).inc())
     writer = Writer(kafka, link)
     return Services(

@@ -126,7 +126,7 @@ class StudyRunner:
             await self._lead()
         finally:
             self._services.transactions.forget(self._watched)
-            await self._give_back_bodies()
+            self._give_back_bodies()
             await self._offers.close()
 
     async def _lead(self) -> None:
@@ -145,10 +145,10 @@ class StudyRunner:
         except BaseExceptionGroup as group:
             raise first_error(group) from group
 
-    async def _give_back_bodies(self) -> None:
+    def _give_back_bodies(self) -> None:
         """What this run still held of the memory that all studies share."""
         for spooled in self._spooled.values():
-            await self._forget_body(spooled)
+            self._forget_body(spooled)
 
     async def membership_changed(self) -> None:
         """Tell the study that the directory holds a newer roster."""
@@ -168,6 +168,7 @@ class StudyRunner:
     async def _act(self) -> None:
         while True:
             event = await self._queue.get()
+            await asyncio.sleep(0)  # a full queue never waits: without this a thousand offers would hold up the loop
             if isinstance(event, MembershipChanged):
                 await self._members_changed()
                 continue
@@ -210,6 +211,7 @@ class StudyRunner:
             models=models,
             receipts=restored.receipts.values(),
             progress=await read_progress(self._services, self.plan, restored),
+            suspicion=restored.suspicion,
             final=newest.final,
             now_ms=now_ms(),
         )
@@ -273,9 +275,9 @@ class StudyRunner:
                 case Remove():
                     await self._remove(effect.offer, effect.weight)
                 case Unload():
-                    await self._unload(effect.offer)
+                    self._unload(effect.offer)
                 case Drop():
-                    await self._drop(effect.offer)
+                    self._drop(effect.offer)
                 case Decide():
                     self._decide(effect)
                 case Close():
@@ -310,7 +312,7 @@ class StudyRunner:
             )
         finally:
             if spooled.body is None:
-                await spool.give_back(body, reusable=False)
+                spool.give_back(body, reusable=False)
         await self._queue.put(event)
 
     async def _add(self, offer: OfferFact, weight: int) -> None:
@@ -322,7 +324,7 @@ class StudyRunner:
         else:
             await asyncio.to_thread(self._sum.add, body, weight)
         spooled.body = None
-        await self._services.spool.give_back(body, reusable=True)
+        self._services.spool.give_back(body, reusable=True)
 
     async def _remove(self, offer: OfferFact, weight: int) -> None:
         """Fetch the body once more and take it out. One that has gone meanwhile ends the study: the log rebuilds it.
@@ -333,20 +335,20 @@ class StudyRunner:
         await fetch_body(self._services, self._spooled[_name(offer)].offer, self._encoding, body)
         await asyncio.to_thread(self._sum.add, body, -weight)
 
-    async def _drop(self, offer: OfferFact) -> None:
+    def _drop(self, offer: OfferFact) -> None:
         spooled = self._spooled.pop(_name(offer), None)
         if spooled is not None:
-            await self._forget_body(spooled)
+            self._forget_body(spooled)
 
-    async def _unload(self, offer: OfferFact) -> None:
-        await self._forget_body(self._spooled[_name(offer)])
+    def _unload(self, offer: OfferFact) -> None:
+        self._forget_body(self._spooled[_name(offer)])
 
-    async def _forget_body(self, spooled: _Spooled) -> None:
+    def _forget_body(self, spooled: _Spooled) -> None:
         if spooled.fetch is not None:
             spooled.fetch.cancel()
         if spooled.body is not None:
             body, spooled.body = spooled.body, None
-            await self._services.spool.give_back(body, reusable=True)
+            self._services.spool.give_back(body, reusable=True)
 
     def _ignore(self, offer: OfferFact) -> None:
         spooled = self._spooled.get(_name(offer))
@@ -396,7 +398,7 @@ class StudyRunner:
         self._view.add(request)
         self._view.add(failed)
         self._forget(close, "void", error.code)
-        return Undone()
+        return Undone(error.code)
 
     def _with_pending(self, receipts: tuple[Receipt, ...]) -> list[Receipt]:
         """The cohort's receipts hold everything an earlier refusal of the same site says; the others go along."""
@@ -431,6 +433,7 @@ class StudyRunner:
         metrics.version.labels(study).set(self._core.version)
         metrics.round_age_s.labels(study).set(self._core.round_age_ms(now_ms()) / 1000)
         metrics.final.labels(study).set(self._core.final)
+        metrics.suspects.labels(study).set(len(self._core.suspicion.suspects))
         metrics.paused.labels(study).set(self._core.orders.paused)
         metrics.excluded.labels(study).set(len(self._core.orders.excluded))
         phases = list(self._core.waiting().values())
