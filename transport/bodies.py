@@ -7,6 +7,7 @@ Used by:  participant.shell, coordinator.shell, registrar, auditors.
 
 import asyncio
 import contextlib
+import time
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 
@@ -18,6 +19,7 @@ from aiokafka.record.memory_records import MemoryRecords
 from transport.clients import end, new_client, refused, started
 from transport.errors import BodyGone
 from transport.link import Link
+from transport.pace import Pace
 from transport.settings import SEALED_CHUNK_BYTES, KafkaSettings
 from transport.writer import Ticket, Writer
 
@@ -40,6 +42,10 @@ def runs_of(offsets: Sequence[int]) -> Runs:
     return tuple(runs)
 
 
+def _new_pace(settings: KafkaSettings, most_bytes: int) -> Pace:
+    return Pace(unit_bytes=_ONE_CHUNK_BYTES, most_bytes=most_bytes, limit_s=settings.request_timeout_ms / 1000)
+
+
 class BodyWriter:
     """Sends bodies through one writer, `window` chunks in flight."""
 
@@ -47,6 +53,7 @@ class BodyWriter:
         self._own = writer is None
         self._writer = writer or Writer(settings, link)
         self._window = window
+        self._pace = _new_pace(settings, settings.batch_bytes)
 
     async def upload(
         self,
@@ -69,21 +76,37 @@ class BodyWriter:
         offsets = dict(acked or {})
         waiting = deque(index for index in range(count) if index not in offsets)
         flying: deque[tuple[int, Ticket]] = deque()
+        since_s, together = time.monotonic(), 0
         while waiting or flying:
-            while waiting and len(flying) < self._window:
+            while waiting and len(flying) < self._in_flight():
                 index = waiting.popleft()
                 if ready is not None:
                     await ready(index)
+                if not flying:
+                    since_s = time.monotonic()
                 flying.append((index, await self._writer.post(topic, chunk(index))))
             index, ticket = flying.popleft()
             offset = await self._writer.settle(ticket)
             if offset is None:
+                self._pace.timed_out()
+                together = 0
                 waiting.appendleft(index)
                 continue
+            if together:
+                together -= 1  # came with the acknowledgement before, which counted for all of its request
+            else:
+                together = sum(ticket.acknowledged.done() for _, ticket in flying)
+                self._pace.took((1 + together) * _ONE_CHUNK_BYTES, time.monotonic() - since_s)
+                since_s = time.monotonic()
             offsets[index] = offset
             if on_acked is not None:
                 on_acked(index, offset)
         return runs_of([offsets[index] for index in range(count)])
+
+    def _in_flight(self) -> int:
+        """Chunks on their way at once; what is handed over together goes up in one request, up to `batch_bytes`."""
+        bytes_max = self._pace.request_bytes
+        return self._window if bytes_max >= self._pace.most_bytes else bytes_max // _ONE_CHUNK_BYTES
 
     async def close(self) -> None:
         """End the writer, if it is this one's own."""
@@ -103,6 +126,7 @@ class BodyReader:
         self._client: AIOKafkaClient | None = None
         self._starting = asyncio.Lock()
         self._streams = 0
+        self._pace = _new_pace(settings, settings.fetch_bytes)
 
     async def chunks(
         self, topic: str, runs: Sequence[tuple[int, int]], *, checked: bool = False
@@ -147,17 +171,20 @@ class BodyReader:
             await end(client)
 
     async def _fetch(self, topic: str, offset: int, count: int, checked: bool) -> list[bytes]:
-        """At least one and at most `count` chunks, beginning at `offset`; many streams take smaller bites."""
-        share = self._settings.fetch_bytes // self._streams
-        bytes_max = min(count * _ONE_CHUNK_BYTES, max(_ONE_CHUNK_BYTES, share))
+        """At least one and at most `count` chunks, beginning at `offset`; slow links, many streams: smaller bites."""
         empty = 0
         while True:
             client = await self._live_client()
+            share = max(_ONE_CHUNK_BYTES, self._pace.request_bytes // max(1, self._streams))
+            began_s = time.monotonic()
             try:
-                values = await _fetch_once(client, topic, offset, bytes_max, checked)
+                values = await _fetch_once(client, topic, offset, min(count * _ONE_CHUNK_BYTES, share), checked)
             except (errors.KafkaError, OSError) as error:
+                if isinstance(error, errors.RequestTimedOutError):
+                    self._pace.timed_out()
                 await self._failed(client, error)
                 continue
+            self._pace.took(sum(map(len, values)), time.monotonic() - began_s)
             self._link.up()
             if values:
                 return values[:count]

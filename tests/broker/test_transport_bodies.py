@@ -8,6 +8,7 @@ import pytest
 
 from ops.kafka import Broker
 from ops.link_proxy import LinkProxy
+from ops.link_quality import Quality
 from tests.broker.conftest import make_topics
 from transport.admin import Admin
 from transport.bodies import BodyReader, BodyWriter, runs_of
@@ -212,5 +213,25 @@ async def test_a_cut_in_the_middle_of_an_upload_only_delays_it(
         runs = await writer.upload(topic, 60, chunk, on_acked=on_acked)
     assert len(cuts) == 4
     assert await _digests(reader, topic, runs) == _expected(chunk, 60)
+    await reader.close()
+    await writer.close()
+
+
+async def test_over_a_slow_link_no_request_outgrows_its_time_and_every_chunk_passes_once(
+    cut_link: tuple[LinkProxy, str], name: Callable[[str], str]
+) -> None:
+    """500 kB/s and 4 s for a request, as 1 GB has with 120 s: four chunks at once would never come through."""
+    proxy, address = cut_link
+    settings = KafkaSettings(address, "tests", request_timeout_ms=4_000)
+    link, topic, count, chunk = Link(settings), name("bodies"), 12, _chunk("h")
+    await make_topics(settings, topic)
+    proxy.quality = Quality(up_bytes_s=500_000, down_bytes_s=500_000)
+    writer, reader = BodyWriter(settings, link), BodyReader(settings, link)
+    size_bytes = count * SEALED_CHUNK_BYTES
+    async with asyncio.timeout(120):
+        runs = await writer.upload(topic, count, chunk)
+        assert await _digests(reader, topic, runs) == _expected(chunk, count)
+    assert proxy.bytes_up < 1.05 * size_bytes
+    assert proxy.bytes_down < 1.05 * size_bytes
     await reader.close()
     await writer.close()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from learning.contract import Column, DataContract, packaged_file, read_csv, scaled
@@ -175,6 +175,7 @@ def test_reading_and_sifting_share_one_limit(tmp_path: Path) -> None:
     assert "old" not in str(caught.value)
 
 
+@settings(deadline=None)
 @given(
     ages=st.lists(st.floats(allow_nan=True, allow_infinity=True), min_size=1, max_size=30),
     share_max=st.floats(0.01, 1.0),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from participant.shell.body import SealedChunks, SealingStopped, write_body
@@ -239,6 +239,7 @@ async def test_a_download_that_is_cancelled_keeps_whole_chunks_alone(tmp_path: P
     assert plain.startswith(half)
 
 
+@settings(deadline=None)
 @given(runs=st.lists(st.tuples(st.integers(0, 50), st.integers(1, 5)), max_size=6), done=st.integers(0, 40))
 def test_the_chunks_left_are_those_after_the_ones_that_are_there(runs: list[tuple[int, int]], done: int) -> None:
     offsets = [first + number for first, count in runs for number in range(count)]

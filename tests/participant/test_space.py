@@ -1,6 +1,6 @@
 """The outbox has room, or it has not; nobody's finished work pays for that."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from participant.core.space import OutboxSpace
@@ -29,6 +29,7 @@ def test_who_waits_is_told_of_changes_alone() -> None:
     assert told == [60, 0]
 
 
+@settings(deadline=None)
 @given(steps=st.lists(st.tuples(st.sampled_from("abc"), st.booleans()), max_size=40))
 def test_who_asks_before_it_makes_something_never_fills_more_than_there_is(steps: list[tuple[str, bool]]) -> None:
     space, sizes, held = OutboxSpace(100), {"a": 30, "b": 50, "c": 70}, set()
