@@ -124,8 +124,8 @@ class Site(Process):
             self.post(seen.Linked(connected))
 
     def _alarm(self, message: str) -> None:
-        """Trainings that keep failing are a fault of a history, a name given twice one of an old copy."""
-        if not (message.startswith(TRAINING_FAILS) or self.copied):
+        """Failing trainings, and names used twice after an old copy, are faults; nothing else may be alarming."""
+        if not (self.copied or message.startswith(TRAINING_FAILS)):
             self.world.story.broken("alarm", f"{self.name}: {message}")
 
     def _halt(self, message: str) -> None:
