@@ -10,7 +10,9 @@ import pytest
 
 from simulation.faults import Fault
 from simulation.histories import History, Play, broken, draw, shrink
+from simulation.observe import Observer
 from simulation.plans import PLANS
+from simulation.site import Site
 from simulation.soak import main
 from simulation.vectors import UnitSum
 
@@ -45,6 +47,21 @@ def test_no_history_depends_on_how_python_hashes() -> None:
         )
         assert ended.returncode == 0, ended.stderr
         assert ended.stdout.strip() == digests()
+
+
+def test_a_site_that_is_dead_does_nothing() -> None:
+    class Alive(Observer):
+        settled = 0
+
+        def on_settled(self, site: Site, sequence: int, outcome: str, now_ms: int) -> None:
+            assert site.alive
+            self.settled += 1
+
+    faults = tuple(Fault("kill", "site-0", at_ms=at, length_ms=4_000) for at in range(1_000, 30_000, 5_000))
+    play, alive = Play(History(5, 1, 3, 1, 0, faults), PLANS), Alive()
+    play.world.story.observers.append(alive)
+    play.run()
+    assert alive.settled >= 9
 
 
 def test_repro_a_roster_that_errs_for_a_moment_stops_the_study() -> None:
