@@ -95,8 +95,11 @@ class OffersReader:
         commands = topics.commands(self._plan.study)
         positions[commands] = read.get(commands, self._next_command)
         await self._reader.assign(positions)
-        for topic, end in (await self._reader.ends()).items():
-            if end < positions[topic] and topic in wanted:
+        ends = await self._reader.ends()
+        anew = [topic for topic, end in ends.items() if topic in wanted and end < positions[topic]]
+        if anew:
+            await self._reader.assign({**positions, **dict.fromkeys(anew, EARLIEST)})
+            for topic in anew:
                 await self._made_anew(wanted[topic])
 
     async def _made_anew(self, site: str) -> None:

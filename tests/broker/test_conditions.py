@@ -133,13 +133,17 @@ async def test_offers_gone_before_they_were_read_are_counted_and_the_study_goes_
 
 
 async def test_a_sites_topic_that_was_made_anew_is_read_from_its_beginning(
-    kafka: Any, tmp_path: Path, free_port: int
+    kafka: Any, tmp_path: Path, free_port: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async with played(kafka, tmp_path, free_port) as fed:
         base = await fed.version(1)
         await make_anew(fed, topics.offers(next(iter(fed.sites))))
         async with fed.coordinator():
-            await condition(fed, free_port, "runs")
+
+            async def said() -> bool | None:
+                return True if "a site's topic was made anew" in capsys.readouterr().out else None
+
+            await fed.until(said, "word of the topic")
             await all_offer(fed, base)
             model = await fed.model(await fed.version(2))
             np.testing.assert_allclose(model[:2], [STEP, STEP], atol=1e-6)
