@@ -35,16 +35,19 @@ from wardround.simulate.play import Setting, play
 from wardround.simulate.variants import Tables, read_tables
 
 GOAL = {"heart": 2, "eicu": 32}
-DAYS = {"heart": 7, "eicu": 2}
-CASES = (  # (links of the ill, absence_cap, server_lr)
-    ("steady", 1, 1.0),
-    ("flapping", 1, 1.0),
-    ("flapping", 8, 1.0),
-    ("nightly", 1, 1.0),
-    ("nightly", 8, 1.0),
-    ("nightly", 1, 0.2),
-    ("nightly", 8, 0.2),
-)
+DAYS = {"heart": 7, "eicu": 1}
+CASES = {  # study -> (links of the ill, absence_cap, server_lr)
+    "heart": (
+        ("steady", 1, 1.0),
+        ("flapping", 1, 1.0),
+        ("flapping", 8, 1.0),
+        ("nightly", 1, 1.0),
+        ("nightly", 8, 1.0),
+        ("nightly", 1, 0.2),
+        ("nightly", 8, 0.2),
+    ),
+    "eicu": (("steady", 1, 1.0), ("flapping", 1, 1.0), ("flapping", 8, 1.0), ("nightly", 1, 1.0), ("nightly", 8, 1.0)),
+}
 
 
 class Calibration:
@@ -110,7 +113,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"the ill: {len(rare_sites(given.study, patients))} of {len(patients.sites)} hospitals")
     head = f"share of the ill | {patients.task.metric} | excess risk | excess risk of the ill"
     print(f"| links of the ill | absence_cap | server_lr | {head} |\n|---|---|---|---|---|---|---|")
-    for links, cap, server_lr in CASES:
+    for links, cap, server_lr in CASES[given.study]:
         rows = [
             measured(given.study, plan_of(given.study, tables, cap, server_lr, seed), patients, links, seed)
             for seed in range(given.seeds)

@@ -4,12 +4,14 @@ Knows:    the order of taking over: fence, read the log to its ends, fetch the m
 Source:   coordinator/app.py, shell/restore.py, which it stands for.
 """
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from coordinator.core.study import StudyCore
 from coordinator.strategies.stopping import Progress, overall
-from protocol.rounds import RoundsView
-from schemas.records import Announcement, Receipt
+from coordinator.strategies.suspicion import SUSPECTED_AFTER, Suspicion
+from protocol.rounds import RoundsRecord, RoundsView
+from schemas.records import Announcement, Failed, Receipt
 from simulation.leading import StudyRun
 from simulation.link import Link
 from simulation.process import Process
@@ -67,44 +69,38 @@ class Coordinator(Process):
 
     def _read_log(self) -> None:
         """`rounds` and `receipts` to their ends: nobody else can write there any more."""
-        plan, log = self.world.plan, self.world.log
-        view = RoundsView(plan.study, self.world.plan_digest)
-        announcements: list[Announcement] = []
+        log, plan = self.world.log, self.world.plan
+        found = Found(RoundsView(plan.study, self.world.plan_digest), log.receipts.by_key())
         for entry in log.rounds.read(0)[0]:
             record = entry.value.record if isinstance(entry.value, Chosen) else entry.value
             assert record is not None
-            view.add(record)
-            if isinstance(record, Announcement):
-                announcements.append(record)
-        receipts = log.receipts.by_key()
-        if view.open_request is not None:
+            found.take(record)
+        if found.view.open_request is not None:
             self.open_request()
-        if view.newest is None:
-            size = 4 * plan.parameters
-            self.clock.at(self._after_reading(size), self, self._begin, view, receipts)
-        else:
-            self.clock.at(self._after_reading(4 * plan.parameters), self, self._resume, view, receipts, announcements)
+        then = self._begin if found.view.newest is None else self._resume
+        self.clock.at(self._after_reading(4 * plan.parameters), self, then, found)
 
     def open_request(self) -> None:
         """Without trustees a Request and its answer are one transaction: an open one must not be there."""
         self.world.story.broken("open-request", "a successor meets a Request that nothing answers")
 
-    def _begin(self, view: RoundsView, receipts: dict[str, Receipt]) -> None:
+    def _begin(self, found: "Found") -> None:
         """Nothing is on the log yet: announce version 0."""
         model = self.world.vectors.first()
-        announcement = self._publisher.first(view, self._publisher.model(model))
+        announcement = self._publisher.first(found.view, self._publisher.model(model))
 
         def then() -> None:
-            view.add(announcement)
-            self._run(view, receipts, model, Progress())
+            found.view.add(announcement)
+            self._run(found, model, Progress())
 
         self._publisher.commit([announcement], [], then)
 
-    def _resume(self, view: RoundsView, receipts: dict[str, Receipt], announcements: list[Announcement]) -> None:
-        assert view.newest is not None
-        model = self.world.log.models.get(view.newest.model.body.runs[0][0])
+    def _resume(self, found: "Found") -> None:
+        newest = found.view.newest
+        assert newest is not None
+        model = self.world.log.models.get(newest.model.body.runs[0][0])
         assert model is not None, "the newest model is never trimmed"
-        self._run(view, receipts, model, self._progress(announcements))
+        self._run(found, model, self._progress(found.announcements))
 
     def _progress(self, announcements: list[Announcement]) -> Progress:
         """Best value and patience, recomputed from the evaluations that the Announcements list."""
@@ -123,18 +119,40 @@ class Coordinator(Process):
             progress = progress.after(value, higher_is_better=self.world.plan.evaluation.higher_is_better)
         return Progress(progress.best, announcements[-1].patience)
 
-    def _run(self, view: RoundsView, receipts: dict[str, Receipt], model: Model, progress: Progress) -> None:
-        newest = view.newest
+    def _run(self, found: "Found", model: Model, progress: Progress) -> None:
+        view, newest = found.view, found.view.newest
         assert newest is not None
         reach = range(max(0, newest.version - self.world.plan.aggregation.staleness_max), newest.version + 1)
         core = StudyCore(
             self.world.plan,
             version=newest.version,
             models={version: digest for version in reach if (digest := view.model_digest(version)) is not None},
-            receipts=receipts.values(),
+            receipts=found.receipts.values(),
             progress=progress,
+            suspicion=found.suspicion,
             final=newest.final,
             now_ms=self.now_ms(),
         )
         self.run = StudyRun(self, core, view, model, self._publisher)
         self.run.begin()
+
+
+@dataclass(slots=True)
+class Found:
+    """What a successor reads of a study."""
+
+    view: RoundsView
+    receipts: dict[str, Receipt]
+    announcements: list[Announcement] = field(default_factory=list)
+    suspicion: Suspicion = field(default_factory=Suspicion)
+
+    def take(self, record: RoundsRecord) -> None:
+        """The next record of `rounds`."""
+        asked = self.view.open_request
+        self.view.add(record)
+        sites = [entry.site for entry in asked.entries] if asked is not None else []
+        if isinstance(record, Announcement):
+            self.announcements.append(record)
+            self.suspicion = self.suspicion.after_counted(sites) if sites else self.suspicion
+        elif isinstance(record, Failed) and record.code in SUSPECTED_AFTER:
+            self.suspicion = self.suspicion.after_failed(sites)

@@ -207,6 +207,17 @@ def _close(director: Director, fault: Fault) -> None:
     director.world.command(Action.CLOSE, version=max(0, director.world.version))
 
 
+def _pause_site(director: Director, fault: Fault) -> None:
+    """A site's own operator pauses it for a while."""
+    _set_paused(director.site(fault), True)
+    director.later(fault, _set_paused, director.site(fault), False)
+
+
+def _set_paused(site: Site, paused: bool) -> None:
+    site.paused = paused
+    site.clock.after(0, site, site.wish)
+
+
 def _old_copy(director: Director, fault: Fault) -> None:
     """A site's folder is restored from a copy made `length_ms` before."""
     director.later(fault, _restore_copy, director, fault, director.site(fault).disk.copy())
@@ -239,6 +250,7 @@ DEEDS: dict[str, Callable[[Director, Fault], None]] = {
     "roster": _roster,
     "pause": _pause,
     "exclude": _exclude,
+    "pause-site": _pause_site,
     "close": _close,
     "old-copy": _old_copy,
     "hostile": _hostile,
@@ -260,5 +272,5 @@ ON_COORDINATORS = (
 )
 ON_SITES = (
     "die", "kill", "freeze", "disk", "clock", "trainer", "range", "twice", "repeat", "bodies-gone", "offers-gone",
-    "roster", "exclude", "old-copy", "hostile", "flood", *LINKS, "flap",
+    "roster", "exclude", "pause-site", "old-copy", "hostile", "flood", *LINKS, "flap",
 )  # fmt: skip

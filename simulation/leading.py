@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from coordinator.core import events as seen
 from coordinator.core.events import Close, Effect, Event, OfferFact
 from coordinator.core.study import StudyCore
+from coordinator.strategies.suspicion import hold_ms
 from protocol.rounds import RoundsRecord, RoundsView
 from schemas.errors import PeerError
 from schemas.records import Announcement, Receipt, Stop
@@ -132,6 +133,9 @@ class StudyRun:
         if not self.core.final:
             if rule.deadline_ms:
                 due.append(now_ms + rule.deadline_ms - self.core.round_age_ms(now_ms))
+            if self.core.suspicion.suspects:  # who waits outside a round is looked at again
+                hold = hold_ms(rule.deadline_ms)
+                due.append(now_ms + hold - self.core.round_age_ms(now_ms) % hold)
             if self.plan.stop.time_s:  # a pause moves it: look again now and then
                 due.append(max(self._began_ms + self.plan.stop.time_s * 1000, now_ms + LIMIT_MS))
         wake_ms = min((one for one in due if one > now_ms), default=NEVER_MS)
@@ -246,7 +250,7 @@ class StudyRun:
 
         def effects_after() -> list[Effect]:
             self._forget(close)
-            return self._tell(seen.Undone())
+            return self._tell(seen.Undone(code))
 
         self._commit([request, failed], self._with_pending(close.voids), effects_after)
 

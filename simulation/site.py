@@ -63,6 +63,7 @@ class Site(Process):
         self.damage = 0  # so many bodies more arrive damaged
         self.sends_twice = False  # the answer to an offer gets lost: it is written again
         self.copied = False  # its folder was restored from a copy at some time
+        self.paused = False  # by its own operator
         self.member = True
         self.core: StudyCore
         self.store: Store
@@ -101,6 +102,7 @@ class Site(Process):
 
     def died(self) -> None:
         """Bytes that had passed are counted; what was acknowledged and written of an upload stays known."""
+        self.joined = False
         self.count(self._fetching)
         self.outgoing.died()
 
@@ -108,6 +110,8 @@ class Site(Process):
         self.joined = True
         self.connected = [connected for at_ms, connected in self._changes if at_ms <= self.clock.now_ms][-1]
         self.follower.catch_up()
+        if self.paused:
+            self.wish()
         self.post(seen.Linked(self.connected))
         self.follower.tell()
 
@@ -124,8 +128,8 @@ class Site(Process):
             self.post(seen.Linked(connected))
 
     def _alarm(self, message: str) -> None:
-        """Trainings that keep failing are a fault of a history; anything else must not be on the log."""
-        if not message.startswith(TRAINING_FAILS):
+        """Failing trainings, and names used twice after an old copy, are faults; nothing else may be alarming."""
+        if not (self.copied or message.startswith(TRAINING_FAILS)):
             self.world.story.broken("alarm", f"{self.name}: {message}")
 
     def _halt(self, message: str) -> None:
@@ -303,6 +307,11 @@ class Site(Process):
             self.store.flush()
         except DiskFull:
             self._flush_later()
+
+    def wish(self) -> None:
+        """The site's own operator pauses it, or lets it go on; written down, so that a restart knows."""
+        if self.joined:
+            self.post(seen.Held("paused by the operator" if self.paused else "", by="operator"))
 
     def set_disk_full(self, full: bool) -> None:
         self.disk_full = full

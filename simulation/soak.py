@@ -54,7 +54,9 @@ def _soak(seeds: range, processes: int) -> Iterator[tuple[int, str]]:
     with multiprocessing.Pool(min(processes, max(1, len(chunks)))) as pool:
         for number, failures in pool.imap_unordered(_play, chunks):
             done += number
-            yield from failures
+            for seed, condition in failures:
+                _say(f"seed {seed} breaks `{condition}`")
+                yield seed, condition
             if time.monotonic() - shown_s >= PERIOD_S:
                 shown_s = time.monotonic()
                 _say(f"{done} of {len(seeds)} histories, {done / (shown_s - began_s):.0f} a second")

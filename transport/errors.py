@@ -3,7 +3,7 @@
 Used by: coordinator.shell, participant.shell, wardround.
 """
 
-from schemas.errors import FederationError, TransientError
+from schemas.errors import FederationError, LocalError, TransientError
 
 
 class Fenced(FederationError):  # noqa: N818 - named for what happened
@@ -16,6 +16,14 @@ class CommitUnknown(FederationError):  # noqa: N818 - named for what happened
 
 class TransactionAborted(TransientError):  # noqa: N818 - named for what happened
     """A transaction was certainly not committed and nobody will ever see its records; it may be tried again."""
+
+
+class TopicMissing(LocalError):  # noqa: N818 - named for what happened
+    """A topic does not exist, or this member may not see it."""
+
+
+class LogReset(FederationError):  # noqa: N818 - named for what happened
+    """A topic ends before what was read of it: it was deleted and made anew, or the broker lost its end."""
 
 
 class BodyGone(FederationError):  # noqa: N818 - named for what happened

@@ -17,6 +17,7 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from schemas.errors import LocalError
 from transport.clients import NO_TOPIC_HINT, end, new_consumer, refused, started
+from transport.errors import TopicMissing
 from transport.link import Link
 from transport.settings import KafkaSettings
 
@@ -253,7 +254,7 @@ class LogReader:
             if not missing:
                 return
             await asyncio.sleep(wait_s)
-        raise LocalError(
+        raise TopicMissing(
             f"no topic {', '.join(missing)} on {self._settings.bootstrap}, or no right to read it",
             hint=NO_TOPIC_HINT,
         )

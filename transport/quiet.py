@@ -1,15 +1,22 @@
 """Keeps aiokafka's own log lines from filling a hospital's disk while the link is away.
 
 Knows:    which of its messages repeat what link or writer say themselves, once in 30 s.
+          What the broker answers instead of storing is told to whoever counts it: aiokafka tries again in silence.
 Never:    hides anything else: what is left passes once in 30 s for each kind of message.
 Used by:  transport.clients.
 """
 
 import logging
 import time
+from collections.abc import Callable
+
+import structlog
 
 from transport.link import LOG_PERIOD_S
 
+_PRODUCE_ERROR = "Got error produce response on topic-partition"
+_log = structlog.get_logger("transport")
+_listeners: list[Callable[[str], None]] = []
 _SAID_BETTER = (
     "Unable connect to",
     "Unable to request metadata",
@@ -38,6 +45,8 @@ class OncePerPeriod(logging.Filter):
         if record.levelno < logging.WARNING:
             return False
         message = str(record.msg)
+        if message.startswith(_PRODUCE_ERROR):
+            _tell(record)
         if message.startswith(_SAID_BETTER):
             return False
         now = time.monotonic()
@@ -47,6 +56,36 @@ class OncePerPeriod(logging.Filter):
             self._passed_at.clear()
         self._passed_at[message] = now
         return True
+
+
+def on_produce_error(callback: Callable[[str], None]) -> None:
+    """Call `callback(name)` for each answer of the broker that a record was not stored, with the error's name."""
+    _listeners.append(callback)
+
+
+def _tell(record: logging.LogRecord) -> None:
+    for told in record.args if isinstance(record.args, tuple) else ():
+        name = told.__name__ if isinstance(told, type) else type(told).__name__
+        if name.endswith("Error"):
+            for listener in _listeners:
+                listener(name)
+            if name == "KafkaStorageError":
+                _storage.say()
+
+
+class _Storage:
+    """One line in 30 s while the broker cannot store records."""
+
+    def __init__(self) -> None:
+        self._said_at = -LOG_PERIOD_S
+
+    def say(self) -> None:
+        if time.monotonic() - self._said_at >= LOG_PERIOD_S:
+            self._said_at = time.monotonic()
+            _log.error("the broker cannot store records; free its disk, everything waits until then")
+
+
+_storage = _Storage()
 
 
 def quiet() -> None:

@@ -17,7 +17,7 @@ from aiokafka.errors import IllegalOperation, InvalidProducerEpoch, KafkaError, 
 from aiokafka.structs import RecordMetadata
 
 from transport.clients import STOP_S, end, new_producer, refused, started
-from transport.errors import CommitUnknown, Fenced, TransactionAborted
+from transport.errors import CommitUnknown, Fenced, LogReset, TransactionAborted
 from transport.link import Link
 from transport.log import Entry, read_to_end
 from transport.settings import KafkaSettings
@@ -115,8 +115,8 @@ class TransactionalWriter:
         """One transaction, committed when the block ends well; any error in the block takes every record back.
 
         Raises TransactionAborted when it certainly was not committed and may be tried again, Fenced when another
-        process has taken over, CommitUnknown when nobody can tell; after these two what was decided has to be rebuilt
-        from the log, with a writer of its own.
+        process has taken over, LogReset when a topic was made anew, CommitUnknown when nobody can tell; after these
+        three what was decided has to be rebuilt from the log, with a writer of its own.
         """
         async with self._one_at_a_time:
             producer = await self._live_producer()
@@ -129,6 +129,7 @@ class TransactionalWriter:
             try:
                 yield transaction
                 offsets = await transaction.acknowledged()
+                self._refuse_reset(transaction, offsets)
             except BaseException:
                 await self._abort(producer)
                 raise
@@ -174,6 +175,12 @@ class TransactionalWriter:
         except BaseException:
             await self._drop()  # not looked through: never to be used
             raise
+
+    def _refuse_reset(self, transaction: Transaction, offsets: list[int]) -> None:
+        """Before the commit: a record that would lie where another one was read before must not appear there."""
+        for (topic, _, _), offset in zip(transaction.sent, offsets, strict=True):
+            if 0 <= offset < self._ends.get(topic, 0):
+                raise LogReset(f"{topic} ends at {offset}, it was read up to {self._ends[topic]}: it was made anew")
 
     def _written(self, transaction: Transaction, offsets: list[int]) -> None:
         for (topic, _, _), offset in zip(transaction.sent, offsets, strict=True):

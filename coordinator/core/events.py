@@ -60,6 +60,13 @@ class SitesChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class OffersAnew:
+    """The site's topic was deleted and made anew: offsets begin again, sequences go on."""
+
+    site: str
+
+
+@dataclass(frozen=True, slots=True)
 class Commanded:
     """Every operator's command that holds now, their serials rising; told again whenever that changes."""
 
@@ -81,10 +88,14 @@ class Committed:
 
 @dataclass(frozen=True, slots=True)
 class Undone:
-    """The Request asked for by the last Close ended as Failed on the log."""
+    """The Request asked for by the last Close ended as Failed on the log, under this code."""
+
+    code: str = "range"
 
 
-Event = OfferFact | BodyReady | BodyUnusable | Evaluated | SitesChanged | Commanded | Tick | Committed | Undone
+Event = (
+    OfferFact | BodyReady | BodyUnusable | Evaluated | SitesChanged | OffersAnew | Commanded | Tick | Committed | Undone
+)
 
 
 @dataclass(frozen=True, slots=True)

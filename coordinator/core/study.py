@@ -25,6 +25,7 @@ from coordinator.core.events import (
     Hold,
     Ignored,
     OfferFact,
+    OffersAnew,
     Release,
     Remove,
     SitesChanged,
@@ -35,8 +36,9 @@ from coordinator.core.events import (
 from coordinator.core.judge import refusal
 from coordinator.core.orders import Orders
 from coordinator.core.site import Phase, Site, Undecided, UndecidedOffers
-from coordinator.strategies.gathering import Gathering, largest_within_floors, oldest_first, within_floors
+from coordinator.strategies.gathering import Gathering, largest_within_floors, within_floors
 from coordinator.strategies.stopping import Progress, overall, stop_after
+from coordinator.strategies.suspicion import SUSPECTED_AFTER, Suspicion, hold_ms
 from schemas.plan import Plan
 from schemas.records import SITES_MAX, Outcome, Receipt, RequestEntry, Stop
 
@@ -55,6 +57,7 @@ class StudyCore:
         models: Mapping[int, bytes],
         receipts: Iterable[Receipt] = (),
         progress: Progress | None = None,
+        suspicion: Suspicion | None = None,
         final: bool = False,
         now_ms: int,
     ) -> None:
@@ -63,6 +66,7 @@ class StudyCore:
         self.version = version
         self.final = final
         self.progress = progress or Progress()
+        self.suspicion = suspicion or Suspicion()
         self._digest = plan.digest
         self._models = dict(models)
         self._sites = {receipt.site: Site.from_receipt(receipt) for receipt in receipts}
@@ -90,6 +94,9 @@ class StudyCore:
                 return self._evaluated(event)
             case SitesChanged():
                 return [*self._sites_changed(event), *self._advance(now_ms)]
+            case OffersAnew():
+                self._site(event.site).next_offset = 0
+                return []
             case Commanded():
                 return [*self._commanded(event, now_ms), *self._advance(now_ms)]
             case Tick():
@@ -97,7 +104,7 @@ class StudyCore:
             case Committed():
                 return [*self._committed(event, now_ms), *self._advance(now_ms)]
             case Undone():
-                return [*self._undone(), *self._advance(now_ms)]
+                return [*self._undone(event, now_ms), *self._advance(now_ms)]
 
     def next_offset(self, site: str) -> int:
         """From where a successor reads this site's offers."""
@@ -240,21 +247,28 @@ class StudyCore:
         assert event.version == closing.version
         self._closing = None
         self.progress = self._closing_progress
+        self.suspicion = self.suspicion.after_counted([entry.site for entry in closing.entries])
         self.version = event.version
         self.final = closing.stop is not Stop.NONE
         self._models[event.version] = event.model
         self._models.pop(event.version - self.plan.aggregation.staleness_max - 1, None)
         self._evaluations.clear()
-        self._round_ms = now_ms
-        if self._paused_ms is not None:  # the order came while this version was being written
-            self._paused_ms = now_ms
+        self._begin_round(now_ms)
         return [*self._settle(closing.receipts), *self._too_late(), *self._without_barred(), *self._unload()]
 
-    def _undone(self) -> list[Effect]:
+    def _undone(self, event: Undone, now_ms: int) -> list[Effect]:
         closing = self._closing
         assert closing is not None
         self._closing = None
+        self._begin_round(now_ms)
+        if event.code in SUSPECTED_AFTER:
+            self.suspicion = self.suspicion.after_failed(entry.site for entry in closing.entries)
         return [*self._settle(closing.voids), *self._without_barred(), *self._unload()]
+
+    def _begin_round(self, now_ms: int) -> None:
+        self._round_ms = now_ms
+        if self._paused_ms is not None:  # the order came while the round before was being written
+            self._paused_ms = now_ms
 
     def _settle(self, receipts: Iterable[Receipt]) -> list[Effect]:
         effects: list[Effect] = []
@@ -289,7 +303,7 @@ class StudyCore:
             return []
         if self.plan.stop.time_s and now_ms - self._began_ms >= self.plan.stop.time_s * 1000:
             return self._end(Stop.TIME)
-        return [*self._fetch_eligible(), *self._add_ready(), *self._close_if_full(now_ms)]
+        return [*self._fetch_eligible(now_ms), *self._add_ready(), *self._close_if_full(now_ms)]
 
     def _end(self, stop: Stop) -> list[Effect]:
         self.final = True
@@ -301,23 +315,34 @@ class StudyCore:
         full = self._gathering.closes(len(added), now_ms - self._round_ms, hurried=hurried)
         return self._close([self._sites[name] for name in sorted(added)]) if full else []
 
-    def _fetch_eligible(self) -> list[Effect]:
+    def _fetch_eligible(self, now_ms: int) -> list[Effect]:
         waiting = self._open.in_phase(Phase.WAITING)
         if not waiting:
             return []
         size = largest_within_floors(self._open.floors())
+        eligible = {name: item for name, item in waiting.items() if item.offer.cohort_min <= size}
         effects: list[Effect] = []
-        for name, item in sorted(waiting.items()):
-            if item.offer.cohort_min <= size:
-                self._open.move(name, item, Phase.FETCHING)
-                effects.append(Fetch(item.offer))
+        for name in sorted(self._entering(eligible, size, now_ms)):
+            self._open.move(name, eligible[name], Phase.FETCHING)
+            effects.append(Fetch(eligible[name].offer))
         return effects
+
+    def _entering(self, eligible: Mapping[str, Undecided], size: int, now_ms: int) -> Iterable[str]:
+        """Which of those that wait enter the round now: everybody, in a study without suspects."""
+        if not self.suspicion.suspects:
+            return eligible
+        inside = [name for phase in Phase if phase is not Phase.WAITING for name in self._open.in_phase(phase)]
+        floor = max((floor for floor in self._open.floors() if floor <= size), default=0)
+        waited = (now_ms - self._round_ms) // hold_ms(self.plan.aggregation.deadline_ms)
+        arrivals = [(item.arrival, name) for name, item in eligible.items()]
+        return self.suspicion.admitted(arrivals, inside, minimum=max(self._gathering.minimum, floor), waited=waited)
 
     def _add_ready(self) -> list[Effect]:
         ready = dict(self._open.in_phase(Phase.READY))
         room = self.plan.aggregation.goal - len(self._open.in_phase(Phase.ADDED))
         effects: list[Effect] = []
-        for name in sorted(oldest_first(((item.arrival, name) for name, item in ready.items()), room)):
+        arrivals = ((item.arrival, name) for name, item in ready.items())
+        for name in sorted(self.suspicion.order(arrivals)[: max(0, room)]):
             item = ready[name]
             weight = self.plan.weight(self.version - item.offer.base_version)
             assert weight is not None, "offers past the table's end were refused when the version rose"

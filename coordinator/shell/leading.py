@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import structlog
 
+from coordinator.shell.condition import ALL, RUNS, Condition, condition_of
 from coordinator.shell.services import Services
 from coordinator.shell.study import StudyRunner
 from runtime.service import first_error
@@ -17,7 +18,7 @@ from schemas import topics
 from schemas.errors import LocalError, PeerError
 from schemas.plan import Plan
 from schemas.records import PlanRecord
-from transport.errors import BodyGone, CommitUnknown, Fenced
+from transport.errors import BodyGone, CommitUnknown, Fenced, LogReset
 from transport.transactions import TransactionalWriter
 
 TRY_AGAIN_S = 30.0
@@ -84,18 +85,28 @@ class LeadPartition:
                 await self._wanted.wait()
 
     async def _run(self, services: Services, plan: Plan, record: PlanRecord) -> None:
-        """One study for ever: this machine's trouble is tried again, a log that cannot be trusted stops it alone."""
+        """One study for ever: what may pass is tried again, a log that cannot be trusted stops this study alone."""
         while True:
             runner = self._runners[plan.study] = StudyRunner(services, plan, record)
+            self._tell(plan.study, RUNS)
             try:
                 await runner.run()
-            except (LocalError, BodyGone) as error:
-                log.error("study interrupted", study=plan.study, reason=str(error), again_in_s=TRY_AGAIN_S)
-            except PeerError as error:
-                log.error("study stopped: its log cannot be trusted", study=plan.study, reason=str(error))
+            except (LocalError, BodyGone, PeerError, LogReset) as error:
                 del self._runners[plan.study]
-                return
+                condition = condition_of(error)
+                self._tell(plan.study, condition)
+                what = "study stands" if condition.stands else "study interrupted"
+                log.error(
+                    what, study=plan.study, condition=condition.name, reason=str(error), to_do=condition.to_do,
+                    again_in_s=None if condition.stands else TRY_AGAIN_S,
+                )  # fmt: skip
+                if condition.stands:
+                    return
             await asyncio.sleep(TRY_AGAIN_S)
+
+    def _tell(self, study: str, now: Condition) -> None:
+        for condition in ALL:
+            self._services.metrics.condition.labels(study, condition.name).set(condition is now)
 
 
 class Leading:

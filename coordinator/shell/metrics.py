@@ -17,6 +17,10 @@ class CoordinatorMetrics:
         self.takeovers = self._counter("takeovers", "Times this process began to lead a partition", "partition")
         self.fenced = self._counter("fenced", "Times it was overtaken, or had to ask the log anew", "partition")
         self.heartbeat_age_s = self._gauge("lead_heartbeat_age_seconds", "Since the broker last heard this member")
+        self.condition = self._gauge("study_condition", "1 for the condition a study is in", "study", "condition")
+        self.offers_lost = self._counter("offers_lost", "Records of sites gone before they were read", "study", "site")
+        self.topics_missing = self._gauge("topics_missing", "Sites whose topics do not exist", "study")
+        self.broker_errors = self._counter("broker_errors", "What the broker answered instead of storing", "error")
         self.version = self._gauge("version", "Newest announced version", "study")
         self.round_age_s = self._gauge("round_age_seconds", "Age of the running round", "study")
         self.buffer = self._gauge("buffer_updates", "Undecided updates, by phase", "study", "phase")
@@ -24,6 +28,7 @@ class CoordinatorMetrics:
         self.final = self._gauge("final", "1 once the study has ended", "study")
         self.paused = self._gauge("paused", "1 while an operator has paused the study", "study")
         self.excluded = self._gauge("excluded_sites", "Sites that an operator has excluded", "study")
+        self.suspects = self._gauge("suspect_sites", "Sites whose last cohort failed", "study")
         self.commands = self._counter("commands", "Operators' commands read, by outcome", "study", "outcome")
         self.site_seen = self._gauge("site_last_seen_timestamp_seconds", "Newest record of a site", "study", "site")
         self.offers = self._counter(

@@ -3,12 +3,14 @@
 Knows:    one connection serves them all, so that a study costs the broker one reader.
 """
 
-from collections.abc import Awaitable, Callable
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping, Set
 from dataclasses import dataclass
 
 import structlog
 
-from coordinator.core.events import Evaluated
+from coordinator.core.events import Evaluated, OffersAnew
 from coordinator.shell.intake import VerifiedOffer, read_offer_topic
 from coordinator.shell.services import Services
 from schemas import topics
@@ -25,8 +27,9 @@ class CommandSeen:
     entry: Entry
 
 
-Seen = VerifiedOffer | Evaluated | CommandSeen
+Seen = VerifiedOffer | Evaluated | CommandSeen | OffersAnew
 BATCH_MAX = 256
+LOOK_S = 30.0
 
 log = structlog.get_logger()
 
@@ -42,16 +45,20 @@ class OffersReader:
         self._next_offset: Callable[[str], int] = lambda _site: 0
         self._next_command = 0
         self._stale = True
+        self._looked_s = 0.0
+        self._lost: dict[str, int] = {}
 
     async def run(self, next_offset: Callable[[str], int], next_command: int) -> None:
         """Read until cancelled; `next_offset(site)` tells where a site's unread offers begin."""
         self._next_offset, self._next_command = next_offset, next_command
         while True:
-            if self._stale:
-                self._stale = False
-                await self._assign()
-            for entry in await self._reader.batch(records_max=BATCH_MAX):
+            if self._stale or time.monotonic() - self._looked_s > LOOK_S:
+                await self._look()
+            entries = await self._reader.batch(records_max=BATCH_MAX)
+            await self._mind_lost()
+            for entry in entries:
                 await self._take(entry)
+                await asyncio.sleep(0)  # two signatures each: a batch at once would hold up the heartbeats
 
     async def sites_changed(self) -> None:
         """The roster changed: look again at whom to read, before the next batch."""
@@ -66,12 +73,20 @@ class OffersReader:
     async def close(self) -> None:
         await self._reader.close()
 
-    async def _assign(self) -> None:
-        read = self._reader.positions()
+    async def _look(self) -> None:
+        """Whom to read: those on the roster whose topics exist. Kafka itself says nothing of a topic that goes."""
         wanted = {topics.offers(site): site for site in self._services.membership.sites(self._plan.study)}
         existing = await self._services.admin.existing(wanted)
+        self._looked_s = time.monotonic()
+        self._services.metrics.topics_missing.labels(self._plan.study).set(len(wanted.keys() - existing))
         for topic in sorted(wanted.keys() - existing):
             log.error("site without topics, run `wardround registrar member` for it", topic=topic)
+        if self._stale or existing != self._reader.positions().keys() - {topics.commands(self._plan.study)}:
+            self._stale = False
+            await self._assign(wanted, existing)
+
+    async def _assign(self, wanted: Mapping[str, str], existing: Set[str]) -> None:
+        read = self._reader.positions()
         positions = {
             topic: read.get(topic) or self._next_offset(site) or EARLIEST
             for topic, site in wanted.items()
@@ -80,6 +95,26 @@ class OffersReader:
         commands = topics.commands(self._plan.study)
         positions[commands] = read.get(commands, self._next_command)
         await self._reader.assign(positions)
+        for topic, end in (await self._reader.ends()).items():
+            if end < positions[topic] and topic in wanted:
+                await self._made_anew(wanted[topic])
+
+    async def _made_anew(self, site: str) -> None:
+        log.error("a site's topic was made anew; it is read from its beginning", site=site, study=self._plan.study)
+        await self._hear(OffersAnew(site))
+
+    async def _mind_lost(self) -> None:
+        """Say what was gone before it was read, by retention, or because a topic begins again."""
+        for topic, count in self._reader.lost.items():
+            fresh = count - self._lost.get(topic, 0)
+            if not fresh or topic == topics.commands(self._plan.study):
+                continue
+            self._lost[topic] = count
+            site = topic.removeprefix(topics.offers(""))
+            self._services.metrics.offers_lost.labels(self._plan.study, site).inc(fresh)
+            log.error("a site's records are gone unread", site=site, study=self._plan.study, count=fresh)
+            if self._reader.positions()[topic] <= self._next_offset(site):
+                await self._made_anew(site)
 
     async def _take(self, entry: Entry) -> None:
         services, study = self._services, self._plan.study

@@ -12,6 +12,7 @@ from coordinator.shell.intake import read_offer_topic
 from coordinator.shell.services import Services
 from coordinator.shell.vectors import Stored
 from coordinator.strategies.stopping import Progress, overall
+from coordinator.strategies.suspicion import SUSPECTED_AFTER, Suspicion
 from protocol.commands import CommandLog
 from protocol.digests import initial_subject, model_subject, state_subject
 from protocol.rounds import RoundsRecord, RoundsView
@@ -38,6 +39,7 @@ class Restored:
     receipts: dict[str, Receipt]
     announcements: list[Announcement]
     commands: CommandLog
+    suspicion: Suspicion
     ends: dict[str, int]  # topic -> one after the last record read
 
     @property
@@ -51,7 +53,7 @@ async def read_study(services: Services, plan: Plan) -> Restored:
     study = plan.study
     view = RoundsView(study, plan.digest, trustees=len(plan.privacy.trustees))
     wanted = (topics.rounds(study), topics.receipts(study), topics.commands(study))
-    restored = Restored(view, {}, [], CommandLog(study), dict.fromkeys(wanted, 0))
+    restored = Restored(view, {}, [], CommandLog(study), Suspicion(), dict.fromkeys(wanted, 0))
     for number, entry in enumerate(await read_to_end(services.kafka, services.link, sorted(restored.ends))):
         restored.ends[entry.topic] = entry.offset + 1
         if entry.topic == topics.commands(study):
@@ -62,7 +64,19 @@ async def read_study(services: Services, plan: Plan) -> Restored:
             await asyncio.sleep(0)  # a long log must not hold up the heartbeats of this process
     if view.open_request is not None:
         raise PeerError(f"{study}: a Request without trustees is open; Request and Announcement belong together")
+    _refuse_lost(restored)
     return restored
+
+
+def _refuse_lost(restored: Restored) -> None:
+    """Receipts are written with the versions they name: a log that ends before them has lost its end."""
+    view = restored.view
+    for receipt in restored.receipts.values():
+        named = max(receipt.version or 0, *(past.version or 0 for past in receipt.recent))
+        if named > view.version:
+            raise PeerError(
+                f"a receipt of {receipt.site} names version {named}, the log ends with {view.version}", code="lost"
+            )
 
 
 def take_command(commands: CommandLog, entry: Entry) -> None:
@@ -83,9 +97,14 @@ def _take(restored: Restored, entry: Entry, signed: Signed, services: Services) 
     if kind is None:
         raise PeerError(f"offset {entry.offset} of {entry.topic} holds no record of rounds")
     record = verify(signed, kind, public)
+    asked = restored.view.open_request
     restored.view.add(record)
+    sites = [entry.site for entry in asked.entries] if asked is not None else []
     if isinstance(record, Announcement):
         restored.announcements.append(record)
+        restored.suspicion = restored.suspicion.after_counted(sites) if sites else restored.suspicion
+    elif isinstance(record, Failed) and record.code in SUSPECTED_AFTER:
+        restored.suspicion = restored.suspicion.after_failed(sites)
 
 
 async def read_progress(services: Services, plan: Plan, restored: Restored) -> Progress:

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -27,35 +28,58 @@ INLINE_BYTES_MAX = 65536  # below this a thread costs more than the work
 
 
 class Spool:
-    """Memory for bodies: one of any size, or several small ones. A large one is kept for the next of its kind."""
+    """Memory for bodies: one of any size, or several small ones; who waits longest is next.
+
+    A large one is kept for the next of its kind.
+    """
 
     def __init__(self, bytes_max: int) -> None:
         self._max = bytes_max
         self._used = 0
-        self._freed = asyncio.Condition()
+        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._kept: Words | None = None
 
     async def take(self, encoding: Encoding) -> Words:
         """Wait until a body fits, or nothing else is held; its words (d,) hold anything."""
-        size_bytes = encoding.body_bytes
-        async with self._freed:
-            await self._freed.wait_for(lambda: self._used == 0 or self._used + size_bytes <= self._max)
-            self._used += size_bytes
+        await self._admitted(encoding.body_bytes)
         kept, self._kept = self._kept, None
         if kept is not None and (len(kept), kept.dtype) == (encoding.d, encoding.word_type):
             return kept
         return np.empty(encoding.d, encoding.word_type)
 
-    async def give_back(self, words: Words, *, reusable: bool) -> None:
+    def give_back(self, words: Words, *, reusable: bool) -> None:
         """Free the memory of a body; fresh pages from the kernel would cost more than adding it did.
 
         reusable   False when a thread of a fetch that was cut short may still write into `words`
         """
         if reusable and words.nbytes > INLINE_BYTES_MAX:
             self._kept = words
-        async with self._freed:
-            self._used -= words.nbytes
-            self._freed.notify_all()
+        self._free(words.nbytes)
+
+    async def _admitted(self, size_bytes: int) -> None:
+        if not self._waiting and self._fits(size_bytes):
+            self._used += size_bytes
+            return
+        granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((size_bytes, granted))
+        try:
+            await granted
+        except asyncio.CancelledError:
+            if granted.done() and not granted.cancelled():
+                self._free(size_bytes)
+            raise
+
+    def _free(self, size_bytes: int) -> None:
+        """Only those are woken who may go on: a thousand may wait."""
+        self._used -= size_bytes
+        while self._waiting and (self._waiting[0][1].done() or self._fits(self._waiting[0][0])):
+            wanted, granted = self._waiting.popleft()
+            if not granted.done():
+                self._used += wanted
+                granted.set_result(None)
+
+    def _fits(self, size_bytes: int) -> bool:
+        return self._used == 0 or self._used + size_bytes <= self._max
 
 
 @dataclass(frozen=True, slots=True)

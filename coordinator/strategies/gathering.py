@@ -4,7 +4,7 @@ Knows:    FedAvg, FedAsync and FedBuff as presets of one rule (they differ in go
 Source:   FedBuff, arXiv 2106.06639, algorithm 1; floors: secure aggregation specification, section 9.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -41,8 +41,3 @@ def largest_within_floors(floors: Mapping[int, int]) -> int:
         if kept == size:
             return size
         size = kept
-
-
-def oldest_first(arrivals: Iterable[tuple[int, str]], most: int) -> frozenset[str]:
-    """At most `most` sites, in the order in which their updates became ready; ties by name."""
-    return frozenset(site for _, site in sorted(arrivals)[:most])

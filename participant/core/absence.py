@@ -2,8 +2,8 @@
 
 Knows:    the update of a site that counted in every n-th version stands for n versions: weighed by n, up to the plan's
           cap, each site counts alike in the long run.
-Source:   inverse propensity weights with a cap (Ionides, J Comput Graph Stat 17 (2008) 295-311), the propensity taken
-          from the past; for unreachable clients cf. FedAWE, arXiv 2409.17446, which takes the time since the last one.
+Source:   Horvitz and Thompson, J Am Stat Assoc 47 (1952) 663-685, the chance of being heard taken from the past; the
+          cap: Ionides, J Comput Graph Stat 17 (2008) 295-311.
 Used by:  participant.core.study, participant.shell.outgoing, simulation.
 """
 

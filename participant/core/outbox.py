@@ -106,6 +106,15 @@ class Outbox:
         else:
             entry.attempts = 1
 
+    def answered_before(self, sent: Sent, receipt: Receipt, now_ms: int) -> None:
+        """An `again` may be read before the acknowledgement of the very Offer that it is about."""
+        known = _outcomes(receipt).get(sent.sequence)
+        if known is None or known.outcome != Outcome.AGAIN or sent.offset >= receipt.next_offset:
+            return
+        for entry in self.entries:
+            if entry.sequence == sent.sequence and entry.offered:
+                self.ask_again(entry, now_ms)
+
     def linked(self) -> None:
         """The link is back: answers may be on their way, so waiting for them begins anew."""
         for entry in self.unsent():
@@ -182,8 +191,9 @@ def _outcomes(receipt: Receipt) -> dict[int, Decided]:
 def _asked_again(receipt: Receipt, entry: Entry) -> bool:
     """Whether an `again` is about the Offer that was sent last, not about one that was answered since.
 
-    The receipt's own outcome always is; one that it only remembers is, when the coordinator has read that Offer.
+    The receipt's own outcome always is; one that it only remembers is, when the coordinator has read that Offer. An
+    update that was asked for was offered, even if its acknowledgement was lost with the process that waited for it.
     """
     if not entry.offered:
-        return False
+        return not (entry.sending or entry.anew)
     return receipt.sequence == entry.sequence or entry.offer_offset < receipt.next_offset

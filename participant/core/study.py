@@ -58,6 +58,7 @@ class StudyCore:
         self._holds = Holds()
         self._counted = restored.counted
         self._newest: seen.Announced | None = None
+        self._receipt: Receipt | None = None  # the newest of this site
         self._model: int | None = None  # the version in the file
         self._fetching: int | None = None
         self._work: _Work | None = None
@@ -159,6 +160,8 @@ class StudyCore:
                 self._on_seal(event)
             case seen.Sent() | seen.SendFailed():
                 self._outbox.on_send(event, self._now_ms)
+                if isinstance(event, seen.Sent) and self._receipt is not None:
+                    self._outbox.answered_before(event, self._receipt, self._now_ms)
             case seen.ReceiptRead():
                 self._on_receipt(event.receipt)
             case seen.Requested():
@@ -257,6 +260,7 @@ class StudyCore:
         self._sequence_next = event.sequence + 1
 
     def _on_receipt(self, receipt: Receipt) -> None:
+        self._receipt = receipt
         if highest(receipt) >= self._sequence_next:
             self._halt_restored(highest(receipt))
             return

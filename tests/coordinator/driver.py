@@ -16,6 +16,7 @@ from coordinator.core.events import Close, Decide, Effect, Event, OfferFact
 from coordinator.core.orders import Orders
 from coordinator.core.study import BEHIND_MAX, StudyCore
 from coordinator.strategies.stopping import Progress, overall
+from coordinator.strategies.suspicion import hold_ms
 from schemas.plan import Plan
 from schemas.records import RECENT_MAX, Action, Command, Outcome, Receipt, Stop
 from tests.coordinator.judging import check_cohort, check_reason
@@ -49,6 +50,7 @@ class Driver:
             "models": {version: model_digest(version) for version in reach},
             "receipts": tuple(self.log.receipts.values()),
             "progress": self.log.progress,
+            "suspicion": self.log.suspicion,
             "final": self.log.stop is not Stop.NONE,
             "now_ms": self.now_ms,
         }
@@ -300,9 +302,12 @@ class Driver:
         self.sum.clear()
         if failed:
             self.log.failed.append(close)
+            self.round_ms = self.now_ms
+            self.log.suspicion = self.log.suspicion.after_failed(entry.site for entry in close.entries)
             self.on(seen.Undone())
             return
         self.log.closes.append(close)
+        self.log.suspicion = self.log.suspicion.after_counted([entry.site for entry in close.entries])
         self.log.version, self.log.stop, self.round_ms = close.version, close.stop, self.now_ms
         self.log.progress = progress
         self.evaluations.clear()
@@ -367,7 +372,7 @@ class Driver:
             self.flush()
             for site, sequence in self.asked_again():
                 self.offer_again(site, sequence)
-            self.wait(self.plan.aggregation.deadline_ms)
+            self.wait(hold_ms(self.plan.aggregation.deadline_ms))
             if before == (self.log.version, len(self.decides), dict(self.position)):
                 self.check_deterministic()
                 return

@@ -6,6 +6,7 @@ from enum import Enum
 
 from coordinator.core.events import Close, OfferFact
 from coordinator.strategies.stopping import Progress
+from coordinator.strategies.suspicion import Suspicion
 from schemas.records import Command, Outcome, Receipt, Stop
 
 Name = tuple[str, int]  # (site, sequence)
@@ -48,6 +49,7 @@ class Log:
     decided: dict[Name, tuple[int, str | None]] = field(default_factory=dict)  # outcome and code
     progress: Progress = field(default_factory=Progress)
     stop: Stop = Stop.NONE
+    suspicion: Suspicion = field(default_factory=Suspicion)
     commands: list[Command] = field(default_factory=list)
 
 

@@ -1,12 +1,14 @@
 """What an operator's commands do to a study, and that a successor does the same."""
 
+from dataclasses import replace
+
 import pytest
 
-from coordinator.core.events import Commanded, Unload
+from coordinator.core.events import Commanded, Fetch, Ignored, OffersAnew, Unload
 from coordinator.core.orders import Orders
 from schemas.records import Action, Command, Outcome, Stop
 from tests.coordinator.driver import Driver
-from tests.coordinator.log import Ending
+from tests.coordinator.log import Ending, model_digest
 from tests.coordinator.plans import plan_of
 
 SITES = ("a", "b", "c")
@@ -161,3 +163,12 @@ def test_orders_are_read_in_the_order_of_their_serials() -> None:
     assert orders((Action.RESUME, None), (Action.PAUSE, None)).paused
     assert orders((Action.EXCLUDE, "a"), (Action.EXCLUDE, "b"), (Action.INCLUDE, "a")).excluded == {"b"}
     assert orders((Action.STOP, None), (Action.RESUME, None)).stopped
+
+
+def test_a_sites_topic_made_anew_is_heard_from_its_first_offset_and_counts_nothing_twice() -> None:
+    driver = Driver(plan_of(goal=1), SITES)
+    old = driver.send("a")
+    assert driver.on(OffersAnew("a")) == []
+    assert driver.on(old) == [Ignored(old)]
+    fresh = replace(old, sequence=1, base_version=1, base_digest=model_digest(1))
+    assert driver.core.on(fresh, driver.now_ms) == [Fetch(fresh)]

@@ -1,6 +1,7 @@
 """When a cohort closes and who is in it: deadline, minimum, floors, failed rounds, a coordinator that dies."""
 
 from coordinator.core.events import Add, BodyReady, Close, Fetch, Remove
+from coordinator.strategies.suspicion import HOLD_MS
 from schemas.records import Outcome
 from tests.coordinator.driver import Driver
 from tests.coordinator.log import Ending
@@ -82,6 +83,8 @@ def test_a_failed_round_voids_its_cohort_and_the_sites_may_offer_again() -> None
     assert not driver.fetching
     driver.send("a")
     driver.send("b")
+    driver.wait(HOLD_MS)
+    driver.fetch_all()
     assert driver.counted() == {("a", 1): 1, ("b", 1): 1}
 
 
@@ -92,6 +95,8 @@ def test_a_failed_round_goes_on_with_what_stood_behind_it() -> None:
         driver.offer(site)
     driver.ending = Ending.FAIL
     driver.read_all()
+    driver.fetch_all()
+    driver.wait(HOLD_MS)
     driver.fetch_all()
     assert driver.counted() == {("a", 1): 1, ("b", 1): 1}
 

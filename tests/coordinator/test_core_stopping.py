@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from coordinator.core.events import End, Evaluated
-from coordinator.strategies.gathering import Gathering, oldest_first, within_floors
+from coordinator.strategies.gathering import Gathering, within_floors
 from coordinator.strategies.stopping import Progress, overall, stop_after
 from schemas.records import Outcome, Stop
 from tests.coordinator.driver import Driver
@@ -53,7 +53,7 @@ def test_a_failed_round_costs_no_patience() -> None:
     driver.ending = Ending.FAIL
     driver.send("a")
     assert driver.core.progress.patience == 0
-    driver.send("a")
+    driver.send("b")
     assert [close.patience for close in driver.log.closes] == [0, 1]
 
 
@@ -151,11 +151,6 @@ def test_goal_minimum_and_deadline(ready: int, waited_ms: int, closes: bool) -> 
 )
 def test_the_largest_set_within_its_floors(floors: dict[str, int], chosen: str) -> None:
     assert within_floors(floors) == frozenset(chosen)
-
-
-def test_oldest_first_takes_no_more_than_there_is_room_for() -> None:
-    assert oldest_first([(3, "c"), (1, "a"), (2, "b")], 2) == {"a", "b"}
-    assert oldest_first([(1, "a")], 0) == frozenset()
 
 
 def test_final_is_the_answer_whatever_ended_the_study() -> None:

@@ -21,7 +21,7 @@ async def test_a_body_waits_until_there_is_room_for_it() -> None:
     third = asyncio.create_task(spool.take(encoding(LARGE)))
     await asyncio.sleep(0)
     assert not third.done()
-    await spool.give_back(first, reusable=True)
+    spool.give_back(first, reusable=True)
     assert (await third).nbytes == second.nbytes
 
 
@@ -31,29 +31,29 @@ async def test_a_body_larger_than_all_the_room_has_the_spool_to_itself() -> None
     small = asyncio.create_task(spool.take(encoding(1)))
     await asyncio.sleep(0)
     assert not small.done()
-    await spool.give_back(large, reusable=True)
+    spool.give_back(large, reusable=True)
     assert len(await small) == 1
 
 
 async def test_memory_is_used_again_only_by_a_body_of_the_same_shape() -> None:
     spool = Spool(1 << 30)
     words = await spool.take(encoding(LARGE))
-    await spool.give_back(words, reusable=True)
+    spool.give_back(words, reusable=True)
     other = await spool.take(encoding(LARGE + 1))
     assert not np.shares_memory(words, other)
-    await spool.give_back(other, reusable=True)
+    spool.give_back(other, reusable=True)
     assert (await spool.take(encoding(LARGE + 1))) is other
 
 
 async def test_memory_that_a_cut_off_fetch_may_still_write_is_never_used_again() -> None:
     spool = Spool(1 << 30)
     words = await spool.take(encoding(LARGE))
-    await spool.give_back(words, reusable=False)
+    spool.give_back(words, reusable=False)
     assert not np.shares_memory(words, await spool.take(encoding(LARGE)))
 
 
 async def test_one_body_is_never_handed_out_twice_at_a_time() -> None:
     spool = Spool(1 << 30)
-    await spool.give_back(await spool.take(encoding(LARGE)), reusable=True)
+    spool.give_back(await spool.take(encoding(LARGE)), reusable=True)
     first, second = await spool.take(encoding(LARGE)), await spool.take(encoding(LARGE))
     assert not np.shares_memory(first, second)

@@ -163,6 +163,26 @@ def test_repro_an_update_whose_acknowledgement_is_late_is_not_given_up_before_it
     assert counted == [do.StopSending(FIRST), do.Settle(FIRST, "counted"), do.Fetch(STALENESS_MAX + 1)]
 
 
+def test_repro_what_is_asked_for_again_was_offered_although_a_kill_took_its_acknowledgement() -> None:
+    restored = Restored(entries=((FIRST, 0, -1),), trained={0: FIRST}, sequence_next=FIRST + 1, evaluated=0)
+    site = Driver(restored=restored)
+    asked = seen.ReceiptRead(receipt(FIRST, Outcome.AGAIN, next_offset=1))
+    told = site.core.on_all([seen.Held(""), seen.Linked(True), seen.Announced(STALENESS_MAX + 1, False), asked], 0)
+    assert do.Send(FIRST, anew=True) in told
+    site.now_ms += 10 * GRACE_MS
+    assert site.tell(seen.Tick()) == []
+
+
+def test_repro_an_again_that_is_read_before_its_offer_is_acknowledged_is_heard() -> None:
+    site = Driver()
+    site.join()
+    site.tell(seen.Fetched(0))
+    site.seal(0)
+    assert site.tell(seen.ReceiptRead(receipt(FIRST, Outcome.AGAIN, next_offset=5))) == []
+    assert site.send(offset=4) == [do.Send(FIRST, anew=True)]
+    assert site.send(offset=7) == []
+
+
 def test_repro_an_offer_that_nobody_answers_is_sent_once_more_however_late() -> None:
     """Retention may have taken it before the coordinator came back to read it."""
     site = Driver()
@@ -237,7 +257,7 @@ def test_again_asks_for_the_whole_body_anew_and_keeps_the_update() -> None:
     site.join()
     site.offer(0)
     assert site.tell(seen.ReceiptRead(receipt(FIRST, Outcome.AGAIN))) == [do.Send(FIRST, anew=True)]
-    site.send(offset=3)
+    site.send(offset=100)
     assert site.shown() is State.WAITING
     assert site.tell(seen.ReceiptRead(receipt(FIRST, Outcome.AGAIN))) == []  # the second time after a pause
     assert site.wait() == [do.Send(FIRST, anew=True)]

@@ -37,7 +37,12 @@ def test_an_again_that_was_answered_already_is_not_answered_twice() -> None:
 
 
 def test_an_again_about_a_body_that_is_on_its_way_changes_nothing() -> None:
-    assert said(6, Outcome.AGAIN, entries=(Entry(6, 1, offer_offset=-1),)) == {}
+    assert said(6, Outcome.AGAIN, entries=(Entry(6, 1, sending=True),)) == {}
+    assert said(6, Outcome.AGAIN, entries=(Entry(6, 1, anew=True),)) == {}
+
+
+def test_an_again_tells_a_site_that_died_meanwhile_that_it_had_offered() -> None:
+    assert said(6, Outcome.AGAIN, entries=(Entry(6, 1, offer_offset=-1),)) == {6: "again"}
 
 
 def test_of_an_again_and_a_final_outcome_the_final_one_holds() -> None:

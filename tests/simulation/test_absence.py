@@ -6,10 +6,11 @@ import numpy as np
 
 from schemas.plan import ABSENCE, Plan
 from schemas.plan_presets import absence_step
+from simulation.plans import plan_of
 from simulation.records import Floats
 from simulation.vectors import Learner
 from simulation.world import World
-from tests.simulation.plans import plan_of, sites_of
+from tests.simulation.sites import sites_of
 
 MINUTE_MS = 60_000
 WANTED = {"site-0": 0.0, "site-1": 0.0, "site-2": 0.9}

@@ -1,15 +1,22 @@
 """Some thousand short histories with whatever goes wrong; and those that once broke something."""
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from simulation.faults import Fault
 from simulation.histories import History, Play, broken, draw, shrink
+from simulation.observe import Observer
 from simulation.plans import PLANS
+from simulation.site import Site
 from simulation.soak import main
 from simulation.vectors import UnitSum
 
+ROOT = Path(__file__).parents[2]
 TOGETHER = 100
 
 
@@ -25,6 +32,36 @@ def test_faults_do_not_change_that_one_seed_is_one_history() -> None:
     assert any(history.faults for history in histories)
     for history in histories:
         assert Play(history, PLANS).run() == Play(history, PLANS).run()
+
+
+def digests() -> str:
+    return " ".join(Play(draw(seed, PLANS), PLANS).run().digest for seed in range(900, 920))
+
+
+def test_no_history_depends_on_how_python_hashes() -> None:
+    code = "from tests.simulation.test_histories import digests; print(digests())"
+    for hash_seed in ("1", "2"):
+        environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
+        ended = subprocess.run(
+            [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120
+        )
+        assert ended.returncode == 0, ended.stderr
+        assert ended.stdout.strip() == digests()
+
+
+def test_a_site_that_is_dead_does_nothing() -> None:
+    class Alive(Observer):
+        settled = 0
+
+        def on_settled(self, site: Site, sequence: int, outcome: str, now_ms: int) -> None:
+            assert site.alive
+            self.settled += 1
+
+    faults = tuple(Fault("kill", "site-0", at_ms=at, length_ms=4_000) for at in range(1_000, 30_000, 5_000))
+    play, alive = Play(History(5, 1, 3, 1, 0, faults), PLANS), Alive()
+    play.world.story.observers.append(alive)
+    play.run()
+    assert alive.settled >= 9
 
 
 def test_repro_a_roster_that_errs_for_a_moment_stops_the_study() -> None:
@@ -54,6 +91,14 @@ def test_repro_an_offer_that_retention_took_is_waited_for_for_ever() -> None:
 
 def test_repro_a_receipt_read_with_a_newer_version_asks_for_the_older_one() -> None:
     assert broken(History(11, 8, 2, 1, 0, ()), PLANS) is None
+
+
+def test_repro_an_update_that_was_asked_for_again_is_given_up_after_a_kill() -> None:
+    faults = (
+        Fault("die", "site-0", at_ms=23604, length_ms=12000, number=5),
+        Fault("bodies-gone", "site-0", at_ms=32926),
+    )
+    assert broken(History(1833, 6, 3, 1, 0, faults), PLANS) is None
 
 
 def test_what_breaks_is_made_short(monkeypatch: pytest.MonkeyPatch) -> None:

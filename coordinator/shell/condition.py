@@ -1,0 +1,40 @@
+"""In what condition a study is: one word for metrics and alerts, and for people what happened and what to do."""
+
+from dataclasses import dataclass
+
+from schemas.errors import FederationError, LocalError, PeerError
+from transport.errors import BodyGone, LogReset, TopicMissing
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """`stands`: nothing more happens until somebody acts and the coordinator is started again."""
+
+    name: str
+    stands: bool
+    to_do: str
+
+
+RUNS = Condition("runs", False, "")
+_KEEP = "change nothing on the broker, keep a copy of its data, and tell the registrar"
+FORKED = Condition("forked", True, f"two records claim one place on the log: {_KEEP}; sites have stopped as well")
+LOST = Condition("log-lost", True, f"records that other topics refer to are gone: {_KEEP}; a backup may have them")
+UNREADABLE = Condition("log-unreadable", True, f"somebody else wrote on a topic of the coordinator: {_KEEP}")
+NO_TOPIC = Condition("topic-missing", False, "let the registrar make it again: `wardround study create` with the plan")
+BODY_GONE = Condition("body-gone", False, "the newest model is off the log: restore the topic `models` from a backup")
+LOCAL = Condition("local-trouble", False, "see the reason: it lies with this machine or its rights on the broker")
+ALL = (RUNS, FORKED, LOST, UNREADABLE, NO_TOPIC, BODY_GONE, LOCAL)
+
+
+def condition_of(error: FederationError) -> Condition:
+    """What an error that ended a study's run means for the study."""
+    if isinstance(error, LogReset) or (isinstance(error, PeerError) and error.code == "lost"):
+        return LOST
+    if isinstance(error, PeerError):
+        return FORKED if error.code == "forked" else UNREADABLE
+    if isinstance(error, BodyGone):
+        return BODY_GONE
+    if isinstance(error, TopicMissing):
+        return NO_TOPIC
+    assert isinstance(error, LocalError)
+    return LOCAL

@@ -1,0 +1,47 @@
+"""Every way in which a study can stop has a name and says what to do."""
+
+import logging
+
+import pytest
+from aiokafka.errors import KafkaStorageError, NotLeaderForPartitionError
+
+from coordinator.shell.condition import ALL, RUNS, condition_of
+from schemas.errors import FederationError, LocalError, PeerError
+from transport.errors import BodyGone, LogReset, TopicMissing
+from transport.quiet import OncePerPeriod, on_produce_error
+
+
+@pytest.mark.parametrize(
+    ("error", "name", "stands"),
+    [
+        (PeerError("x", code="forked"), "forked", True),
+        (PeerError("x", code="lost"), "log-lost", True),
+        (LogReset("x"), "log-lost", True),
+        (PeerError("x", code="stranger"), "log-unreadable", True),
+        (TopicMissing("x"), "topic-missing", False),
+        (BodyGone("wardround.study.lung.models", 3), "body-gone", False),
+        (LocalError("x"), "local-trouble", False),
+    ],
+)
+def test_what_ends_a_study_has_one_name(error: FederationError, name: str, stands: bool) -> None:
+    found = condition_of(error)
+    assert (found.name, found.stands) == (name, stands)
+    assert found in ALL
+
+
+def test_every_condition_but_the_good_one_says_what_to_do() -> None:
+    assert len({one.name for one in ALL}) == len(ALL)
+    assert all(bool(one.to_do) == (one is not RUNS) for one in ALL)
+
+
+def test_a_full_broker_disk_is_counted_by_name_although_the_client_tries_again_in_silence(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    counted: list[str] = []
+    on_produce_error(counted.append)
+    message = "Got error produce response on topic-partition %s, retrying. Error: %s"
+    for error in (KafkaStorageError, KafkaStorageError, NotLeaderForPartitionError):
+        told = logging.LogRecord("aiokafka", logging.WARNING, "", 0, message, ("topic", error), None)
+        assert not OncePerPeriod().filter(told)
+    assert counted == ["KafkaStorageError", "KafkaStorageError", "NotLeaderForPartitionError"]
+    assert capsys.readouterr().out.count("cannot store records; free its disk") == 1
