@@ -1,6 +1,8 @@
 """A finished update in the outbox, sealed; and a model that comes down, opened."""
 
 import asyncio
+import os
+import stat
 import threading
 import tracemalloc
 from collections.abc import AsyncGenerator, Sequence
@@ -60,6 +62,25 @@ def test_sealing_that_is_told_to_stop_leaves_no_file(tmp_path: Path) -> None:
     with pytest.raises(SealingStopped):
         write_body(path, tmp_path / "body", encoding(5), {"examples": 1.0}, stop)
     assert [path.name for path in tmp_path.iterdir()] == ["update"]
+
+
+def test_a_body_is_on_disk_before_it_has_its_name_and_its_name_before_anything_is_said_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    happened, fsync, rename = [], os.fsync, Path.rename
+
+    def noted_fsync(handle: int) -> None:
+        happened.append("folder" if stat.S_ISDIR(os.fstat(handle).st_mode) else "file")
+        fsync(handle)
+
+    def noted_rename(path: Path, target: Path) -> Path:
+        happened.append("name")
+        return rename(path, target)
+
+    monkeypatch.setattr("os.fsync", noted_fsync)
+    monkeypatch.setattr(Path, "rename", noted_rename)
+    write_body(update(tmp_path / "update", 5), tmp_path / "body", encoding(5), {"examples": 1.0})
+    assert happened == ["file", "name", "folder"]
 
 
 def test_a_full_disk_leaves_no_half_body(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

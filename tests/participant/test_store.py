@@ -175,6 +175,12 @@ def test_a_full_disk_keeps_everything_waiting_and_changes_nothing(tmp_path: Path
     assert opened(tmp_path).ledger() == []
 
 
+def test_a_transaction_survives_a_power_cut(store: Store) -> None:
+    """FULL syncs the write-ahead log at every commit; what SQLite does with that is its own promise."""
+    assert store._db.execute("PRAGMA synchronous").fetchone() == (2,)
+    assert store._db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
 def test_another_sites_database_is_refused(tmp_path: Path, store: Store) -> None:
     store.close()
     with pytest.raises(LocalError, match="belongs to site-1"):
