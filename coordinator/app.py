@@ -97,24 +97,24 @@ class _Coordinator:
         self._seen_roster = b""
 
     async def run(self) -> None:
-        """Until cancelled; the partitions are given up before the clients that they use are closed."""
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._follow_directory(), name="directory")
-                tasks.create_task(self._election.run(self._hold), name="election")
-                tasks.create_task(self._look(), name="look")
-        finally:
-            await self._leading.close()
+        """Until cancelled; at the end group, studies and directory are given up side by side, then their clients."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._follow_directory(), name="directory")
+            tasks.create_task(self._election.run(self._hold), name="election")
+            tasks.create_task(self._lead(), name="lead")
 
     async def _hold(self, held: frozenset[int]) -> None:
         log.info("lead partitions", held=sorted(held), of=self._election.partitions)
         await self._leading.hold(held, self._election.partitions)
 
-    async def _look(self) -> None:
-        while True:
-            await asyncio.sleep(LOOK_S)
-            self._leading.check()
-            self._services.metrics.heartbeat_age_s.set(self._election.silent_s)
+    async def _lead(self) -> None:
+        try:
+            while True:
+                await asyncio.sleep(LOOK_S)
+                self._leading.check()
+                self._services.metrics.heartbeat_age_s.set(self._election.silent_s)
+        finally:
+            await self._leading.close()
 
     async def _follow_directory(self) -> None:
         services = self._services

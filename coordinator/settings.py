@@ -11,7 +11,7 @@ class Lead:
     """How soon a coordinator that says nothing is replaced: after `session_timeout_ms` without a heartbeat."""
 
     session_timeout_ms: int = 6_000
-    heartbeat_ms: int = 1_000
+    heartbeat_ms: int = 500
 
     def __post_init__(self) -> None:
         if self.heartbeat_ms < 100 or self.session_timeout_ms < 3 * self.heartbeat_ms:

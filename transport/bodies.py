@@ -106,7 +106,7 @@ class BodyWriter:
     def _in_flight(self) -> int:
         """Chunks on their way at once; what is handed over together goes up in one request, up to `batch_bytes`."""
         bytes_max = self._pace.request_bytes
-        return self._window if bytes_max >= self._pace.most_bytes else bytes_max // _ONE_CHUNK_BYTES
+        return self._window if bytes_max >= self._pace.most_bytes else min(self._window, bytes_max // _ONE_CHUNK_BYTES)
 
     async def close(self) -> None:
         """End the writer, if it is this one's own."""

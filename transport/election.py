@@ -22,7 +22,7 @@ from transport.settings import KafkaSettings
 
 GROUP = "lead"
 SESSION_MS = 6_000  # the least that a broker at its defaults takes
-HEARTBEAT_MS = 1_000
+HEARTBEAT_MS = 500
 
 _LOOK_S = 0.25
 _STALL_S = 30.0  # a member that the broker did not hear for so long is replaced

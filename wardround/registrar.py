@@ -164,10 +164,12 @@ class Registrar:
     ) -> CreatedStudy:
         """Make the study's topics, upload version 0 (float32 little-endian), publish the plan.
 
-        Publishing is the last step: after an interruption run it again. Raises LocalError when version 0 is not the
-        plan's, another plan has this study's name, or no roster names a coordinator.
+        Publishing is the last step: after an interruption run it again. Topics that were deleted are made again, empty.
+        Raises LocalError when version 0 is not the plan's, another plan has this study's name, or no roster names a
+        coordinator.
         """
         if (standing := self.plans.get(plan.digest)) is not None:
+            await self._make_topics(_specs(topics.study_topics(plan.study)))
             return CreatedStudy(plan.digest, standing[1], new=False)
         self._refuse_other(plan)
         membership = self.membership

@@ -8,13 +8,10 @@ import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import structlog
 
 from coordinator.core.events import (
     Add,
-    BodyReady,
-    BodyUnusable,
     Close,
     Commanded,
     Committed,
@@ -36,6 +33,7 @@ from coordinator.core.events import (
 )
 from coordinator.core.site import Phase
 from coordinator.core.study import StudyCore
+from coordinator.shell.bodies import Bodies
 from coordinator.shell.epochs import Epochs
 from coordinator.shell.growing import Growing
 from coordinator.shell.intake import VerifiedOffer
@@ -50,19 +48,17 @@ from coordinator.shell.restore import (
     read_study,
     take_command,
 )
-from coordinator.shell.services import INLINE_BYTES_MAX, Services, now_ms
-from coordinator.shell.spool import fetch_body
+from coordinator.shell.services import Services, now_ms
 from coordinator.shell.trim import Trimmer
-from coordinator.shell.vectors import RunningSum, Stepped, Stored
+from coordinator.shell.vectors import Stepped, Stored
 from protocol.commands import CommandLog
-from protocol.fixed_point import Encoding, Words
+from protocol.fixed_point import Encoding
 from protocol.rounds import RoundsView
 from runtime.service import first_error
 from schemas import topics
 from schemas.errors import PeerError
 from schemas.plan import Plan
 from schemas.records import Action, Announcement, Outcome, PlanRecord, Receipt, Stop
-from transport.errors import BodyGone
 from transport.log import Entry
 
 QUEUE_MAX = 1024
@@ -75,16 +71,6 @@ log = structlog.get_logger()
 @dataclass(frozen=True, slots=True)
 class MembershipChanged:
     """The directory holds a newer roster."""
-
-
-@dataclass(slots=True)
-class _Spooled:
-    """An offer the core works on, its fetch, and its body once it is there."""
-
-    offer: VerifiedOffer
-    size_bytes: int
-    fetch: "asyncio.Task[None] | None" = None
-    body: Words | None = None
 
 
 class StudyRunner:
@@ -101,7 +87,7 @@ class StudyRunner:
         self._publisher = Publisher(services, plan, self._epochs)
         self._making = Making(services, plan, self._publisher, self._folder)
         self._queue: asyncio.Queue[Event | VerifiedOffer | CommandSeen | MembershipChanged] = asyncio.Queue(QUEUE_MAX)
-        self._spooled: dict[tuple[str, int], _Spooled] = {}
+        self._bodies = Bodies(services, plan, self._encoding, self._queue.put)
         self._pending: dict[str, Receipt] = {}
         self._flushed_ms = now_ms()
         self._watched: frozenset[str] = frozenset()
@@ -113,7 +99,6 @@ class StudyRunner:
         self._state: Stored | None = None
         self._offers = OffersReader(services, plan, self._hear)
         self._trimmer = Trimmer(services, plan)
-        self._sum: RunningSum
         self._tasks: asyncio.TaskGroup
 
     async def run(self) -> None:
@@ -126,7 +111,7 @@ class StudyRunner:
             await self._lead()
         finally:
             self._services.transactions.forget(self._watched)
-            self._give_back_bodies()
+            self._bodies.close()
             await self._offers.close()
 
     async def _lead(self) -> None:
@@ -144,11 +129,6 @@ class StudyRunner:
                 tasks.create_task(self._act(), name=f"act {self.plan.study}")
         except BaseExceptionGroup as group:
             raise first_error(group) from group
-
-    def _give_back_bodies(self) -> None:
-        """What this run still held of the memory that all studies share."""
-        for spooled in self._spooled.values():
-            self._forget_body(spooled)
 
     async def membership_changed(self) -> None:
         """Tell the study that the directory holds a newer roster."""
@@ -176,7 +156,7 @@ class StudyRunner:
                 await self._command(event.entry)
                 continue
             if isinstance(event, VerifiedOffer):
-                self._spooled.setdefault(_name(event.fact), _Spooled(event, event.offer.body.size_bytes))
+                self._bodies.know(event)
                 event = event.fact
             await self._do(self._core.on(event, now_ms()))
             if isinstance(event, Tick):
@@ -200,7 +180,6 @@ class StudyRunner:
             await self._begin()
         else:
             await self._resume(self._view.newest, announce=fresh)
-        self._sum = RunningSum(self._encoding)
         newest = self._view.newest
         assert newest is not None
         reach = range(max(0, newest.version - self.plan.aggregation.staleness_max), newest.version + 1)
@@ -269,15 +248,15 @@ class StudyRunner:
         for effect in effects:
             match effect:
                 case Fetch():
-                    self._fetch(effect.offer)
+                    self._bodies.fetch(effect.offer, self._tasks)
                 case Add():
-                    await self._add(effect.offer, effect.weight)
+                    await self._bodies.add(effect.offer, effect.weight)
                 case Remove():
-                    await self._remove(effect.offer, effect.weight)
+                    await self._bodies.remove(effect.offer, effect.weight)
                 case Unload():
-                    self._unload(effect.offer)
+                    self._bodies.unload(effect.offer)
                 case Drop():
-                    self._drop(effect.offer)
+                    self._bodies.drop(effect.offer)
                 case Decide():
                     self._decide(effect)
                 case Close():
@@ -292,68 +271,8 @@ class StudyRunner:
                 case Ignored():
                     self._ignore(effect.offer)
 
-    def _fetch(self, offer: OfferFact) -> None:
-        self._spooled[_name(offer)].fetch = self._tasks.create_task(self._fetch_and_tell(offer))
-
-    async def _fetch_and_tell(self, offer: OfferFact) -> None:
-        spooled, spool = self._spooled[_name(offer)], self._services.spool
-        body = await spool.take(self._encoding)
-        try:
-            with self._services.metrics.fetch_s.labels(self.plan.study).time():
-                await fetch_body(self._services, spooled.offer, self._encoding, body)
-            spooled.body = body
-            self._services.metrics.body_bytes.labels(self.plan.study).inc(spooled.size_bytes)
-            event: Event = BodyReady(offer.site, offer.sequence)
-        except (PeerError, BodyGone) as error:
-            damaged = isinstance(error, BodyGone) or error.code == "malformed"
-            self._log.warning("body not usable", update=self._update(offer), reason=str(error), ask_again=damaged)
-            event = BodyUnusable(
-                offer.site, offer.sequence, None if isinstance(error, BodyGone) or damaged else error.code
-            )
-        finally:
-            if spooled.body is None:
-                spool.give_back(body, reusable=False)
-        await self._queue.put(event)
-
-    async def _add(self, offer: OfferFact, weight: int) -> None:
-        spooled = self._spooled[_name(offer)]
-        body = spooled.body
-        assert body is not None
-        if spooled.size_bytes <= INLINE_BYTES_MAX:
-            self._sum.add(body, weight)
-        else:
-            await asyncio.to_thread(self._sum.add, body, weight)
-        spooled.body = None
-        self._services.spool.give_back(body, reusable=True)
-
-    async def _remove(self, offer: OfferFact, weight: int) -> None:
-        """Fetch the body once more and take it out. One that has gone meanwhile ends the study: the log rebuilds it.
-
-        In memory of its own: what holds the spool may wait for this very task.
-        """
-        body = np.empty(self._encoding.d, self._encoding.word_type)
-        await fetch_body(self._services, self._spooled[_name(offer)].offer, self._encoding, body)
-        await asyncio.to_thread(self._sum.add, body, -weight)
-
-    def _drop(self, offer: OfferFact) -> None:
-        spooled = self._spooled.pop(_name(offer), None)
-        if spooled is not None:
-            self._forget_body(spooled)
-
-    def _unload(self, offer: OfferFact) -> None:
-        self._forget_body(self._spooled[_name(offer)])
-
-    def _forget_body(self, spooled: _Spooled) -> None:
-        if spooled.fetch is not None:
-            spooled.fetch.cancel()
-        if spooled.body is not None:
-            body, spooled.body = spooled.body, None
-            self._services.spool.give_back(body, reusable=True)
-
     def _ignore(self, offer: OfferFact) -> None:
-        spooled = self._spooled.get(_name(offer))
-        if spooled is not None and spooled.offer.fact.offset == offer.offset:
-            del self._spooled[_name(offer)]
+        self._bodies.ignore(offer)
         self._count(offer, "ignored", "duplicate")
 
     def _decide(self, effect: Decide) -> None:
@@ -376,9 +295,9 @@ class StudyRunner:
 
     async def _close(self, close: Close) -> Event:
         """Step, upload, commit. Returns what the core hears of it."""
-        offers = [self._spooled[_name(offer)].offer for offer in close.offers]
+        offers = self._bodies.offers(close)
         try:
-            made = await self._making.make(close, self._sum, self._model, self._state, offers)
+            made = await self._making.make(close, self._bodies.sum, self._model, self._state, offers)
         except PeerError as error:
             return await self._fail(close, offers, error)
         request = self._publisher.request(self._view, close, made.cohort)
@@ -417,9 +336,8 @@ class StudyRunner:
         self._log.info("version announced", version=close.version, n=len(close.entries), sum_w=close.sum_w)
 
     def _forget(self, close: Close, outcome: str, reason: str) -> None:
-        self._sum.clear()
+        self._bodies.forget(close)
         for offer in close.offers:
-            self._spooled.pop(_name(offer), None)
             self._count(offer, outcome, reason)
 
     async def _commit_announcement(self, announcement: Announcement) -> None:
@@ -450,10 +368,6 @@ class StudyRunner:
 
     def _path(self, what: str, version: int) -> Path:
         return vector_path(self._folder, what, version)
-
-
-def _name(offer: OfferFact) -> tuple[str, int]:
-    return offer.site, offer.sequence
 
 
 def _stop(announcement: Announcement) -> Stop:

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 from coordinator.core.events import Close, Committed, OfferFact, SitesChanged
 from coordinator.core.study import StudyCore
-from coordinator.shell import study
+from coordinator.shell import bodies
+from coordinator.shell.bodies import Bodies
 from coordinator.shell.intake import VerifiedOffer
 from coordinator.shell.metrics import CoordinatorMetrics
 from coordinator.shell.services import Spool
 from coordinator.shell.study import QUEUE_MAX, StudyRunner
-from coordinator.shell.vectors import RunningSum
 from protocol.fixed_point import Encoding, Words
 from schemas.plan import Plan
 from schemas.records import PlanRecord
@@ -57,9 +57,7 @@ async def runner(
     spool = Spool(BODIES_MAX * plan.body_bytes)
     services = SimpleNamespace(folder=tmp_path, kafka=kafka, link=None, metrics=CoordinatorMetrics(), spool=spool)
     one = StudyRunner(cast(Any, services), plan, cast(PlanRecord, None))
-    encoding = Encoding.from_plan(plan)
     one._core = StudyCore(plan, version=0, models={0: model_digest(0)}, now_ms=0)
-    one._sum = RunningSum(encoding)
 
     async def fetch_body(_services: object, _offer: object, _encoding: object, into: Words) -> None:
         memory.fetch(plan.body_bytes)
@@ -68,7 +66,7 @@ async def runner(
 
     async def add(offer: OfferFact, weight: int) -> None:
         memory.now -= plan.body_bytes
-        await StudyRunner._add(one, offer, weight)
+        await Bodies.add(one._bodies, offer, weight)
 
     async def close(effect: Close) -> Committed:
         closes.append(effect)
@@ -79,8 +77,8 @@ async def runner(
     async def commit(*_: object) -> None:
         await asyncio.sleep(0.001)
 
-    monkeypatch.setattr(study, "fetch_body", fetch_body)
-    monkeypatch.setattr(one, "_add", add)
+    monkeypatch.setattr(bodies, "fetch_body", fetch_body)
+    monkeypatch.setattr(one._bodies, "add", add)
     monkeypatch.setattr(one, "_close", close)
     monkeypatch.setattr(one._publisher, "commit", commit)
     return one, memory, closes
@@ -130,7 +128,7 @@ async def test_a_thousand_offers_at_once_stay_within_the_bounds_and_let_others_w
         work = [tasks.create_task(one._act()), tasks.create_task(somebody_else())]
         for name in names:
             await one._hear(offered(plan, name))
-        await until(lambda: len(closes) >= 4 and not one._spooled)
+        await until(lambda: len(closes) >= 4 and not one._bodies._held)
         for task in work:
             task.cancel()
     assert memory.most <= BODIES_MAX * plan.body_bytes

@@ -6,7 +6,7 @@ from itertools import pairwise
 from types import SimpleNamespace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transport.bodies import BodyReader, BodyWriter, _values, runs_of
@@ -40,17 +40,19 @@ class FlakyWriter:
         self.flying = self.flying_max = 0
         self._random = random.Random(seed)
 
-    async def post(self, topic: str, value: bytes) -> int:
+    async def post(self, topic: str, value: bytes) -> SimpleNamespace:
         self.flying += 1
         self.flying_max = max(self.flying, self.flying_max)
         self.log.append(value)
-        return len(self.log) - 1
+        answered = self._random.random() < 0.5  # with others of its request, say
+        return SimpleNamespace(offset=len(self.log) - 1, acknowledged=SimpleNamespace(done=lambda: answered))
 
-    async def settle(self, ticket: int) -> int | None:
+    async def settle(self, ticket: SimpleNamespace) -> int | None:
         self.flying -= 1
-        return None if self._random.random() < 0.3 else ticket
+        return None if self._random.random() < 0.3 else ticket.offset
 
 
+@settings(deadline=None)
 @given(
     seed=st.integers(0, 2**32 - 1),
     count=st.integers(0, 60),

@@ -1,7 +1,8 @@
 """Begin a study: make its topics, upload version 0 sealed to the coordinator, publish its plan.
 
 A study runs from the moment its plan is published; the coordinator announces version 0 and sites that approved the
-plan begin to train. If this command was interrupted, run it again; once the plan is published it changes nothing more.
+plan begin to train. If this command was interrupted, run it again; once the plan is published it only makes those
+topics again that somebody has deleted.
 
 example:
   wardround study create lung.plan

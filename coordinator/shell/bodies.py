@@ -1,0 +1,136 @@
+"""The bodies of one study's offers, from the first word of an offer to the running sum.
+
+Knows:    which offers the core works on, their fetches, and what they hold of the memory that all studies share.
+Never:    decides; holds a body longer than the core wants it.
+Used by:  coordinator.shell.study.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import numpy as np
+import structlog
+
+from coordinator.core.events import BodyReady, BodyUnusable, Close, Event, OfferFact
+from coordinator.shell.intake import VerifiedOffer
+from coordinator.shell.services import INLINE_BYTES_MAX, Services
+from coordinator.shell.spool import fetch_body
+from coordinator.shell.vectors import RunningSum
+from protocol.fixed_point import Encoding, Words
+from schemas.errors import PeerError
+from schemas.plan import Plan
+from transport.errors import BodyGone
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class _Held:
+    """An offer the core works on, its fetch, and its body once it is there."""
+
+    offer: VerifiedOffer
+    fetch: "asyncio.Task[None] | None" = None
+    body: Words | None = None
+
+
+class Bodies:
+    """`sum` is the running sum of the round; `tell` hands an event to the study's core."""
+
+    def __init__(
+        self, services: Services, plan: Plan, encoding: Encoding, tell: Callable[[Event], Awaitable[None]]
+    ) -> None:
+        self.sum = RunningSum(encoding)
+        self._services, self._study, self._encoding, self._tell = services, plan.study, encoding, tell
+        self._held: dict[tuple[str, int], _Held] = {}
+
+    def know(self, offer: VerifiedOffer) -> None:
+        """An offer that the core is about to hear of; the first of a name stays."""
+        self._held.setdefault(_name(offer.fact), _Held(offer))
+
+    def offers(self, close: Close) -> list[VerifiedOffer]:
+        """The offers of a cohort, in the order of its entries."""
+        return [self._held[_name(offer)].offer for offer in close.offers]
+
+    def fetch(self, offer: OfferFact, tasks: asyncio.TaskGroup) -> None:
+        """Fetch the body in a task of its own; the core is told what came of it."""
+        held = self._held[_name(offer)]
+        held.fetch = tasks.create_task(self._fetch_and_tell(offer, held))
+
+    async def add(self, offer: OfferFact, weight: int) -> None:
+        held = self._held[_name(offer)]
+        body = held.body
+        assert body is not None
+        if body.nbytes <= INLINE_BYTES_MAX:
+            self.sum.add(body, weight)
+        else:
+            await asyncio.to_thread(self.sum.add, body, weight)
+        held.body = None
+        self._services.spool.give_back(body, reusable=True)
+
+    async def remove(self, offer: OfferFact, weight: int) -> None:
+        """Fetch the body once more and take it out. One that has gone meanwhile ends the study: the log rebuilds it.
+
+        In memory of its own: what holds the spool may wait for this very task.
+        """
+        body = np.empty(self._encoding.d, self._encoding.word_type)
+        await fetch_body(self._services, self._held[_name(offer)].offer, self._encoding, body)
+        await asyncio.to_thread(self.sum.add, body, -weight)
+
+    def drop(self, offer: OfferFact) -> None:
+        """The offer is decided without entering the sum."""
+        held = self._held.pop(_name(offer), None)
+        if held is not None:
+            self._free(held)
+
+    def unload(self, offer: OfferFact) -> None:
+        """The body is not wanted now; the offer stays."""
+        self._free(self._held[_name(offer)])
+
+    def ignore(self, offer: OfferFact) -> None:
+        """A redelivered offer: forgotten, unless it is the very one that the core works on."""
+        held = self._held.get(_name(offer))
+        if held is not None and held.offer.fact.offset == offer.offset:
+            del self._held[_name(offer)]
+
+    def forget(self, close: Close) -> None:
+        """The cohort is decided: the next round begins with an empty sum."""
+        self.sum.clear()
+        for offer in close.offers:
+            self._held.pop(_name(offer), None)
+
+    def close(self) -> None:
+        """Give back what is still held of the memory that all studies share."""
+        for held in self._held.values():
+            self._free(held)
+
+    async def _fetch_and_tell(self, offer: OfferFact, held: _Held) -> None:
+        spool, metrics = self._services.spool, self._services.metrics
+        body = await spool.take(self._encoding)
+        try:
+            with metrics.fetch_s.labels(self._study).time():
+                await fetch_body(self._services, held.offer, self._encoding, body)
+            held.body = body
+            metrics.body_bytes.labels(self._study).inc(body.nbytes)
+            event: Event = BodyReady(offer.site, offer.sequence)
+        except (PeerError, BodyGone) as error:
+            damaged = isinstance(error, BodyGone) or error.code == "malformed"
+            update = f"{self._study}/{offer.site}/{offer.sequence}"
+            log.warning("body not usable", update=update, reason=str(error), ask_again=damaged)
+            code = None if isinstance(error, BodyGone) or damaged else error.code
+            event = BodyUnusable(offer.site, offer.sequence, code)
+        finally:
+            if held.body is None:
+                spool.give_back(body, reusable=False)
+        await self._tell(event)
+
+    def _free(self, held: _Held) -> None:
+        if held.fetch is not None:
+            held.fetch.cancel()
+        if held.body is not None:
+            body, held.body = held.body, None
+            self._services.spool.give_back(body, reusable=True)
+
+
+def _name(offer: OfferFact) -> tuple[str, int]:
+    return offer.site, offer.sequence
