@@ -101,6 +101,14 @@ def test_repro_an_update_that_was_asked_for_again_is_given_up_after_a_kill() -> 
     assert broken(History(1833, 6, 3, 1, 0, faults), PLANS) is None
 
 
+def test_repro_an_update_that_was_asked_for_again_is_given_up_while_it_goes_up_once_more() -> None:
+    faults = (
+        Fault("bodies-gone", "site-1", at_ms=17000),
+        Fault("kill", "site-1", at_ms=40533, length_ms=500),
+    )
+    assert broken(History(18438, 2, 3, 1, 1, faults), PLANS) is None
+
+
 def test_what_breaks_is_made_short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("participant.core.outbox.Outbox.remind", lambda self, now_ms: None)
     needed = Fault("offers-gone", "site-0", at_ms=7587)
