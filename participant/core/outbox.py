@@ -115,6 +115,13 @@ class Outbox:
             if entry.sequence == sent.sequence and entry.offered:
                 self.ask_again(entry, now_ms)
 
+    def named(self, receipt: Receipt) -> None:
+        """What a receipt names was offered, whatever this site knows: it is not given up before it is answered."""
+        known = _outcomes(receipt)
+        for entry in self.unsent():
+            if entry.sequence in known:
+                entry.reminding, entry.until_ms = True, None
+
     def linked(self) -> None:
         """The link is back: answers may be on their way, so waiting for them begins anew."""
         for entry in self.unsent():

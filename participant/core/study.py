@@ -269,6 +269,7 @@ class StudyCore:
                 self._outbox.ask_again(verdict.entry, self._now_ms)
             else:
                 self._decide(verdict)
+        self._outbox.named(receipt)
 
     def _seal(self, base_version: int) -> do.Seal:
         return do.Seal(base_version, absence.stands_for(base_version, self._counted))

@@ -173,6 +173,17 @@ def test_repro_what_is_asked_for_again_was_offered_although_a_kill_took_its_ackn
     assert site.tell(seen.Tick()) == []
 
 
+def test_repro_an_again_that_is_read_while_its_update_goes_up_once_more_keeps_it_from_being_given_up() -> None:
+    restored = Restored(entries=((FIRST, 0, -1),), trained={0: FIRST}, sequence_next=FIRST + 1, evaluated=0)
+    site = Driver(restored=restored)
+    assert do.Send(FIRST, anew=False) in site.join()
+    site.tell(seen.ReceiptRead(receipt(FIRST, Outcome.AGAIN, next_offset=1)))
+    site.announce(STALENESS_MAX + 1)
+    site.now_ms += 10 * GRACE_MS
+    assert site.tell(seen.Tick()) == []
+    assert site.send(offset=1) == []
+
+
 def test_repro_an_again_that_is_read_before_its_offer_is_acknowledged_is_heard() -> None:
     site = Driver()
     site.join()
