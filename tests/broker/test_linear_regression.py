@@ -18,7 +18,7 @@ STUDY = Path("studies/linear_regression")
 LEARNING_RATE = 0.01
 
 
-def authored(kind: str, folder: Path, *, sites: list[str], versions: int) -> AuthoredPlan:
+def authored(kind: str, folder: Path, *, sites: list[str], versions: int, absence_cap: int = 1) -> AuthoredPlan:
     """The study's own plan for some of its sites, every version kept for the comparison."""
     lines = []
     inside = False
@@ -31,6 +31,7 @@ def authored(kind: str, folder: Path, *, sites: list[str], versions: int) -> Aut
             line = f"versions = {versions}"
         if not inside:
             lines.append(line)
+            lines += [f"absence_cap = {absence_cap}"] if line.strip() == "[aggregation]" else []
         elif line.strip().endswith("]"):
             inside = False
             lines.append(f"sites = [{', '.join(repr(site) for site in sites)}]")
@@ -69,6 +70,16 @@ async def test_a_hundred_versions_over_the_broker_equal_the_closed_form(
         await running.version(100)
         await check_every_version(running, sites, 100, weighted=kind == "weighted")
         await check_each_update_counted_once(running, 100)
+
+
+async def test_weighing_absence_changes_nothing_where_nobody_is_ever_absent(kafka: Broker, tmp_path: Path) -> None:
+    """Each update then stands for one version: a quarter travels, the server's rate makes it whole again."""
+    sites = list(SAMPLES)[:3]
+    plan = authored("plain", tmp_path, sites=sites, versions=12, absence_cap=4)
+    assert plan.plan.absence_cap == plan.plan.aggregation.server_lr == 4
+    async with services(kafka, tmp_path / "out", plan, sites) as running:
+        await running.version(12)
+        await check_every_version(running, sites, 12, weighted=False)
 
 
 async def test_whichever_process_is_killed_each_update_counts_once_and_the_study_ends(

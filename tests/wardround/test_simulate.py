@@ -102,6 +102,16 @@ def test_the_page_holds_its_figures_and_loads_nothing(capsys: pytest.CaptureFixt
     assert again.read_text("utf-8") == page
 
 
+def test_where_no_alternative_is_a_plan_each_tells_why_and_the_code_is_2(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    plan, page = tmp_path / "plan.toml", tmp_path / "page.html"
+    plan.write_text(PLAN.read_text("utf-8").replace("goal = 4", "goal = 2"))
+    assert main(["simulate", str(plan), *FEW, "--html", str(page)]) == 2
+    assert "this plan: no plan: aggregation needs cohort_max" in " ".join(capsys.readouterr().out.split())
+    assert not page.exists()
+
+
 def test_with_learning_the_metric_reaches_its_target(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     path = tmp_path / "page.html"
     words = (str(LINE), "--versions", "60", "--learn", "--target", "2.0", "--html", str(path))

@@ -81,7 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
         )
     setting = _setting(arguments, tables, patients)
     played, target = _play(arguments, found, setting, patients)
-    if arguments.html:
+    if arguments.html and played:
         from wardround.simulate.page import write_page
 
         write_page(found, played, table.circumstances(arguments, len(setting.speeds)), target, arguments.html)
@@ -89,7 +89,7 @@ def run(arguments: argparse.Namespace) -> int:
         options.emit(arguments, table.values(found, played, target, arguments.seed), [])
     else:
         table.show(found, played, target)
-        if arguments.html:
+        if arguments.html and played:
             print(f"{arguments.html} written")
     return 0 if played else 2
 
