@@ -13,6 +13,7 @@ from participant.shell.control import SiteState, Wish, changing, is_running, rea
 from schemas.errors import LocalError
 
 ANSWER_S = 10.0
+TOLD_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +75,19 @@ def order(folder: Path, change: Change, study: str | None = None, *, answer_s: f
 
 
 def _check_known(folder: Path, study: str | None) -> None:
+    """A service tells of a study that has just begun within a second: it is waited for."""
     if study is None:
         return
+    until_s = time.monotonic() + TOLD_S
+    while study not in (known := _known(folder)):
+        if not is_running(folder) or time.monotonic() >= until_s:
+            raise LocalError(
+                f"this participant has no study {study}",
+                hint=f"its studies: {', '.join(known)}" if known else "it has not begun any study yet",
+            )
+        time.sleep(0.05)
+
+
+def _known(folder: Path) -> list[str]:
     state = read_state(folder)
-    known = [one.study for one in state.studies] if state is not None else []
-    if study not in known:
-        raise LocalError(
-            f"this participant has no study {study}",
-            hint=f"its studies: {', '.join(known)}" if known else "it has not begun any study yet",
-        )
+    return [one.study for one in state.studies] if state is not None else []
