@@ -4,6 +4,7 @@ Knows:    its link and its own clock, which may run ahead of others and jump for
 """
 
 import random
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 from simulation.clock import ProcessEnded
@@ -16,7 +17,7 @@ KILLED = "killed"
 FENCED = "fenced"
 
 
-class Process:
+class Process(ABC):
     """Base of coordinator and site. `life` counts its lives: timers of an earlier one are never called."""
 
     def __init__(self, world: "World", name: str, link: Link) -> None:
@@ -40,16 +41,16 @@ class Process:
         self.alive = True
         self.born()
 
+    @abstractmethod
     def born(self) -> None:
         """What a process does when it starts."""
-        raise NotImplementedError
 
     def died(self) -> None:
         """What a death takes with it besides memory."""
 
+    @abstractmethod
     def membership_changed(self) -> None:
         """There is a newer roster."""
-        raise NotImplementedError
 
     def hazard(self) -> None:
         """A point between two effects. Raises ProcessEnded when this is where it dies."""
