@@ -42,7 +42,7 @@ class Rate:
 
 def main(arguments: list[str] | None = None) -> int:
     """Returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m bench.bodies", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m bench.bodies", description=__doc__.splitlines()[0])
     parser.add_argument("--mb", type=int, default=200, help="size of the body (default: 200)")
     given = parser.parse_args(arguments)
     logs.configure("error")

@@ -222,13 +222,17 @@ async def linked_broker(folder: Path) -> AsyncIterator[tuple[Broker, LinkProxy]]
 
 def main() -> int:
     """Measure and print; the numbers also go to out/bench/links.json."""
-    parser = argparse.ArgumentParser(prog="python -m bench.links", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m bench.links", description=__doc__.splitlines()[0])
+    parser.add_argument("links", nargs="*", help="cut, slow; default: both")
     parser.add_argument("--full", action="store_true", help="1 GB cut every minute, and at 500 kB/s: over an hour")
     parser.add_argument("--size-mb", type=float, help="size of each body instead of the default")
     arguments = parser.parse_args()
     logs.configure("error")
     keep_freed_memory()
     chosen: tuple[BadLink, ...] = FULL if arguments.full or os.environ.get("FULL") == "1" else SCALED
+    if unknown := sorted(set(arguments.links) - {link.name for link in chosen}):
+        parser.error(f"no link {', '.join(unknown)}; links are cut and slow")
+    chosen = tuple(link for link in chosen if link.name in (arguments.links or ("cut", "slow")))
     if arguments.size_mb:
         chosen = tuple(replace(link, size_mb=arguments.size_mb) for link in chosen)
     try:

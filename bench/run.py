@@ -64,7 +64,7 @@ class Result:
 
 def main() -> int:
     """Run the cells named on the command line (all of the default ones without any)."""
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__.splitlines()[0])
     parser.add_argument("cells", nargs="*", help="names of cells, e.g. n10-kb10; default: all but the full ones")
     parser.add_argument("--full", action="store_true", help="the 400 MB cells too; also with FULL=1")
     arguments = parser.parse_args()

@@ -27,7 +27,7 @@ RUNS = 20
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m bench.takeover", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m bench.takeover", description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=RUNS)
     runs: int = parser.parse_args().runs
     logs.configure("error")

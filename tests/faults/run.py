@@ -37,7 +37,7 @@ SETTLE_S = 2.0  # for the coordinator to read what the sites said last
 
 def main() -> int:
     """Run once and print what was found."""
-    parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__.splitlines()[0])
     parser.add_argument("--duration-s", type=float, default=600.0, help="seconds of faults (default 600)")
     parser.add_argument("--seed", type=int, default=None, help="draws the faults; default: a random one, printed")
     parser.add_argument("--sites", type=int, default=8, choices=range(2, 17), metavar="2..16")

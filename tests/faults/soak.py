@@ -102,7 +102,7 @@ async def _sample(one: Federation, sampling: dict[str, list[tuple[float, float]]
 
 def main() -> int:
     """Run and print; exit code 1 when a process of ours has grown."""
-    parser = argparse.ArgumentParser(prog="python -m tests.faults.soak", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.faults.soak", description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--seed", type=int, default=1, help="draws the troubles of the links")
     arguments = parser.parse_args()
