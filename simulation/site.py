@@ -14,7 +14,8 @@ from participant.core import effects as do
 from participant.core import events as seen
 from participant.core.effects import Effect, State
 from participant.core.events import Event
-from participant.core.study import TRAINING_FAILS, StudyCore
+from participant.core.study import StudyCore
+from participant.core.work import TRAINING_FAILS
 from schemas.records import Announcement
 from simulation.clock import ProcessEnded, Timer, cancel
 from simulation.following import Follower

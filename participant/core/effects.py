@@ -1,6 +1,6 @@
 """What a study's core wants done; the shell does it and reports back by events.
 
-Used by: participant.core.study, participant.shell, tests.
+Used by: participant.core.study, participant.core.work, participant.shell, tests.
 """
 
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
 """Facts that come to a study's core; the shell has verified them before.
 
-Used by: participant.core.study, participant.shell, tests.
+Used by: participant.core.study, participant.core.work, participant.shell, tests.
 """
 
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
 """When something that failed may be tried again: pauses that double, with jitter handed in.
 
-Used by: participant.core.study.
+Used by: participant.core.study, participant.core.work, participant.core.outbox.
 """
 
 from collections.abc import Callable

@@ -1,6 +1,6 @@
 """What a study's core is told when the service starts.
 
-Used by: participant.core.study, participant.shell.
+Used by: participant.core.study, participant.core.work, participant.shell.
 """
 
 from collections.abc import Mapping

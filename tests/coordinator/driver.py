@@ -13,8 +13,9 @@ from typing import Any
 
 from coordinator.core import events as seen
 from coordinator.core.events import Close, Decide, Effect, Event, OfferFact
+from coordinator.core.offers import BEHIND_MAX
 from coordinator.core.orders import Orders
-from coordinator.core.study import BEHIND_MAX, StudyCore
+from coordinator.core.study import StudyCore
 from coordinator.strategies.stopping import Progress, overall
 from coordinator.strategies.suspicion import hold_ms
 from schemas.plan import Plan

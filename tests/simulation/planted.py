@@ -12,6 +12,7 @@ import pytest
 from coordinator.core import site as coordinator_site
 from coordinator.core import study as coordinator_study
 from coordinator.core.events import Effect, OfferFact
+from coordinator.core.offers import Offers
 from coordinator.strategies.gathering import Gathering
 from participant.core.outbox import Entry, Outbox
 from participant.core.study import StudyCore as SiteCore
@@ -61,8 +62,7 @@ def weights_of_the_table_off_by_one(patch: Patch) -> None:
 
     class Core(coordinator_study.StudyCore):
         def __init__(self, plan: Plan, **state: Any) -> None:
-            super().__init__(plan, **state)
-            self.plan = OffByOne(plan)  # type: ignore[assignment]  # the mistake
+            super().__init__(OffByOne(plan), **state)  # type: ignore[arg-type]  # the mistake
 
     patch.setattr("simulation.coordinator.StudyCore", Core)
 
@@ -135,11 +135,11 @@ def a_sequence_not_persisted(patch: Patch) -> None:
 def a_resent_update_counted(patch: Patch) -> None:
     """Whatever is offered is taken for new."""
 
-    def gullible(self: coordinator_study.StudyCore, offer: OfferFact) -> list[Effect]:
-        site = self._site(offer.site)
-        return self._behind(site, offer) if site.undecided is not None else self._take(site, offer)
+    def gullible(self: Offers, offer: OfferFact) -> list[Effect]:
+        site = self.site(offer.site)
+        return self._behind(site, offer) if site.undecided is not None else self._judge(site, offer)
 
-    patch.setattr(coordinator_study.StudyCore, "_offer", gullible)
+    patch.setattr(Offers, "take", gullible)
 
 
 def memory_kept_across_a_failed_commit(patch: Patch) -> None:
