@@ -45,6 +45,7 @@ class Process(ABC):
     def born(self) -> None:
         """What a process does when it starts."""
 
+    @abstractmethod
     def died(self) -> None:
         """What a death takes with it besides memory."""
 
