@@ -6,6 +6,8 @@ Used by:  the other modules of transport, nobody else.
 """
 
 import asyncio
+import struct
+import zlib
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeAlias, TypeVar
 
@@ -33,6 +35,8 @@ NO_TOPIC_HINT = "the registrar makes topics: `wardround registrar member` a site
 # writes are held back until then, so the limit may outlast a broker that is away for minutes in the middle of one.
 TRANSACTION_TIMEOUT_MS = 600_000
 
+# What aiokafka's parsers raise, beside its own errors, for bytes changed on their way: a fresh client reads on.
+DAMAGED = (ValueError, SystemError, EOFError, MemoryError, struct.error, zlib.error)
 
 Client: TypeAlias = AIOKafkaConsumer | AIOKafkaProducer | AIOKafkaClient | AIOKafkaAdminClient
 C = TypeVar("C", AIOKafkaConsumer, AIOKafkaProducer, AIOKafkaClient, AIOKafkaAdminClient)
