@@ -148,7 +148,7 @@ class _Coordinator:
         if membership.digest != self._seen_roster:
             self._check_own_place()
             self._seen_roster = membership.digest
-            await self._leading.membership_changed()
+            self._leading.membership_changed()
         for plan, record in list(self._services.directory.plans.values()):
             if not self._settings.studies or plan.study in self._settings.studies:
                 self._leading.add(plan, record)

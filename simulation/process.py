@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from simulation.world import World
 
 KILLED = "killed"
-FENCED = "fenced"
 
 
 class Process(ABC):

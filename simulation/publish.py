@@ -28,7 +28,6 @@ class Publisher:
         self._node, self._producer = node, producer
         self._log = node.world.log
         self._plan = node.world.plan
-        self._plan_digest = node.world.plan_digest
 
     def model(self, model: Model) -> BodyAt:
         """Append a model to `models`; its upload has taken its time before."""

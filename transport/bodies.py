@@ -16,7 +16,7 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.record.memory_records import MemoryRecords
 
-from transport.clients import end, new_client, refused, started
+from transport.clients import DAMAGED, end, new_client, refused, started
 from transport.errors import BodyGone
 from transport.link import Link
 from transport.pace import Pace
@@ -28,7 +28,7 @@ Runs = tuple[tuple[int, int], ...]
 _ONE_CHUNK_BYTES = SEALED_CHUNK_BYTES + 1024  # with the headers of its batch
 _FETCH_WAIT_MS = 5  # the chunks are there; a longer wait would only hold up the topics behind it on the connection
 _AHEAD_MAX = 4  # up to so many streams fetch their next chunks while the last ones are looked at
-_EMPTY_MAX, _EMPTY_S = 5, 0.2  # a broker that has just restarted may serve an offset a moment later
+_EMPTY_MAX, _EMPTY_S = 5, 0.2  # a broker that has just restarted may serve an offset a moment later; see `_values`
 
 
 def runs_of(offsets: Sequence[int]) -> Runs:
@@ -221,7 +221,7 @@ async def _fetch_once(client: AIOKafkaClient, topic: str, offset: int, bytes_max
         raise BodyGone(topic, offset)
     if error is not errors.NoError:
         raise error(topic)
-    return _values(topic, offset, MemoryRecords(records), checked)
+    return _parsed(topic, offset, records, checked)
 
 
 async def _leader(client: AIOKafkaClient, topic: str, offset: int) -> int:
@@ -237,8 +237,18 @@ async def _leader(client: AIOKafkaClient, topic: str, offset: int) -> int:
     raise BodyGone(topic, offset)
 
 
+def _parsed(topic: str, offset: int, records: bytes, checked: bool) -> list[bytes]:
+    try:
+        return _values(topic, offset, MemoryRecords(records), checked)
+    except DAMAGED as error:
+        raise errors.CorruptRecordException(topic) from error
+
+
 def _values(topic: str, offset: int, records: MemoryRecords, checked: bool = False) -> list[bytes]:
-    """The values at `offset`, `offset` + 1, … as far as they follow each other without a gap."""
+    """The values at `offset`, `offset` + 1, … as far as they follow each other without a gap.
+
+    [] where `offset` itself is a gap, which may not be true: no checksum covers the offset of a batch.
+    """
     values: list[bytes] = []
     while records.has_next():
         batch = records.next_batch()  # the digest and the GCM tag verify its bytes: its CRC only tells who changed them
@@ -249,8 +259,6 @@ def _values(topic: str, offset: int, records: MemoryRecords, checked: bool = Fal
         for record in batch:
             if record.offset >= offset + len(values):
                 if record.offset > offset + len(values) or record.value is None:
-                    if values:
-                        return values
-                    raise BodyGone(topic, offset)
+                    return values
                 values.append(record.value)
     return values

@@ -6,6 +6,8 @@ Used by:  the other modules of transport, nobody else.
 """
 
 import asyncio
+import struct
+import zlib
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeAlias, TypeVar
 
@@ -16,7 +18,7 @@ from aiokafka.client import AIOKafkaClient
 from schemas.errors import LocalError
 from schemas.topics import BATCH_BYTES_MAX
 from transport import watch
-from transport.link import Link
+from transport.link import Link, end_if_cancelled
 from transport.quiet import quiet
 from transport.settings import KafkaSettings
 
@@ -33,6 +35,8 @@ NO_TOPIC_HINT = "the registrar makes topics: `wardround registrar member` a site
 # writes are held back until then, so the limit may outlast a broker that is away for minutes in the middle of one.
 TRANSACTION_TIMEOUT_MS = 600_000
 
+# What aiokafka's parsers raise, beside its own errors, for bytes changed on their way: a fresh client reads on.
+DAMAGED = (ValueError, SystemError, EOFError, MemoryError, struct.error, zlib.error)
 
 Client: TypeAlias = AIOKafkaConsumer | AIOKafkaProducer | AIOKafkaClient | AIOKafkaAdminClient
 C = TypeVar("C", AIOKafkaConsumer, AIOKafkaProducer, AIOKafkaClient, AIOKafkaAdminClient)
@@ -145,6 +149,7 @@ async def started(make: Callable[[], C], link: Link) -> C:
         client = make()
         try:
             await asyncio.wait_for(_start(client), START_S)
+            end_if_cancelled()  # wait_for of Python 3.11 loses a cancellation that comes with the answer
         except (errors.KafkaError, OSError, TimeoutError) as error:
             await end(client)
             final = refused(error)

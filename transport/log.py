@@ -16,7 +16,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from schemas.errors import LocalError
-from transport.clients import NO_TOPIC_HINT, end, new_consumer, refused, started
+from transport.clients import DAMAGED, NO_TOPIC_HINT, end, new_consumer, refused, started
 from transport.errors import TopicMissing
 from transport.link import Link
 from transport.settings import KafkaSettings
@@ -171,7 +171,7 @@ class LogReader:
                 return fetched
             except OffsetOutOfRangeError as error:
                 await self._skip_lost(error)
-            except (KafkaError, OSError) as error:
+            except (KafkaError, OSError, *DAMAGED) as error:
                 await self._replace(error)
 
     def _keep(self, fetched: Mapping[TopicPartition, Sequence[ConsumerRecord]]) -> None:

@@ -54,7 +54,7 @@ class Evaluated:
 
 @dataclass(frozen=True, slots=True)
 class SitesChanged:
-    """The roster names these sites of the study now; `revoked` are those whose last key was revoked."""
+    """The roster names these sites of the study now."""
 
     sites: frozenset[str]
 

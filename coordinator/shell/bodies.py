@@ -18,6 +18,7 @@ from coordinator.shell.services import INLINE_BYTES_MAX, Services
 from coordinator.shell.spool import fetch_body
 from coordinator.shell.vectors import RunningSum
 from protocol.fixed_point import Encoding, Words
+from schemas import topics
 from schemas.errors import PeerError
 from schemas.plan import Plan
 from transport.errors import BodyGone
@@ -69,12 +70,17 @@ class Bodies:
         self._services.spool.give_back(body, reusable=True)
 
     async def remove(self, offer: OfferFact, weight: int) -> None:
-        """Fetch the body once more and take it out. One that has gone meanwhile ends the study: the log rebuilds it.
+        """Fetch the body once more and take it out. One that has gone meanwhile ends this run: the log rebuilds it.
 
-        In memory of its own: what holds the spool may wait for this very task.
+        In memory of its own: what holds the spool may wait for this very task. Raises BodyGone, for other bytes too: it
+        was right when it was added, and what a site's topic holds now says nothing about the study's own log.
         """
-        body = np.empty(self._encoding.d, self._encoding.word_type)
-        await fetch_body(self._services, self._held[_name(offer)].offer, self._encoding, body)
+        body, topic = np.empty(self._encoding.d, self._encoding.word_type), topics.bodies(offer.site)
+        held = self._held[_name(offer)]
+        try:
+            await fetch_body(self._services, held.offer, self._encoding, body)
+        except PeerError as error:
+            raise BodyGone(topic, held.offer.offer.body.runs[0][0]) from error
         await asyncio.to_thread(self.sum.add, body, -weight)
 
     def drop(self, offer: OfferFact) -> None:

@@ -21,12 +21,16 @@ FORKED = Condition("forked", True, f"two records claim one place on the log: {_K
 LOST = Condition("log-lost", True, f"records that other topics refer to are gone: {_KEEP}; a backup may have them")
 UNREADABLE = Condition("log-unreadable", True, f"somebody else wrote on a topic of the coordinator: {_KEEP}")
 NO_TOPIC = Condition("topic-missing", False, "let the registrar make it again: `wardround study create` with the plan")
-BODY_GONE = Condition("body-gone", False, "the newest model is off the log: restore the topic `models` from a backup")
+BODY_GONE = Condition(
+    "body-gone",
+    False,
+    "a body of a site is left out by itself; a model that is off the log: restore `models` from a backup",
+)
 LOCAL = Condition("local-trouble", False, "see the reason: it lies with this machine or its rights on the broker")
 ALL = (RUNS, FORKED, LOST, UNREADABLE, NO_TOPIC, BODY_GONE, LOCAL)
 
 
-def condition_of(error: FederationError) -> Condition:
+def condition_of(error: FederationError | OSError) -> Condition:
     """What an error that ended a study's run means for the study."""
     if isinstance(error, LogReset) or (isinstance(error, PeerError) and error.code == "lost"):
         return LOST
@@ -36,5 +40,5 @@ def condition_of(error: FederationError) -> Condition:
         return BODY_GONE
     if isinstance(error, TopicMissing):
         return NO_TOPIC
-    assert isinstance(error, LocalError)
+    assert isinstance(error, LocalError | OSError)
     return LOCAL

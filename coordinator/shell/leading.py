@@ -47,9 +47,9 @@ class LeadPartition:
             self._plans[plan.study] = (plan, record)
             self._wanted.set()
 
-    async def membership_changed(self) -> None:
-        for runner in list(self._runners.values()):
-            await runner.membership_changed()
+    def membership_changed(self) -> None:
+        for runner in self._runners.values():
+            runner.membership_changed()
 
     async def run(self) -> None:
         """Lead until cancelled: after a fence, or a commit whose outcome nobody knows, again from the log."""
@@ -91,7 +91,7 @@ class LeadPartition:
             self._tell(plan.study, RUNS)
             try:
                 await runner.run()
-            except (LocalError, BodyGone, PeerError, LogReset) as error:
+            except (LocalError, BodyGone, PeerError, LogReset, OSError) as error:
                 del self._runners[plan.study]
                 condition = condition_of(error)
                 self._tell(plan.study, condition)
@@ -141,9 +141,9 @@ class Leading:
         """The lead partitions that have studies."""
         return frozenset(topics.lead_partition(study, partitions) for study in self._plans)
 
-    async def membership_changed(self) -> None:
-        for partition, _ in list(self._held.values()):
-            await partition.membership_changed()
+    def membership_changed(self) -> None:
+        for partition, _ in self._held.values():
+            partition.membership_changed()
 
     def check(self) -> None:
         """Raise what has ended a partition, if anything did."""

@@ -5,7 +5,6 @@ Never:    decides; patches the core's state. An error in here ends the process, 
 """
 
 import asyncio
-from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
@@ -68,11 +67,6 @@ RECEIPTS_MAX = 256
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
-class MembershipChanged:
-    """The directory holds a newer roster."""
-
-
 class StudyRunner:
     """One study of one coordinator."""
 
@@ -86,8 +80,9 @@ class StudyRunner:
         self._epochs = Epochs(services, plan)
         self._publisher = Publisher(services, plan, self._epochs)
         self._making = Making(services, plan, self._publisher, self._folder)
-        self._queue: asyncio.Queue[Event | VerifiedOffer | CommandSeen | MembershipChanged] = asyncio.Queue(QUEUE_MAX)
+        self._queue: asyncio.Queue[Event | VerifiedOffer | CommandSeen] = asyncio.Queue(QUEUE_MAX)
         self._bodies = Bodies(services, plan, self._encoding, self._queue.put)
+        self._newer_roster = False
         self._pending: dict[str, Receipt] = {}
         self._flushed_ms = now_ms()
         self._watched: frozenset[str] = frozenset()
@@ -130,9 +125,12 @@ class StudyRunner:
         except BaseExceptionGroup as group:
             raise first_error(group) from group
 
-    async def membership_changed(self) -> None:
-        """Tell the study that the directory holds a newer roster."""
-        await self._queue.put(MembershipChanged())
+    def membership_changed(self) -> None:
+        """Tell the study that the directory holds a newer roster; it looks at it before the next event.
+
+        Not by the queue: it is full while a study writes over a slow link, and nobody else may wait for that.
+        """
+        self._newer_roster = True
 
     def _sites(self) -> frozenset[str]:
         return frozenset(self._services.membership.sites(self.plan.study))
@@ -149,9 +147,9 @@ class StudyRunner:
         while True:
             event = await self._queue.get()
             await asyncio.sleep(0)  # a full queue never waits: without this a thousand offers would hold up the loop
-            if isinstance(event, MembershipChanged):
+            if self._newer_roster:
+                self._newer_roster = False
                 await self._members_changed()
-                continue
             if isinstance(event, CommandSeen):
                 await self._command(event.entry)
                 continue

@@ -11,7 +11,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,12 @@ from schemas.errors import LocalError
 
 WISH, STATE = "wish.json", "state.json"
 _SIZE_MAX = 1024 * 1024
+_TYPES: Mapping[str, type] = {
+    **dict.fromkeys(("serial", "pid", "undecided", "unsent"), int),
+    **dict.fromkeys(("all", "leaving", "left"), bool),
+    **dict.fromkeys(("study", "state", "held"), str),
+    "studies": tuple,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +74,7 @@ def read_wish(folder: Path) -> Wish:
         return Wish()
     try:
         wish = Wish(**{**values, "studies": tuple(values["studies"])})
-        if (type(wish.serial), type(wish.all), type(wish.leaving)) != (int, bool, bool):
-            raise TypeError
-        if not all(isinstance(study, str) for study in wish.studies):
+        if not _typed(wish) or not all(isinstance(study, str) for study in wish.studies):
             raise TypeError
     except (TypeError, KeyError):
         raise _unreadable(folder / WISH) from None
@@ -84,9 +88,12 @@ def read_state(folder: Path) -> SiteState | None:
         return None
     try:
         studies = tuple(StudyState(**study) for study in values["studies"])
-        return SiteState(**{**values, "studies": studies})
+        state = SiteState(**{**values, "studies": studies})
+        if not (_typed(state) and all(map(_typed, studies))):
+            raise TypeError
     except (TypeError, KeyError):
         raise _unreadable(folder / STATE) from None
+    return state
 
 
 def write_state(folder: Path, state: SiteState) -> None:
@@ -130,6 +137,11 @@ def is_running(folder: Path) -> bool:
     except OSError:
         return True
     return False
+
+
+def _typed(values: Wish | SiteState | StudyState) -> bool:
+    """Whether every field holds what its name promises."""
+    return all(type(getattr(values, one.name)) is _TYPES[one.name] for one in fields(values))
 
 
 def _read(path: Path) -> Mapping[str, Any] | None:

@@ -8,6 +8,7 @@ Used by:  participant.shell.study.
 import asyncio
 import contextlib
 import hashlib
+import os
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -82,7 +83,7 @@ async def _whole(stop: threading.Event, work: Callable[P, T], *arguments: P.args
 
 
 def _open(path: Path) -> IO[bytes]:
-    return path.open("a+b", buffering=0)
+    return open(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+b", buffering=0)
 
 
 def _verified(file: IO[bytes], digests: bytes, stop: threading.Event) -> int:
@@ -114,15 +115,19 @@ def _without(runs: Sequence[tuple[int, int]], done: int) -> list[tuple[int, int]
 
 
 def _take(opener: ChunkOpener, first: int, sealed: list[bytes], digests: bytes, file: IO[bytes]) -> None:
-    """Open, check and write chunks `first`, `first` + 1, …; the list is empty afterwards."""
+    """Open, check and write chunks `first`, `first` + 1, …, each in its place; the list is empty afterwards.
+
+    In its place, since a thread of a fetch that was given up may still have a chunk in hand when the next one begins.
+    """
     index = first
     while sealed:
         chunk = opener.open(index, sealed.pop(0))
         if hashlib.sha256(chunk).digest() != digests[32 * index : 32 * index + 32]:
             raise PeerError(f"chunk {index} of a model has another digest than announced")
-        view = memoryview(chunk)
+        view, place = memoryview(chunk), index * CHUNK_BYTES
         while view:
-            view = view[file.write(view) :]
+            written = os.pwrite(file.fileno(), view, place)
+            view, place = view[written:], place + written
         index += 1
 
 

@@ -145,8 +145,8 @@ class Site:
         began = [self._joined(digest, self._loading.pop(digest)) for digest in loaded]
         if not any(began):
             return
-        positions = dict.fromkeys(self._by_topic, EARLIEST) | self._reader.positions()
-        await self._reader.assign(positions)
+        read = self._reader.positions()  # the registrar's topics stand first: keys before what they signed
+        await self._reader.assign(read | {topic: EARLIEST for topic in self._by_topic if topic not in read})
         await self._catch_up()
         connected = self._services.link.connected
         for runner in self._runners.values():

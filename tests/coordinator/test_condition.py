@@ -21,9 +21,10 @@ from transport.quiet import OncePerPeriod, on_produce_error
         (TopicMissing("x"), "topic-missing", False),
         (BodyGone("wardround.study.lung.models", 3), "body-gone", False),
         (LocalError("x"), "local-trouble", False),
+        (OSError(28, "No space left on device"), "local-trouble", False),
     ],
 )
-def test_what_ends_a_study_has_one_name(error: FederationError, name: str, stands: bool) -> None:
+def test_what_ends_a_study_has_one_name(error: FederationError | OSError, name: str, stands: bool) -> None:
     found = condition_of(error)
     assert (found.name, found.stands) == (name, stands)
     assert found in ALL

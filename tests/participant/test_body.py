@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from participant.shell.body import SealedChunks, SealingStopped, write_body
-from participant.shell.fetch import _without, fetch_model, partial
+from participant.shell.fetch import _open, _take, _without, fetch_model, partial
 from protocol.digests import BodyHasher, body_digest, model_subject, update_subject
 from protocol.fixed_point import Encoding, EncodingError, encode
 from protocol.sealing import ChunkOpener, ChunkSealer
@@ -191,6 +191,22 @@ async def test_a_model_of_another_size_is_refused_before_it_is_fetched(tmp_path:
     with pytest.raises(PeerError, match="no model of this plan"):
         await fetch(log, model, tmp_path / "model.f32", 44)
     assert log.reads == 0
+
+
+async def test_a_fetch_that_was_given_up_and_writes_its_chunk_late_spoils_no_model(tmp_path: Path) -> None:
+    plain = np.random.default_rng(3).bytes(2 * CHUNK_BYTES + 8)
+    model, sealed = announced(plain)
+    target = tmp_path / "model.f32"
+
+    class Late(Log):
+        async def batches(self, topic: str, runs: Sequence[tuple[int, int]]) -> AsyncGenerator[list[bytes], None]:
+            with _open(partial(target)) as file:
+                _take(ChunkOpener(KEY, SUBJECT, 3), 0, [sealed[0]], model.body.chunk_digests, file)
+            async for values in super().batches(topic, runs):
+                yield values
+
+    await fetch(Late(sealed), model, target, len(plain))
+    assert target.read_bytes() == plain
 
 
 async def test_a_body_that_ends_early_is_no_model(tmp_path: Path) -> None:

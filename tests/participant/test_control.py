@@ -111,7 +111,19 @@ def test_an_order_that_cannot_be_written_whole_leaves_the_one_before(
     assert read_wish(folder) == Wish(1, studies=("lung",))
 
 
-def test_a_state_of_another_software_is_refused(folder: Path) -> None:
-    (folder / STATE).write_text(json.dumps({"pid": 1, "studies": [{"name": "lung"}]}))
+LUNG = {"study": "lung", "state": "idle"}
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"pid": 1, "serial": 0, "studies": [{"name": "lung"}]},
+        {"pid": 1, "serial": "0", "studies": [LUNG]},
+        {"pid": 1, "serial": 0, "studies": [LUNG | {"undecided": "none"}]},
+        {"pid": 1, "serial": 0, "studies": [3]},
+    ],
+)
+def test_a_state_of_another_software_is_refused(folder: Path, values: dict[str, object]) -> None:
+    (folder / STATE).write_text(json.dumps(values))
     with pytest.raises(LocalError, match=r"state\.json"):
         order(folder, pause, "lung")

@@ -6,15 +6,26 @@ from itertools import pairwise
 from types import SimpleNamespace
 
 import pytest
+from aiokafka.errors import KafkaError
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transport.bodies import BodyReader, BodyWriter, _values, runs_of
+from transport import bodies
+from transport.bodies import BodyReader, BodyWriter, _parsed, _values, runs_of
 from transport.errors import BodyGone
 from transport.link import Link
 from transport.settings import KafkaSettings
 
 SETTINGS = KafkaSettings("127.0.0.1:9092", "tests")
+
+
+def batch_of(values: list[bytes]) -> bytes:
+    """A batch as a broker stores it, at offset 0."""
+    builder = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, -1, 1 << 20)
+    for offset, value in enumerate(values):
+        builder.append(offset, timestamp=1, key=None, value=value, headers=[])
+    return bytes(builder.build())
 
 
 def _expand(runs: tuple[tuple[int, int], ...]) -> list[int]:
@@ -106,9 +117,43 @@ def test_only_chunks_without_a_gap_from_the_wanted_offset_are_taken() -> None:
 
 
 @pytest.mark.parametrize("batches", [[[(6, b"d")]], [[(5, None)]]])
-def test_a_hole_at_the_wanted_offset_means_the_body_is_gone(batches: list[list[tuple[int, bytes | None]]]) -> None:
-    with pytest.raises(BodyGone):
-        _values("t", 5, Records(*batches))
+def test_nothing_is_taken_from_behind_a_hole(batches: list[list[tuple[int, bytes | None]]]) -> None:
+    assert _values("t", 5, Records(*batches)) == []
+
+
+async def test_a_hole_that_stays_means_the_body_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = [[], [b"a"], *[[]] * 5]
+
+    async def once(*_: object) -> list[bytes]:
+        return answers.pop(0)
+
+    async def client(_: BodyReader) -> object:
+        return object()
+
+    monkeypatch.setattr(bodies, "_fetch_once", once)
+    monkeypatch.setattr(bodies, "_EMPTY_S", 0.0)
+    monkeypatch.setattr(BodyReader, "_live_client", client)
+    stream = BodyReader(SETTINGS, Link(SETTINGS)).batches("t", [(5, 1), (9, 1)])
+    assert await anext(stream) == [b"a"]
+    with pytest.raises(BodyGone, match="offset 9"):
+        await anext(stream)
+    assert not answers
+
+
+BATCH = batch_of([bytes(1000)] * 3)
+
+
+@settings(deadline=None, max_examples=500)
+@given(flips=st.lists(st.tuples(st.integers(0, 80), st.integers(0, 7)), min_size=1, max_size=5))
+def test_bytes_that_a_link_has_changed_are_fetched_again_and_end_nothing(flips: list[tuple[int, int]]) -> None:
+    damaged = bytearray(BATCH)
+    for at, bit in flips:
+        damaged[at] ^= 1 << bit
+    try:
+        values = _parsed("t", 0, bytes(damaged), checked=True)
+    except (KafkaError, OSError):
+        return  # what a reader takes a fresh client for
+    assert values in ([], [bytes(1000)] * 3)
 
 
 class CannedReader(BodyReader):

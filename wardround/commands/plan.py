@@ -100,7 +100,7 @@ def run_init(arguments: argparse.Namespace) -> int:
 def run_check(arguments: argparse.Namespace) -> int:
     from wardround.plan_words import plan_lines, plan_values
 
-    round_s = seconds(arguments.round)
+    round_s = seconds(arguments.round, "--round")
     plan = _load(arguments)
     options.emit(arguments, plan_values(plan, round_s), plan_lines(plan, round_s))
     return 0
@@ -136,13 +136,13 @@ def run_sign(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def seconds(text: str) -> float:
-    """'10m' -> 600.0. Raises LocalError for anything else."""
+def seconds(text: str, option: str) -> float:
+    """'10m' -> 600.0. Raises LocalError naming `option` for anything else."""
     from schemas.errors import LocalError
 
     match = re.fullmatch(r"(\d+(?:\.\d+)?)(s|m|h|d)", text)
     if match is None or float(match[1]) == 0:
-        raise LocalError(f"--round `{text}` is no time", hint="write for example 30s, 10m, 6h or 1d")
+        raise LocalError(f"{option} `{text}` is no time", hint="write for example 30s, 10m, 6h or 1d")
     return float(match[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]
 
 

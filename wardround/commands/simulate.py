@@ -14,6 +14,7 @@ away for seven days); or a CSV with the header site,from_s,to_s, one row a windo
 """
 
 import argparse
+import math
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -105,6 +106,8 @@ def _check(arguments: argparse.Namespace) -> None:
         raise LocalError("--data, --target and --together belong to --learn")
     if arguments.sites is not None and not 1 <= arguments.sites <= 4096:
         raise LocalError(f"--sites {arguments.sites} is not within 1..4096")
+    if arguments.target is not None and not math.isfinite(arguments.target):
+        raise LocalError(f"--target {arguments.target:g} is no value of a metric")
     if not 1 <= arguments.spread <= 100:
         raise LocalError(f"--spread {arguments.spread:g} is not within 1..100", hint="1: all sites alike")
 
@@ -156,7 +159,9 @@ def _setting(arguments: argparse.Namespace, tables: "Tables", patients: "Patient
     from wardround.simulate.play import Setting
 
     sites: Sequence[str] = list(patients.sites) if patients else tables["members"]["sites"]
-    median = speeds.Speed(seconds(arguments.train), _rate(arguments.up), _rate(arguments.down))
+    median = speeds.Speed(
+        seconds(arguments.train, "--train"), _rate(arguments.up, "--up"), _rate(arguments.down, "--down")
+    )
     known = {}
     if arguments.speeds:
         known = speeds.measured(_lines(arguments.speeds), where=str(arguments.speeds))
@@ -164,7 +169,9 @@ def _setting(arguments: argparse.Namespace, tables: "Tables", patients: "Patient
     chosen = {
         site: known[site] if known else speeds.drawn(median, arguments.spread, arguments.seed, site) for site in sites
     }
-    return Setting(chosen, _connected(arguments, sites), arguments.seed, round(1000 * seconds(arguments.limit)))
+    return Setting(
+        chosen, _connected(arguments, sites), arguments.seed, round(1000 * seconds(arguments.limit, "--limit"))
+    )
 
 
 def _connected(arguments: argparse.Namespace, sites: Sequence[str]) -> "Connected":
@@ -196,13 +203,13 @@ def _lines(path: Path) -> list[str]:
         raise LocalError(f"{path} cannot be read: {type(error).__name__}") from None
 
 
-def _rate(text: str) -> float:
+def _rate(text: str, option: str) -> float:
     """'2Mbit' -> 250000.0 bytes a second."""
     from schemas.errors import LocalError
 
     match = re.fullmatch(r"(\d+(?:\.\d+)?)(kbit|Mbit|Gbit)", text)
     if match is None or float(match[1]) == 0:
-        raise LocalError(f"`{text}` is no rate", hint="write for example 500kbit, 2Mbit or 1Gbit (a second)")
+        raise LocalError(f"{option} `{text}` is no rate", hint="write for example 500kbit, 2Mbit or 1Gbit (a second)")
     return float(match[1]) * _BITS[match[2]] / 8
 
 
