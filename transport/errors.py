@@ -22,6 +22,14 @@ class TopicMissing(LocalError):  # noqa: N818 - named for what happened
     """A topic does not exist, or this member may not see it."""
 
 
+class LogUndecided(LocalError):  # noqa: N818 - named for what happened
+    """Records of a predecessor's last transaction lie on topics and nobody can read them, nor know how it ended."""
+
+    def __init__(self, topics: list[str]) -> None:
+        super().__init__(f"records on {', '.join(topics)} that committed readers do not get")
+        self.topics = topics
+
+
 class LogReset(FederationError):  # noqa: N818 - named for what happened
     """A topic ends before what was read of it: it was deleted and made anew, or the broker lost its end."""
 

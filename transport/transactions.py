@@ -12,15 +12,16 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import structlog
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import IllegalOperation, InvalidProducerEpoch, KafkaError, ProducerFenced
 from aiokafka.structs import RecordMetadata
 
 from transport.clients import STOP_S, end, new_producer, refused, started
-from transport.errors import CommitUnknown, Fenced, LogReset, TransactionAborted
+from transport.errors import CommitUnknown, Fenced, LogReset, LogUndecided, TransactionAborted
 from transport.link import Link
 from transport.log import Entry, read_to_end
 from transport.settings import KafkaSettings
+from transport.visible import VisibleWatch, require_visible
 from transport.writer import check_topic
 
 COMMIT_S = 30.0
@@ -74,6 +75,7 @@ class TransactionalWriter:
         self._ends: dict[str, int] = {}  # topic -> the offset before which all is known to whoever uses this writer
         self._started = False
         self._one_at_a_time = asyncio.Lock()
+        self._visible = VisibleWatch(settings, link, self._release)
 
     async def start(self) -> None:
         """Fence whoever used this id before and end what it left open; waits for the broker for ever."""
@@ -92,6 +94,10 @@ class TransactionalWriter:
         """Nobody decides on these topics any more."""
         for topic in topics:
             self._ends.pop(topic, None)
+
+    async def keep_visible(self) -> None:
+        """See to it, for ever, that readers get what was committed here. Raises Fenced as `write` does."""
+        await self._visible.run()
 
     async def write(self, records: Iterable[tuple[str, bytes | None, bytes | None]]) -> None:
         """Commit (topic, value, key) records in one transaction, tried again until it is certain.
@@ -169,6 +175,7 @@ class TransactionalWriter:
 
     async def _refuse_others(self) -> None:
         try:
+            await require_visible(self._settings, self._link, self._ends)
             entries = await read_to_end(self._settings, self._link, list(self._ends), start=self._ends)
             if entries:
                 raise Fenced(f"another process has written under {self._id}, on {entries[0].topic}")
@@ -184,8 +191,32 @@ class TransactionalWriter:
 
     def _written(self, transaction: Transaction, offsets: list[int]) -> None:
         for (topic, _, _), offset in zip(transaction.sent, offsets, strict=True):
+            self._visible.committed(topic, offset + 1)
             if topic in self._ends:
                 self._ends[topic] = offset + 1
+
+    async def _release(self, topics: list[str]) -> None:
+        """End what is hidden although it was committed for certain. Raises Fenced when another process leads."""
+        async with self._one_at_a_time:
+            producer = await self._live_producer()
+            try:
+                await self._commit_nothing(producer, topics)
+            except (*_BROKEN, TimeoutError) as error:
+                await self._drop()
+                failure = self.failure(error, producer)
+                if isinstance(failure, Fenced):
+                    raise failure from error
+            except BaseException:
+                await self._drop()
+                raise
+
+    async def _commit_nothing(self, producer: AIOKafkaProducer, topics: list[str]) -> None:
+        """A commit without a record: its markers end what those of an earlier one should have. Under the lock only."""
+        _log.warning("hidden records, committing once more", topics=topics, transactional_id=self._id)
+        await producer.begin_transaction()
+        for topic in topics:
+            producer._txn_manager.maybe_add_partition_to_txn(TopicPartition(topic, 0))
+        await self._commit_in_time(producer)
 
     async def _commit(self, producer: AIOKafkaProducer, transaction: Transaction, offsets: list[int]) -> None:
         try:
@@ -213,17 +244,27 @@ class TransactionalWriter:
         self._link.got_on("producer")
 
     async def _was_committed(self, transaction: Transaction, offsets: list[int]) -> bool:
-        """Ask the log. Our next start ends whatever is open under this id, so what is visible afterwards is final."""
+        """Ask the log. Our next start ends whatever is open under this id, so what is visible afterwards is final.
+
+        What is hidden even then has lost its markers. All its records are there, so it may as well count.
+        """
         if min(offsets, default=0) < 0:
             raise CommitUnknown(f"a record of {self._id} was stored, but the broker forgot where")
-        await self._new_producer()
+        producer = await self._new_producer()
         expected: Records = {}
         for (topic, value, _), offset in zip(transaction.sent, offsets, strict=True):
             expected.setdefault(topic, []).append((offset, value))
         start = {topic: sent[0][0] for topic, sent in expected.items()} | self._ends
         try:
+            try:
+                await require_visible(self._settings, self._link, start)
+            except LogUndecided as error:
+                await self._commit_nothing(producer, error.topics)
             entries = await read_to_end(self._settings, self._link, list(start), start=start)
             return outcome(expected, entries, self._id)
+        except (*_BROKEN, TimeoutError) as error:
+            await self._drop()
+            raise CommitUnknown(f"a transaction of {self._id} is hidden, and could not be ended") from error
         except BaseException:
             await self._drop()
             raise

@@ -6,7 +6,9 @@ Imports:  stdlib, schemas.   Used by: coordinator.core.study, tests.
 Source:   receipts and positions: the design, section 4.
 """
 
+from collections import deque
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from coordinator.core.events import (
     BodyReady,
@@ -28,6 +30,7 @@ from schemas.records import Outcome, Receipt
 
 BEHIND_MAX = 8
 ASK_AGAIN_MAX = 2
+NOWHERE = -1  # the offset of an offer whose topic is gone
 
 
 class Offers:
@@ -64,11 +67,19 @@ class Offers:
     def take(self, offer: OfferFact) -> list[Effect]:
         """Take one verified offer: it waits, is refused, or comes behind the one that waits already."""
         site = self.site(offer.site)
-        if offer.offset < site.next_offset or offer.sequence <= site.sequence:
+        if NOWHERE < offer.offset < site.next_offset or offer.sequence <= site.sequence:
             return [Ignored(offer)]
         if site.undecided is not None:
             return self._behind(site, offer)
         return self._judge(site, offer)
+
+    def anew(self, name: str) -> None:
+        """The site's topic begins at 0 again: what waits of the old one has no place there."""
+        site = self.site(name)
+        site.next_offset = 0
+        if site.undecided is not None:
+            site.undecided.offer = replace(site.undecided.offer, offset=NOWHERE)
+        site.behind = deque(replace(offer, offset=NOWHERE) for offer in site.behind)
 
     def body_ready(self, event: BodyReady) -> list[Effect]:
         """Note that a body may go into the sum."""

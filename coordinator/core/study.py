@@ -92,7 +92,7 @@ class StudyCore:
             case SitesChanged():
                 return [*self._sites_changed(event), *self._advance(now_ms)]
             case OffersAnew():
-                self._offers.site(event.site).next_offset = 0
+                self._offers.anew(event.site)
                 return []
             case Commanded():
                 return [*self._commanded(event, now_ms), *self._advance(now_ms)]

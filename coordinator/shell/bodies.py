@@ -96,7 +96,7 @@ class Bodies:
     def ignore(self, offer: OfferFact) -> None:
         """A redelivered offer: forgotten, unless it is the very one that the core works on."""
         held = self._held.get(_name(offer))
-        if held is not None and held.offer.fact.offset == offer.offset:
+        if held is not None and held.offer.fact is offer:
             del self._held[_name(offer)]
 
     def forget(self, close: Close) -> None:

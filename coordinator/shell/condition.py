@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from schemas.errors import FederationError, LocalError, PeerError
-from transport.errors import BodyGone, LogReset, TopicMissing
+from transport.errors import BodyGone, LogReset, LogUndecided, TopicMissing
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +26,14 @@ BODY_GONE = Condition(
     False,
     "a body of a site is left out by itself; a model that is off the log: restore `models` from a backup",
 )
+UNDECIDED = Condition(
+    "log-undecided",
+    False,
+    "the broker died while it ended a transaction: restart it; if that does not help, end the hanging transaction of "
+    "the coordinator with Kafka's own tools",
+)
 LOCAL = Condition("local-trouble", False, "see the reason: it lies with this machine or its rights on the broker")
-ALL = (RUNS, FORKED, LOST, UNREADABLE, NO_TOPIC, BODY_GONE, LOCAL)
+ALL = (RUNS, FORKED, LOST, UNREADABLE, NO_TOPIC, BODY_GONE, UNDECIDED, LOCAL)
 
 
 def condition_of(error: FederationError | OSError) -> Condition:
@@ -40,5 +46,7 @@ def condition_of(error: FederationError | OSError) -> Condition:
         return BODY_GONE
     if isinstance(error, TopicMissing):
         return NO_TOPIC
+    if isinstance(error, LogUndecided):
+        return UNDECIDED
     assert isinstance(error, LocalError | OSError)
     return LOCAL

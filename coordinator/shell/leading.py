@@ -77,6 +77,7 @@ class LeadPartition:
         self._begun.clear()
         self._runners.clear()
         async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(services.transactions.keep_visible(), name=f"visible {self._number}")
             while True:
                 self._wanted.clear()
                 for study in sorted(self._plans.keys() - self._begun):

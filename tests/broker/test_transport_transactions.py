@@ -10,11 +10,12 @@ from aiokafka.errors import KafkaError
 from ops.kafka import Broker
 from schemas.errors import LocalError
 from tests.broker.conftest import make_topics
-from transport.errors import Fenced, TransactionAborted
+from transport.errors import Fenced, LogUndecided, TransactionAborted
 from transport.link import Link
 from transport.log import LogReader, read_to_end
 from transport.settings import KafkaSettings
 from transport.transactions import TransactionalWriter
+from transport.visible import require_visible
 
 pytestmark = pytest.mark.broker
 
@@ -218,3 +219,22 @@ async def test_a_broker_killed_at_any_moment_loses_and_doubles_no_transaction(
     assert seen == {rounds: list(range(count)), receipts: list(range(count))}
     await reader.close()
     await writer.close()
+
+
+async def test_what_is_hidden_is_committed_once_more_and_the_writer_goes_on(
+    settings: KafkaSettings, link: Link, name: Callable[[str], str]
+) -> None:
+    """Another id's open transaction hides the record, as markers do that a dying broker has not written."""
+    topic = name("rounds")
+    await make_topics(settings, topic)
+    hider, writer = (TransactionalWriter(settings, link, name(stem)) for stem in ("hider", "id"))
+    async with hider.transaction() as open_transaction:
+        await open_transaction.send(topic, b"open")
+        await writer.write([(topic, b"1", None)])
+        with pytest.raises(LogUndecided, match=topic):
+            await require_visible(settings, link, [topic], patience_s=0)
+        await writer._release([topic])
+        await writer.write([(topic, b"2", None)])
+    await require_visible(settings, link, [topic])
+    assert await _values(settings, link, topic, 3) == [b"open", b"1", b"2"]
+    await asyncio.gather(hider.close(), writer.close())

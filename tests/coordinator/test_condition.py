@@ -7,7 +7,7 @@ from aiokafka.errors import KafkaStorageError, NotLeaderForPartitionError
 
 from coordinator.shell.condition import ALL, RUNS, condition_of
 from schemas.errors import FederationError, LocalError, PeerError
-from transport.errors import BodyGone, LogReset, TopicMissing
+from transport.errors import BodyGone, LogReset, LogUndecided, TopicMissing
 from transport.quiet import OncePerPeriod, on_produce_error
 
 
@@ -20,6 +20,7 @@ from transport.quiet import OncePerPeriod, on_produce_error
         (PeerError("x", code="stranger"), "log-unreadable", True),
         (TopicMissing("x"), "topic-missing", False),
         (BodyGone("wardround.study.lung.models", 3), "body-gone", False),
+        (LogUndecided(["wardround.study.lung.rounds"]), "log-undecided", False),
         (LocalError("x"), "local-trouble", False),
         (OSError(28, "No space left on device"), "local-trouble", False),
     ],

@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from coordinator.core.events import Commanded, Fetch, Ignored, OffersAnew, Unload
+from coordinator.core.events import BodyReady, Commanded, Committed, Fetch, Ignored, OffersAnew, SitesChanged, Unload
 from coordinator.core.orders import Orders
+from coordinator.core.study import StudyCore
 from schemas.records import Action, Command, Outcome, Stop
 from tests.coordinator.driver import Driver
 from tests.coordinator.log import Ending, model_digest
@@ -172,3 +173,16 @@ def test_a_sites_topic_made_anew_is_heard_from_its_first_offset_and_counts_nothi
     assert driver.on(old) == [Ignored(old)]
     fresh = replace(old, sequence=1, base_version=1, base_digest=model_digest(1))
     assert driver.core.on(fresh, driver.now_ms) == [Fetch(fresh)]
+
+
+def test_an_offer_that_waits_while_its_topic_is_made_anew_counts_and_hides_nothing_of_the_new_one() -> None:
+    source = Driver(plan_of(goal=2), SITES)
+    core = StudyCore(source.plan, version=0, models={0: model_digest(0)}, now_ms=0)
+    core.on(SitesChanged(frozenset(SITES)), 0)
+    waiting, other = replace(source.offer("a"), offset=500), source.offer("b")
+    for fact in (waiting, BodyReady("a", waiting.sequence), OffersAnew("a"), other, BodyReady("b", other.sequence)):
+        core.on(fact, 0)
+    core.on(Committed(1, model_digest(1)), 0)
+    assert (core.next_offset("a"), core.next_offset("b")) == (0, other.offset + 1)
+    fresh = replace(waiting, offset=1, sequence=waiting.sequence + 1, base_version=1, base_digest=model_digest(1))
+    assert core.on(fresh, 0) == [Fetch(fresh)]

@@ -1,0 +1,80 @@
+"""What was committed and cannot be read is noticed, and only then released."""
+
+import asyncio
+import contextlib
+from collections.abc import Iterable
+
+import pytest
+
+from transport import visible
+from transport.errors import LogUndecided
+from transport.link import Link
+from transport.settings import KafkaSettings
+from transport.visible import VisibleWatch, require_visible
+
+SETTINGS = KafkaSettings("127.0.0.1:9092", "tests")
+
+
+class Broker:
+    """Where topics end, for everybody and for committed readers; `asked` once for each look."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.all, self.visible = {"rounds": 7}, {"rounds": 7}
+        self.asked = asyncio.Semaphore(0)
+        monkeypatch.setattr(visible, "ends_of", self.ends_of)
+
+    async def ends_of(
+        self, settings: KafkaSettings, link: Link, topics: Iterable[str], *, committed: bool
+    ) -> dict[str, int]:
+        self.asked.release()
+        ends = self.visible if committed else self.all
+        return {topic: ends[topic] for topic in topics}
+
+
+@pytest.fixture
+def broker(monkeypatch: pytest.MonkeyPatch) -> Broker:
+    return Broker(monkeypatch)
+
+
+async def looked(watch: VisibleWatch, times: int, broker: Broker) -> None:
+    """Let it look so many times; it has to have asked by then."""
+    task = asyncio.create_task(watch.run(look_s=0))
+    for _ in range(times):
+        await broker.asked.acquire()
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+async def test_what_stays_hidden_is_released(broker: Broker) -> None:
+    released: list[list[str]] = []
+
+    async def release(topics: list[str]) -> None:
+        released.append(topics)
+        broker.visible["rounds"] = 8
+
+    watch = VisibleWatch(SETTINGS, Link(SETTINGS), release)
+    watch.committed("rounds", 8)
+    await looked(watch, 3, broker)
+    assert released == [["rounds"]]
+
+
+async def test_what_is_visible_a_moment_later_is_left_alone(broker: Broker) -> None:
+    async def release(topics: list[str]) -> None:
+        raise AssertionError(topics)
+
+    watch = VisibleWatch(SETTINGS, Link(SETTINGS), release)
+    watch.committed("rounds", 8)
+    await looked(watch, 1, broker)
+    broker.visible["rounds"] = 8
+    await looked(watch, 1, broker)
+    watch.committed("rounds", 9)
+    await looked(watch, 1, broker)  # hidden once, and no later than any other
+
+
+async def test_records_that_nobody_can_read_are_no_ground_to_decide_on(broker: Broker) -> None:
+    broker.all["rounds"] = 9
+    with pytest.raises(LogUndecided, match="rounds"):
+        await require_visible(SETTINGS, Link(SETTINGS), ["rounds"], patience_s=0)
+    broker.visible["rounds"] = 9
+    await require_visible(SETTINGS, Link(SETTINGS), ["rounds"], patience_s=0)
