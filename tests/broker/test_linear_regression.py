@@ -72,12 +72,14 @@ async def test_a_hundred_versions_over_the_broker_equal_the_closed_form(
         await check_each_update_counted_once(running, 100)
 
 
-async def test_weighing_absence_changes_nothing_where_nobody_is_ever_absent(kafka: Broker, tmp_path: Path) -> None:
+async def test_weighing_absence_changes_nothing_where_nobody_is_ever_absent(
+    mortal_kafka: Broker, tmp_path: Path
+) -> None:
     """Each update then stands for one version: a quarter travels, the server's rate makes it whole again."""
     sites = list(SAMPLES)[:3]
     plan = authored("plain", tmp_path, sites=sites, versions=12, absence_cap=4)
     assert plan.plan.absence_cap == plan.plan.aggregation.server_lr == 4
-    async with services(kafka, tmp_path / "out", plan, sites) as running:
+    async with services(mortal_kafka, tmp_path / "out", plan, sites) as running:
         await running.version(12)
         await check_every_version(running, sites, 12, weighted=False)
 
