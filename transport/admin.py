@@ -27,7 +27,8 @@ COMMAND_S = 10.0  # how long a command waits for the broker before it gives up
 async def within(awaitable: Awaitable[T], seconds: float, what: str) -> T:
     """Await at most `seconds`. Raises TransientError saying that `what` was not reached in time."""
     try:
-        return await asyncio.wait_for(awaitable, seconds)
+        async with asyncio.timeout(seconds):
+            return await awaitable
     except TimeoutError as error:
         raise TransientError(
             f"{what} not reached in {seconds:g} s; is it running, and is its address right?"

@@ -18,7 +18,7 @@ from aiokafka.client import AIOKafkaClient
 from schemas.errors import LocalError
 from schemas.topics import BATCH_BYTES_MAX
 from transport import watch
-from transport.link import Link, end_if_cancelled
+from transport.link import Link
 from transport.quiet import quiet
 from transport.settings import KafkaSettings
 
@@ -148,8 +148,8 @@ async def started(make: Callable[[], C], link: Link) -> C:
     while True:
         client = make()
         try:
-            await asyncio.wait_for(_start(client), START_S)
-            end_if_cancelled()  # wait_for of Python 3.11 loses a cancellation that comes with the answer
+            async with asyncio.timeout(START_S):
+                await _start(client)
         except (errors.KafkaError, OSError, TimeoutError) as error:
             await end(client)
             final = refused(error)

@@ -163,7 +163,8 @@ class Election:
                 self._link.rebuilt("member", f"no answer to a heartbeat for {self.silent_s:.0f} s")
                 raise KafkaError("the member stalled")
             try:
-                await asyncio.wait_for(self._news.wait(), _LOOK_S)
+                async with asyncio.timeout(_LOOK_S):
+                    await self._news.wait()
             except TimeoutError:
                 continue
             self._news.clear()

@@ -99,10 +99,12 @@ class Link:
     async def backoff(self) -> None:
         """Sleep for `next_backoff_s`; the end of a task that was cancelled.
 
-        In a client's own waits an error that comes together with a cancellation can win over it (asyncio.wait_for of
-        Python 3.11 does so). Every retry for ever passes here, so nobody who was told to end goes on.
+        In a library's own waits an error that comes together with a cancellation can win over it. Every retry for ever
+        passes here, so nobody who was told to end goes on.
         """
-        end_if_cancelled()
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise asyncio.CancelledError
         await asyncio.sleep(self.next_backoff_s())
 
     def _set(self, connected: bool) -> None:
@@ -110,13 +112,6 @@ class Link:
             self.connected = connected
             for callback in self._callbacks:
                 callback(connected)
-
-
-def end_if_cancelled() -> None:
-    """Raise CancelledError where the running task was cancelled, whoever lost that on the way."""
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError
 
 
 def _describe(reason: BaseException | str) -> str:

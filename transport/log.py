@@ -123,7 +123,8 @@ class LogReader:
         while True:
             try:
                 consumer = await self._live_consumer()
-                ends = await asyncio.wait_for(consumer.end_offsets(consumer.assignment()), _STALL_S)
+                async with asyncio.timeout(_STALL_S):
+                    ends = await consumer.end_offsets(consumer.assignment())
                 return {tp.topic: offset for tp, offset in ends.items()}
             except (KafkaError, OSError, TimeoutError) as error:
                 await self._replace(error)

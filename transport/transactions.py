@@ -236,7 +236,8 @@ class TransactionalWriter:
         """A commit that is not answered is in doubt; the log knows more than a longer wait would."""
         stall_s = self._link.stall_s("commit", COMMIT_S)
         try:
-            await asyncio.wait_for(producer.commit_transaction(), stall_s)
+            async with asyncio.timeout(stall_s):
+                await producer.commit_transaction()
         except TimeoutError:
             self._link.rebuilt("commit", f"a commit of {self._id} not answered for {stall_s:.0f} s")
             raise

@@ -55,7 +55,8 @@ class Connection:
         self._child = child
         hello: Message | None = None
         try:
-            hello = await asyncio.wait_for(self.inbox.receive(), HELLO_S)
+            async with asyncio.timeout(HELLO_S):
+                hello = await self.inbox.receive()
         except TimeoutError:
             pass
         except BaseException:

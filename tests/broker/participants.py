@@ -178,10 +178,13 @@ class Hospital:
 
 @contextlib.contextmanager
 def hospital(federation: Federation, name: str, **how: Any) -> Iterator[Hospital]:
-    """A participant that is gone at the end, whatever the test did."""
+    """A participant that is gone at the end, whatever the test did; a test that fails shows what it said."""
     one = Hospital(federation, name, **how)
     try:
         yield one
+    except BaseException:
+        print(f"log of {name}:\n{one.log}")
+        raise
     finally:
         if one.process is not None and one.process.poll() is None:
             one.kill()

@@ -85,7 +85,8 @@ async def test_following_tells_of_what_happens_after_it_began(kafka: Broker, tmp
         await small.version(0)
         following = asyncio.create_task(until_version_1(view(small)))
         await one_version(small)
-        history = await asyncio.wait_for(following, 30)
+        async with asyncio.timeout(30):
+            history = await following
     assert history.counted == 2
 
 

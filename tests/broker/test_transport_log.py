@@ -308,7 +308,8 @@ async def test_a_producer_that_hangs_while_others_are_answered_is_replaced_and_c
     await proxy.cut(silent=True)
     link.up()  # as another client that is still answered would say
     sending = asyncio.create_task(writer.send(topic, b"1"))
-    assert await asyncio.wait_for(replaced.get(), 20) == "producer"
+    async with asyncio.timeout(20):
+        assert await replaced.get() == "producer"
     await proxy.restore()
     async with asyncio.timeout(30):
         await sending

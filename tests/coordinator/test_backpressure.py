@@ -165,4 +165,5 @@ async def _bounded(bodies: list[tuple[int, bool]]) -> None:
     await asyncio.wait(tasks, timeout=20)
     assert all(task.done() for task in tasks)
     assert held == [0]
-    await asyncio.wait_for(spool.take(Encoding.from_plan(changed(parameters=50))), 1)
+    async with asyncio.timeout(1):
+        await spool.take(Encoding.from_plan(changed(parameters=50)))

@@ -73,7 +73,8 @@ async def test_a_silent_cut_holds_everything_back_until_it_is_mended(proxy: Link
     await proxy.cut(silent=True)
     writer.write(b"b")
     with pytest.raises(TimeoutError):
-        await asyncio.wait_for(reader.readexactly(1), 0.1)
+        async with asyncio.timeout(0.1):
+            await reader.readexactly(1)
     later = asyncio.create_task(_ask(proxy, b"new"))
     await asyncio.sleep(0.05)
     assert not later.done()
@@ -120,7 +121,8 @@ async def test_a_black_hole_takes_everything_and_gives_nothing_back(proxy: LinkP
         one.write(b"lost" * 100_000)
         await one.drain()
     with pytest.raises(TimeoutError):
-        await asyncio.wait_for(reader.readexactly(1), 0.1)
+        async with asyncio.timeout(0.1):
+            await reader.readexactly(1)
     await proxy.restore()
     for stream in (reader, new_reader):  # half a conversation is worse than none
         with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError)):

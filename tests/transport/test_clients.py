@@ -19,7 +19,11 @@ class AnswersWhenItIsTooLate:
         self.closed = False
 
     async def start(self) -> None:
-        self._asking.cancel()
+        loop = asyncio.get_running_loop()
+        answer = loop.create_future()
+        loop.call_soon(answer.set_result, None)
+        loop.call_soon(self._asking.cancel)
+        await answer
 
     async def close(self) -> None:
         self.closed = True

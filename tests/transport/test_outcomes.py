@@ -63,6 +63,16 @@ async def test_a_bounded_wait_says_what_was_not_reached() -> None:
     assert await within(asyncio.sleep(0, "done"), 1, "x") == "done"
 
 
+async def test_who_is_told_to_end_in_the_moment_of_an_answer_ends() -> None:
+    answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    waiting = asyncio.create_task(within(answer, 10, "the broker"))
+    await asyncio.sleep(0)
+    answer.set_result("here")
+    waiting.cancel()
+    await asyncio.wait({waiting})
+    assert waiting.cancelled()
+
+
 def _record(message: str, level: int = logging.WARNING) -> logging.LogRecord:
     return logging.LogRecord("aiokafka.client", level, "", 0, message, ("a",), None)
 
