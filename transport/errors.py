@@ -3,6 +3,8 @@
 Used by: coordinator.shell, participant.shell, wardround.
 """
 
+from collections.abc import Sequence
+
 from schemas.errors import FederationError, LocalError, TransientError
 
 
@@ -19,7 +21,11 @@ class TransactionAborted(TransientError):  # noqa: N818 - named for what happene
 
 
 class TopicMissing(LocalError):  # noqa: N818 - named for what happened
-    """A topic does not exist, or this member may not see it."""
+    """`topics` do not exist, or this member may not see them."""
+
+    def __init__(self, message: str, *, hint: str = "", topics: Sequence[str] = ()) -> None:
+        super().__init__(message, hint=hint)
+        self.topics = topics
 
 
 class LogUndecided(LocalError):  # noqa: N818 - named for what happened

@@ -8,7 +8,7 @@ Used by:  every shell, wardround.
 import asyncio
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 import structlog
@@ -35,13 +35,14 @@ _log = structlog.get_logger("transport")
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One record as it lies on a topic; `timestamp_ms` is for display alone."""
+    """One record as it lies on a topic; `timestamp_ms` is for display alone, `headers` for transport."""
 
     topic: str
     offset: int
     timestamp_ms: int
     key: bytes | None
     value: bytes | None
+    headers: Sequence[tuple[str, bytes | None]] = ()
 
 
 class LogReader:
@@ -118,13 +119,22 @@ class LogReader:
         await self._forget_poll()
         await self._drop_consumer()
 
-    async def ends(self) -> dict[str, int]:
-        """The offsets at which the assigned topics end now (of what is committed, for a committed reader)."""
+    async def ends(self, topics: Iterable[str] | None = None) -> dict[str, int]:
+        """The offsets at which topics, or those assigned, end now (of what is committed, for a committed reader).
+
+        Raises LocalError naming the topics that do not exist or may not be read.
+        """
         while True:
             try:
                 consumer = await self._live_consumer()
-                async with asyncio.timeout(_STALL_S):
-                    ends = await consumer.end_offsets(consumer.assignment())
+                names = self._positions.keys() if topics is None else set(topics)
+                try:
+                    async with asyncio.timeout(_STALL_S):
+                        ends = await consumer.end_offsets([TopicPartition(name, 0) for name in names])
+                except TimeoutError:
+                    async with asyncio.timeout(_STALL_S):
+                        await self._check_topics(consumer, names)
+                    raise
                 return {tp.topic: offset for tp, offset in ends.items()}
             except (KafkaError, OSError, TimeoutError) as error:
                 await self._replace(error)
@@ -181,7 +191,8 @@ class LogReader:
         for tp, records in fetched.items():
             first = self._next(tp.topic)
             entries = self._fetched[tp.topic]
-            entries.extend(Entry(r.topic, r.offset, r.timestamp, r.key, r.value) for r in records if r.offset >= first)
+            wanted = (r for r in records if r.offset >= first)
+            entries.extend(Entry(r.topic, r.offset, r.timestamp, r.key, r.value, r.headers) for r in wanted)
             if tp.topic in self._paused and len(entries) >= _HELD_MAX and self._consumer is not None:
                 self._consumer.pause(tp)
 
@@ -207,7 +218,7 @@ class LogReader:
         """Check the topics and seek, with the consumer that is there or a fresh one; it is dropped when that fails."""
         consumer = self._consumer or await started(self._new_consumer, self._link)
         try:
-            await self._check_topics(consumer)
+            await self._check_topics(consumer, self._positions.keys())
             await self._seek_all(consumer)
         except BaseException:
             self._consumer = None
@@ -248,16 +259,17 @@ class LogReader:
                     consumer.seek(tp, offset)
                 consumer.resume(*open_tps)
 
-    async def _check_topics(self, consumer: AIOKafkaConsumer) -> None:
+    async def _check_topics(self, consumer: AIOKafkaConsumer, names: Set[str]) -> None:
         """Without this a wrong name would simply never deliver anything: aiokafka reports neither error nor record."""
         for wait_s in (0.1, 0.4, 1.0, 2.0, 3.0, 0.0):  # a topic just made may not be announced yet
-            missing = sorted(self._positions.keys() - await consumer.topics())
+            missing = sorted(names - await consumer.topics())
             if not missing:
                 return
             await asyncio.sleep(wait_s)
         raise TopicMissing(
             f"no topic {', '.join(missing)} on {self._settings.bootstrap}, or no right to read it",
             hint=NO_TOPIC_HINT,
+            topics=missing,
         )
 
     def _next(self, topic: str) -> int:

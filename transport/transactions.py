@@ -1,14 +1,16 @@
 """The coordinator's transactions: all records or none, whoever is killed; a successor fences its predecessor.
 
 Knows:    when a commit is certain, when it certainly did not happen, and how to find out when aiokafka cannot tell;
-          whether somebody else has written since its reader looked, whenever the producer has to be made anew.
+          whether somebody else has written since its reader looked, whenever the producer has to be made anew; how a
+          transaction ended whose markers a dying broker has lost (transport.labels).
 Never:    lets a doubtful transaction pass as done, or uses a producer of aiokafka again after an error.
 Used by:  coordinator.shell alone; nobody else may hold back readers.
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 import structlog
@@ -17,14 +19,17 @@ from aiokafka.errors import IllegalOperation, InvalidProducerEpoch, KafkaError, 
 from aiokafka.structs import RecordMetadata
 
 from transport.clients import STOP_S, end, new_producer, refused, started
-from transport.errors import CommitUnknown, Fenced, LogReset, LogUndecided, TransactionAborted
+from transport.errors import CommitUnknown, Fenced, LogReset, LogUndecided, TopicMissing, TransactionAborted
+from transport.labels import HEADER, Label, all_there
 from transport.link import Link
 from transport.log import Entry, read_to_end
 from transport.settings import KafkaSettings
-from transport.visible import VisibleWatch, require_visible
+from transport.visible import VisibleWatch, read_around, require_visible
 from transport.writer import check_topic
 
 COMMIT_S = 30.0
+SHOW_S = 1.0  # how long what was committed may be on its way to readers before the next transaction helps it along
+_AGAIN_S = 0.01
 
 _log = structlog.get_logger("transport")
 
@@ -41,6 +46,7 @@ class Transaction:
 
     _writer: "TransactionalWriter"
     _producer: AIOKafkaProducer
+    _label: Label
     sent: "list[tuple[str, bytes | None, asyncio.Future[RecordMetadata]]]" = field(default_factory=list)
 
     async def send(self, topic: str, value: bytes | None, key: bytes | None = None) -> None:
@@ -51,12 +57,14 @@ class Transaction:
         """
         try:
             await self._writer.check(self._producer, topic)
-            self.sent.append((topic, value, await self._producer.send(topic, value, key, partition=0)))
+            headers = [(HEADER, self._label.to_bytes())]
+            self.sent.append((topic, value, await self._producer.send(topic, value, key, partition=0, headers=headers)))
         except _BROKEN as error:
             raise self._writer.failure(error, self._producer) from error
 
     async def acknowledged(self) -> list[int]:
         """The offsets of all records: with all of them known, only the commit itself can stay in doubt."""
+        assert len(self.sent) == self._label.count
         try:
             return [int((await future).offset) for _, _, future in self.sent]
         except _BROKEN as error:
@@ -94,6 +102,25 @@ class TransactionalWriter:
         """Nobody decides on these topics any more."""
         for topic in topics:
             self._ends.pop(topic, None)
+            self._topics.discard(topic)
+            self._visible.forget(topic)
+
+    async def settle(self, topics: Iterable[str]) -> None:
+        """End what a predecessor has left hidden on the topics, as its own records say it has to end.
+
+        Raises LogUndecided when they do not say it, TopicMissing, and what `write` does.
+        """
+        names = set(topics)
+        while True:
+            try:
+                async with self._one_at_a_time:
+                    producer = await self._live_producer()
+                    async with self._dropped_after_errors(producer):
+                        await self._settle(producer, names)
+                return
+            except TransactionAborted as error:
+                self._link.down(error)
+                await self._link.backoff()
 
     async def keep_visible(self) -> None:
         """See to it, for ever, that readers get what was committed here. Raises Fenced as `write` does."""
@@ -107,7 +134,7 @@ class TransactionalWriter:
         records = list(records)
         while True:
             try:
-                async with self.transaction() as transaction:
+                async with self.transaction(len(records)) as transaction:
                     for topic, value, key in records:
                         await transaction.send(topic, value, key)
             except TransactionAborted as error:
@@ -117,8 +144,8 @@ class TransactionalWriter:
                 return
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Transaction]:
-        """One transaction, committed when the block ends well; any error in the block takes every record back.
+    async def transaction(self, count: int) -> AsyncIterator[Transaction]:
+        """One transaction of `count` records, committed when the block ends well; an error in it takes all back.
 
         Raises TransactionAborted when it certainly was not committed and may be tried again, Fenced when another
         process has taken over, LogReset when a topic was made anew, CommitUnknown when nobody can tell; after these
@@ -126,12 +153,10 @@ class TransactionalWriter:
         """
         async with self._one_at_a_time:
             producer = await self._live_producer()
-            try:
+            async with self._dropped_after_errors(producer):
+                await self._show_last(producer)
                 await producer.begin_transaction()
-            except _BROKEN as error:
-                await self._drop()
-                raise self.failure(error, producer) from error
-            transaction = Transaction(self, producer)
+            transaction = Transaction(self, producer, Label.fresh(count))
             try:
                 yield transaction
                 offsets = await transaction.acknowledged()
@@ -145,7 +170,7 @@ class TransactionalWriter:
 
     async def close(self) -> None:
         """End the producer; bounded. A transaction still open is ended by the next start of this id."""
-        await self._drop()
+        await asyncio.gather(self._drop(), self._visible.close())
 
     async def check(self, producer: AIOKafkaProducer, topic: str) -> None:
         """Raise LocalError when a topic, seen for the first time, does not exist."""
@@ -163,8 +188,8 @@ class TransactionalWriter:
         """The producer; a fresh one fences others first, and is used only where nobody else has written."""
         if self._producer is None:
             producer = await self._new_producer()
-            if self._started and self._ends:
-                await self._refuse_others()
+            if self._started:
+                await self._refuse_others(producer)
             self._started = True
             return producer
         return self._producer
@@ -173,14 +198,31 @@ class TransactionalWriter:
         self._producer = await started(lambda: new_producer(self._settings, transactional_id=self._id), self._link)
         return self._producer
 
-    async def _refuse_others(self) -> None:
-        try:
-            await require_visible(self._settings, self._link, self._ends)
-            entries = await read_to_end(self._settings, self._link, list(self._ends), start=self._ends)
+    async def _refuse_others(self, producer: AIOKafkaProducer) -> None:
+        """What was not looked through is never used. A topic that is gone is for those to notice who write there."""
+        async with self._dropped_after_errors(producer):
+            names = self._topics | self._ends.keys()
+            try:
+                await self._settle(producer, names)
+            except TopicMissing as error:
+                self._topics.difference_update(error.topics)
+                names.difference_update(error.topics)
+                await self._settle(producer, names)
+            start = {topic: end for topic, end in self._ends.items() if topic in names}
+            entries = await read_to_end(self._settings, self._link, list(start), start=start)
             if entries:
                 raise Fenced(f"another process has written under {self._id}, on {entries[0].topic}")
+
+    @asynccontextmanager
+    async def _dropped_after_errors(self, producer: AIOKafkaProducer) -> AsyncIterator[None]:
+        """Raises what an error in the block means for a transaction that was not committed."""
+        try:
+            yield
+        except (*_BROKEN, TimeoutError) as error:
+            await self._drop()
+            raise self.failure(error, producer) from error
         except BaseException:
-            await self._drop()  # not looked through: never to be used
+            await self._drop()
             raise
 
     def _refuse_reset(self, transaction: Transaction, offsets: list[int]) -> None:
@@ -198,25 +240,48 @@ class TransactionalWriter:
     async def _release(self, topics: list[str]) -> None:
         """End what is hidden although it was committed for certain. Raises Fenced when another process leads."""
         async with self._one_at_a_time:
-            producer = await self._live_producer()
-            try:
-                await self._commit_nothing(producer, topics)
-            except (*_BROKEN, TimeoutError) as error:
-                await self._drop()
-                failure = self.failure(error, producer)
-                if isinstance(failure, Fenced):
-                    raise failure from error
-            except BaseException:
-                await self._drop()
-                raise
+            with suppress(TransactionAborted):  # it is looked at again
+                producer = await self._live_producer()
+                async with self._dropped_after_errors(producer):
+                    await self._end_hidden(producer, topics, commit=True)
 
-    async def _commit_nothing(self, producer: AIOKafkaProducer, topics: list[str]) -> None:
-        """A commit without a record: its markers end what those of an earlier one should have. Under the lock only."""
-        _log.warning("hidden records, committing once more", topics=topics, transactional_id=self._id)
+    async def _show_last(self, producer: AIOKafkaProducer) -> None:
+        """What was committed here is visible before the next transaction begins, which would take it back with itself.
+
+        What stays hidden then is held up by somebody else's transaction, and nothing here can end that.
+        """
+        for last in (False, True):
+            until_s = time.monotonic() + SHOW_S
+            while hidden := await self._visible.hidden():
+                if time.monotonic() > until_s:
+                    break
+                await asyncio.sleep(_AGAIN_S)
+            if not hidden or last:
+                return
+            await self._end_hidden(producer, sorted(hidden), commit=True)
+
+    async def _settle(self, producer: AIOKafkaProducer, topics: Iterable[str]) -> None:
+        """Behind the fence and under the lock: whatever is hidden now has lost its markers."""
+        names = sorted(topics)
+        try:
+            await require_visible(self._settings, self._link, names)
+        except LogUndecided as error:
+            complete = all_there(*await read_around(self._settings, self._link, names))
+            await self._end_hidden(producer, error.topics, commit=complete)
+            await require_visible(self._settings, self._link, names)
+
+    async def _end_hidden(self, producer: AIOKafkaProducer, topics: list[str], *, commit: bool) -> None:
+        """A transaction without a record, under the lock: its markers end what those of an earlier one should have."""
+        how = "committing" if commit else "taking back"
+        _log.warning(f"hidden records, {how} once more", topics=topics, transactional_id=self._id)
         await producer.begin_transaction()
         for topic in topics:
             producer._txn_manager.maybe_add_partition_to_txn(TopicPartition(topic, 0))
-        await self._commit_in_time(producer)
+        if commit:
+            await self._commit_in_time(producer)
+        else:
+            async with asyncio.timeout(COMMIT_S):
+                await producer.abort_transaction()
 
     async def _commit(self, producer: AIOKafkaProducer, transaction: Transaction, offsets: list[int]) -> None:
         try:
@@ -245,10 +310,7 @@ class TransactionalWriter:
         self._link.got_on("producer")
 
     async def _was_committed(self, transaction: Transaction, offsets: list[int]) -> bool:
-        """Ask the log. Our next start ends whatever is open under this id, so what is visible afterwards is final.
-
-        What is hidden even then has lost its markers. All its records are there, so it may as well count.
-        """
+        """Ask the log. Our next start ends whatever is open under this id, so what is visible afterwards is final."""
         if min(offsets, default=0) < 0:
             raise CommitUnknown(f"a record of {self._id} was stored, but the broker forgot where")
         producer = await self._new_producer()
@@ -257,10 +319,7 @@ class TransactionalWriter:
             expected.setdefault(topic, []).append((offset, value))
         start = {topic: sent[0][0] for topic, sent in expected.items()} | self._ends
         try:
-            try:
-                await require_visible(self._settings, self._link, start)
-            except LogUndecided as error:
-                await self._commit_nothing(producer, error.topics)
+            await self._settle(producer, start)
             entries = await read_to_end(self._settings, self._link, list(start), start=start)
             return outcome(expected, entries, self._id)
         except (*_BROKEN, TimeoutError) as error:
@@ -271,14 +330,17 @@ class TransactionalWriter:
             raise
 
     async def _abort(self, producer: AIOKafkaProducer) -> None:
-        """Take an open transaction back; where that fails in time, the next start of this id does it."""
+        """Take an open transaction back; where that fails in time, the next start of this id does it.
+
+        Either way a new producer comes next, which looks whether readers were told: records that were taken back and
+        hang would count with its first commit.
+        """
         task = asyncio.ensure_future(producer.abort_transaction())
         try:
             await asyncio.wait({task}, timeout=STOP_S)
         finally:
             task.cancel()
-            if not task.done() or task.cancelled() or task.exception() is not None:
-                await self._drop()
+            await self._drop()
 
     async def _drop(self) -> None:
         producer, self._producer = self._producer, None

@@ -1,22 +1,25 @@
 """Whether committed readers get what was committed: a broker that dies between commit and markers may forget them.
 
-Knows:    such records stay hidden, and everything behind them, until the next transaction on the topic ends; where
-          every site waits for the hidden version none would ever begin.
-Used by:  transport.transactions, coordinator.shell.
+Knows:    Kafka's transaction coordinator skips the markers of topics that its restarting broker does not know yet
+          ("these partitions are likely deleted already"); their records stay hidden, and everything behind them, until
+          the next transaction on the topic ends. Where every site waits for the hidden version none would ever begin.
+Used by:  transport.transactions.
 """
 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable
 
-from transport.errors import LogUndecided
+from transport.errors import LogUndecided, TopicMissing
+from transport.labels import label_of
 from transport.link import Link
-from transport.log import LATEST, LogReader
+from transport.log import LATEST, Entry, LogReader, read_to_end
 from transport.settings import KafkaSettings
 
 LOOK_S = 5.0
-PATIENCE_S = 10.0
+PATIENCE_S = 3.0
 _AGAIN_S = 0.25
+_MARKERS = 2  # control records that may stand behind the records of a transaction
 
 
 async def ends_of(settings: KafkaSettings, link: Link, topics: Iterable[str], *, committed: bool) -> dict[str, int]:
@@ -30,12 +33,13 @@ async def ends_of(settings: KafkaSettings, link: Link, topics: Iterable[str], *,
 
 
 async def require_visible(
-    settings: KafkaSettings, link: Link, topics: Iterable[str], *, patience_s: float = PATIENCE_S
+    settings: KafkaSettings, link: Link, topics: Iterable[str], *, patience_s: float | None = None
 ) -> None:
     """Wait until nothing is hidden on the topics. To be called behind the fence: nobody else has a transaction open.
 
     Raises LogUndecided when something still is after `patience_s`: who decides without it would contradict it.
     """
+    patience_s = PATIENCE_S if patience_s is None else patience_s
     names, until_s = sorted(topics), time.monotonic() + patience_s
     while True:
         everything = await ends_of(settings, link, names, committed=False)
@@ -48,32 +52,60 @@ async def require_visible(
         await asyncio.sleep(_AGAIN_S)
 
 
+async def read_around(settings: KafkaSettings, link: Link, topics: Iterable[str]) -> tuple[list[Entry], list[Entry]]:
+    """What nobody reads on the topics, and what committed readers get right before it: some of it may belong to it."""
+    visible = await ends_of(settings, link, topics, committed=True)
+    hidden = await read_to_end(settings, link, list(visible), committed=False, start=visible)
+    reach = max((label.count for entry in hidden if (label := label_of(entry)) is not None), default=0) + _MARKERS
+    start = {topic: max(end - reach, 0) for topic, end in visible.items()}
+    return hidden, await read_to_end(settings, link, list(visible), start=start)
+
+
 class VisibleWatch:
-    """Looks now and then at what one writer has committed; `release` is told of topics on which it stays hidden."""
+    """Looks at what one writer has committed; `release` is told of topics on which it stays hidden."""
 
     def __init__(self, settings: KafkaSettings, link: Link, release: Callable[[list[str]], Awaitable[None]]) -> None:
-        self._settings, self._link, self._release = settings, link, release
+        self._release = release
         self._unseen: dict[str, int] = {}  # topic -> one after the newest committed record, not seen to be visible
+        self._reader = LogReader(settings, link, fetch_wait_ms=10)
+        self._asking = asyncio.Lock()
 
     def committed(self, topic: str, end: int) -> None:
         """A record before `end` was committed for certain."""
         self._unseen[topic] = max(end, self._unseen.get(topic, 0))
+
+    def forget(self, topic: str) -> None:
+        """Nobody asks about this topic any more."""
+        self._unseen.pop(topic, None)
 
     async def run(self, look_s: float = LOOK_S) -> None:
         """For ever; costs nothing while nothing is written. What is hidden at two looks in a row is released."""
         before: dict[str, int] = {}
         while True:
             await asyncio.sleep(look_s)
-            before = await self._look(before) if self._unseen else {}
+            hidden = await self.hidden()
+            stuck = sorted(topic for topic in hidden if topic in before and hidden[topic] < before[topic])
+            if stuck:
+                await self._release(stuck)
+            before = {topic: self._unseen[topic] for topic in hidden if topic in self._unseen}
 
-    async def _look(self, before: dict[str, int]) -> dict[str, int]:
+    async def hidden(self) -> dict[str, int]:
+        """The topics on which something committed cannot be read yet, with the offset where it begins."""
         wanted = dict(self._unseen)
-        visible = await ends_of(self._settings, self._link, wanted, committed=True)
-        hidden = {topic: end for topic, end in wanted.items() if visible[topic] < end}
-        for topic in wanted.keys() - hidden.keys():
-            if self._unseen[topic] == wanted[topic]:
+        if not wanted:
+            return {}
+        async with self._asking:
+            try:
+                visible = await self._reader.ends(wanted)
+            except TopicMissing as error:
+                for topic in error.topics:
+                    self.forget(topic)
+                return {}
+        for topic, end in wanted.items():
+            if visible[topic] >= end and self._unseen.get(topic) == end:
                 del self._unseen[topic]
-        stuck = sorted(topic for topic in hidden if topic in before and visible[topic] < before[topic])
-        if stuck:
-            await self._release(stuck)
-        return hidden
+        return {topic: visible[topic] for topic, end in wanted.items() if visible[topic] < end}
+
+    async def close(self) -> None:
+        """End its connection; bounded."""
+        await self._reader.close()

@@ -29,8 +29,8 @@ BODY_GONE = Condition(
 UNDECIDED = Condition(
     "log-undecided",
     False,
-    "the broker died while it ended a transaction: restart it; if that does not help, end the hanging transaction of "
-    "the coordinator with Kafka's own tools",
+    "records are hidden and do not say how their transaction ends: restart the broker; if that does not help, end the "
+    "hanging transaction of the coordinator with Kafka's own tools",
 )
 LOCAL = Condition("local-trouble", False, "see the reason: it lies with this machine or its rights on the broker")
 ALL = (RUNS, FORKED, LOST, UNREADABLE, NO_TOPIC, BODY_GONE, UNDECIDED, LOCAL)

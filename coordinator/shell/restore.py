@@ -24,7 +24,6 @@ from schemas.plan import Plan
 from schemas.records import Announcement, AskAgain, BodyAt, Failed, PlanRecord, Receipt, Request, Signed, kind_of
 from transport.log import Entry, read_to_end
 from transport.plain import check_listed, plain_chunks
-from transport.visible import require_visible
 
 RECORDS_A_TURN = 64  # verified at once: about 10 ms
 
@@ -52,12 +51,10 @@ class Restored:
 async def read_study(services: Services, plan: Plan) -> Restored:
     """Read `rounds`, `receipts` and `commands` to their ends. Raises PeerError when the log breaks its own rules.
 
-    Raises LogUndecided when a predecessor's records lie there that cannot be read.
+    Raises LogUndecided when a predecessor's records lie there that cannot be read, and do not say how they end.
     """
     study = plan.study
-    await require_visible(
-        services.kafka, services.link, (topics.rounds(study), topics.receipts(study), topics.keys(study))
-    )
+    await services.transactions.settle((topics.rounds(study), topics.receipts(study), topics.keys(study)))
     view = RoundsView(study, plan.digest, trustees=len(plan.privacy.trustees))
     wanted = (topics.rounds(study), topics.receipts(study), topics.commands(study))
     restored = Restored(view, {}, [], CommandLog(study), Suspicion(), dict.fromkeys(wanted, 0))

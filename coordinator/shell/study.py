@@ -105,7 +105,7 @@ class StudyRunner:
             await self._restore()
             await self._lead()
         finally:
-            self._services.transactions.forget(self._watched)
+            self._services.transactions.forget(self._watched | {topics.keys(self.plan.study)})
             self._bodies.close()
             await self._offers.close()
 

@@ -8,10 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from schemas.records import Announcement
+from schemas import topics
+from schemas.records import Announcement, Outcome
 from tests.broker.coordinators import Coordinator, check_chain, coordinators, leader
 from tests.broker.federation import Federation, federation
+from tests.broker.lost_markers import losing, unchecked
 from tests.broker.test_coordinator import STEP, all_offer, plan, unit
+from transport import visible
+from transport.settings import KafkaSettings
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(180)]
 
@@ -97,3 +101,27 @@ async def test_a_leader_that_ends_in_order_hands_over_at_once(kafka: Any, tmp_pa
         assert await second.leads()
         assert await second.metric("wardround_coordinator_takeovers_total") == 1
         assert await second.metric("wardround_coordinator_fenced_total") == 0
+
+
+async def test_a_successor_goes_on_from_the_version_that_a_dying_broker_hid(
+    kafka: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(visible, "PATIENCE_S", 0.2)
+    async with (
+        unchecked(KafkaSettings(kafka.bootstrap, "tests")),
+        federation(kafka.bootstrap, tmp_path, plan(), 2) as fed,
+    ):
+        decided = topics.rounds(fed.study), topics.receipts(fed.study)
+        async with fed.coordinator():
+            base = await fed.version(0)
+            with losing(*decided, kept=topics.keys(fed.study)) as over:
+                sequences = await all_offer(fed, base)
+                await over.wait()
+        assert [one.version for one in await fed.announcements()] == [0]
+        async with fed.coordinator():
+            base = await fed.version(1)
+            for site, sequence in sequences.items():
+                assert (await fed.receipt(site, sequence)).outcome == Outcome.COUNTED
+            base = await play(fed, base)
+            np.testing.assert_allclose((await fed.model(base))[:2], [STEP] * 2, atol=1e-6)
+            await check_chain(fed)

@@ -9,6 +9,7 @@ import pytest
 from transport import visible
 from transport.errors import LogUndecided
 from transport.link import Link
+from transport.log import LogReader
 from transport.settings import KafkaSettings
 from transport.visible import VisibleWatch, require_visible
 
@@ -22,9 +23,10 @@ class Broker:
         self.all, self.visible = {"rounds": 7}, {"rounds": 7}
         self.asked = asyncio.Semaphore(0)
         monkeypatch.setattr(visible, "ends_of", self.ends_of)
+        monkeypatch.setattr(LogReader, "ends", lambda reader, topics: self.ends_of(SETTINGS, Link(SETTINGS), topics))
 
     async def ends_of(
-        self, settings: KafkaSettings, link: Link, topics: Iterable[str], *, committed: bool
+        self, settings: KafkaSettings, link: Link, topics: Iterable[str], *, committed: bool = True
     ) -> dict[str, int]:
         self.asked.release()
         ends = self.visible if committed else self.all
