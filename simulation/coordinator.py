@@ -69,6 +69,7 @@ class Coordinator(Process):
 
     def _read_log(self) -> None:
         """`rounds` and `receipts` to their ends: nobody else can write there any more."""
+        self._publisher.settle()
         log, plan = self.world.log, self.world.plan
         found = Found(RoundsView(plan.study, self.world.plan_digest), log.receipts.by_key())
         for entry in log.rounds.read(0)[0]:

@@ -46,6 +46,7 @@ LINKS: dict[str, Quality] = {
     "up-only": Quality(down=0.0, silent=True),
 }
 FLAPS = 4
+FORGOTTEN = (("rounds", "receipts"), ("receipts",), ("rounds",))
 
 
 def spans_of(faults: Iterable[Fault]) -> list[tuple[str, Span]]:
@@ -150,6 +151,11 @@ def _abort(director: Director, fault: Fault) -> None:
         node.aborts = True
 
 
+def _markers(director: Director, fault: Fault) -> None:
+    """The broker dies as it ends the next transaction, and forgets its markers on some topics."""
+    director.world.log.forgets = FORGOTTEN[fault.number % len(FORGOTTEN)]
+
+
 def _flood(director: Director, fault: Fault) -> None:
     flood(director.world, 2 * fault.number)
 
@@ -242,6 +248,7 @@ DEEDS: dict[str, Callable[[Director, Fault], None]] = {
     "overflow": _overflow,
     "answer": _answer,
     "abort": _abort,
+    "markers": _markers,
     "flood": _flood,
     "twice": _twice,
     "repeat": _repeat,
@@ -264,6 +271,7 @@ ON_COORDINATORS = (
     "overflow",
     "answer",
     "abort",
+    "markers",
     "pause",
     "close",
     "cut",

@@ -1,11 +1,13 @@
 """The log: Kafka's promises and no others.
 
 Knows:    order within a topic and none between topics; a record of an open transaction holds back what lies behind it;
-          a producer of a transactional id fences the one before; markers take offsets; retention forgets the oldest.
+          a producer of a transactional id fences the one before; markers take offsets; retention forgets the oldest; a
+          broker that dies may forget the markers of some topics, until those of the next transaction stand there.
 Never:    promises that a record is written once: a sender that did not hear the answer may write it again.
 Source:   docs/decisions/0004; what Kafka does with transactions is told in KIP-98.
 """
 
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Generic, TypeVar
@@ -44,6 +46,7 @@ class Topic(Generic[T]):
     def __init__(self, name: str) -> None:
         self.name = name
         self.start = 0
+        self.hidden: list[Transaction] = []  # ended, and their markers forgotten here
         self._entries: list[Entry[T]] = []  # _entries[0] has offset `start`
         self._newest: dict[str, Entry[T]] = {}
 
@@ -64,7 +67,7 @@ class Topic(Generic[T]):
         found: list[Entry[T]] = []
         at = max(position, self.start)
         for entry in self._entries[at - self.start :]:
-            fate = entry.transaction.fate if entry.transaction else Fate.COMMITTED
+            fate = entry.transaction.fates[self.name] if entry.transaction else Fate.COMMITTED
             if fate is Fate.OPEN or len(found) == most:
                 break
             at = entry.offset + 1
@@ -91,28 +94,50 @@ class Topic(Generic[T]):
             del self._entries[:gone]
             self.start += gone
 
-    def committed(self, offset: int) -> None:
-        """The transaction of this record is committed."""
-        entry = self._entries[offset - self.start]
-        if entry.key is not None:
-            self._newest[entry.key] = entry
+    def mark(self, transaction: "Transaction", fate: Fate) -> None:
+        """A transaction has ended here, and with it those whose markers were forgotten: to Kafka they are one."""
+        for one in [*self.hidden, transaction]:
+            one.fates[self.name] = fate
+            if fate is Fate.COMMITTED:
+                self._committed(one)
+        self.hidden.clear()
+        self.append(None)
+
+    def _committed(self, transaction: "Transaction") -> None:
+        for topic, offset in transaction.written:
+            if topic is self:
+                entry = self._entries[offset - self.start]
+                if entry.key is not None:
+                    self._newest[entry.key] = entry
 
 
 class Transaction:
-    """What one producer wrote since `begin`."""
+    """What one producer wrote since `begin`: `count` records when it is whole; `tell` is called once it happened."""
 
-    def __init__(self, began_ms: int) -> None:
-        self.began_ms = began_ms
-        self.fate = Fate.OPEN
+    def __init__(self, began_ms: int, count: int, tell: Callable[[], None]) -> None:
+        self.began_ms, self._count, self._tell = began_ms, count, tell
+        self.fates: dict[str, Fate] = {}
         self.written: list[tuple[Topic[Any], int]] = []
+        self._told = False
 
-    def end(self, fate: Fate) -> None:
-        self.fate = fate
-        for topic, offset in self.written:
-            if fate is Fate.COMMITTED:
-                topic.committed(offset)
+    @property
+    def whole(self) -> bool:
+        """Whether all its records are there, and none was taken back."""
+        return sum(self.fates[topic.name] is not Fate.ABORTED for topic, _ in self.written) == self._count
+
+    def end(self, fate: Fate, forgotten: Container[str] = ()) -> None:
+        """Markers on every topic but those `forgotten`."""
         for topic in dict.fromkeys(topic for topic, _ in self.written):
-            topic.append(None)
+            if topic.name in forgotten:
+                topic.hidden.append(self)
+            else:
+                topic.mark(self, fate)
+
+    def happened(self) -> None:
+        """It counts, whoever can read it yet."""
+        if not self._told:
+            self._told = True
+            self._tell()
 
 
 class Producer:
@@ -122,28 +147,40 @@ class Producer:
         self._log, self._epoch = log, epoch
         self.open: Transaction | None = None
 
-    def begin(self, now_ms: int) -> None:
+    def begin(self, now_ms: int, count: int, tell: Callable[[], None] = lambda: None) -> None:
         self._check(now_ms)
-        self._log.open = self.open = Transaction(now_ms)
+        self._log.open = self.open = Transaction(now_ms, count, tell)
 
     def send(self, topic: Topic[Any], value: object, key: str | None, now_ms: int) -> None:
         """Write one record of the open transaction. Raises ProcessEnded when another producer has taken over."""
         self._check(now_ms)
         assert self.open is not None
+        self.open.fates.setdefault(topic.name, Fate.OPEN)
         self.open.written.append((topic, topic.append(value, key, self.open)))
 
     def commit(self, now_ms: int) -> None:
         """Raises ProcessEnded when another producer has taken over, or the transaction took too long."""
         self._check(now_ms)
         assert self.open is not None
-        self.open.end(Fate.COMMITTED)
-        self._log.open = self.open = None
+        self._log.end(self.open, Fate.COMMITTED)
+        self.open.happened()
+        self.open = None
 
     def abort(self) -> None:
-        """The broker took the transaction back; the producer may begin another one."""
+        """The broker took the transaction back."""
         assert self.open is not None
-        self.open.end(Fate.ABORTED)
-        self._log.open = self.open = None
+        self._log.end(self.open, Fate.ABORTED)
+        self.open = None
+
+    def end_hidden(self, now_ms: int, *, commit: bool) -> None:
+        """A transaction without a record: its markers end those whose own were forgotten."""
+        self._check(now_ms)
+        for topic in self._log.decided:
+            for transaction in topic.hidden:
+                if commit:
+                    transaction.happened()
+            if topic.hidden:
+                topic.mark(topic.hidden.pop(), Fate.COMMITTED if commit else Fate.ABORTED)
 
     def _check(self, now_ms: int) -> None:
         self._log.expire(now_ms)
@@ -152,7 +189,7 @@ class Producer:
 
 
 class Log:
-    """All topics of one study."""
+    """All topics of one study. `forgets`: topics whose markers the broker forgets at the next end of a transaction."""
 
     def __init__(self, sites: list[str]) -> None:
         self.rounds: Topic[Chosen | RoundsRecord] = Topic("rounds")
@@ -162,13 +199,28 @@ class Log:
         self.bodies: dict[str, Topic[Body]] = {site: Topic(f"bodies.{site}") for site in sites}
         self.epoch = 0
         self.open: Transaction | None = None
+        self.forgets: Container[str] = ()
+
+    @property
+    def decided(self) -> tuple[Topic[Any], ...]:
+        """The topics that coordinators write in transactions."""
+        return self.rounds, self.receipts
+
+    @property
+    def hidden(self) -> list[Transaction]:
+        """What has ended and cannot be read."""
+        return [transaction for topic in self.decided for transaction in topic.hidden]
+
+    def end(self, transaction: Transaction, fate: Fate) -> None:
+        """The open transaction ends."""
+        transaction.end(fate, self.forgets)
+        self.open, self.forgets = None, ()
 
     def fence(self) -> Producer:
         """A new producer of the one transactional id: what the one before left open never happened."""
         self.epoch += 1
         if self.open is not None:
-            self.open.end(Fate.ABORTED)
-            self.open = None
+            self.end(self.open, Fate.ABORTED)
         return Producer(self, self.epoch)
 
     def expire(self, now_ms: int) -> None:

@@ -11,6 +11,7 @@ from coordinator.core.events import Close
 from protocol.digests import record_digest
 from protocol.rounds import RoundsRecord, RoundsView
 from schemas.records import Announcement, BodyAt, BodyRef, Failed, Receipt, Request, Stop
+from simulation.clock import ProcessEnded
 from simulation.log import Producer
 from simulation.records import Chosen, Model
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 ROSTER = hashlib.sha256(b"roster").digest()
 CHUNK_BYTES = 512 * 1024
+SHOW_MS = 1_000
+LOOK_MS = 10_000
 
 
 class Publisher:
@@ -69,7 +72,10 @@ class Publisher:
     def commit(self, records: Sequence[RoundsRecord], receipts: Sequence[Receipt], then: Callable[[], None]) -> None:
         """One transaction; `then` once it is certain. The process ends when another one leads."""
         node, producer, now_ms = self._node, self._producer, self._node.clock.now_ms
-        producer.begin(now_ms)
+        if self._log.hidden:  # what was committed before is shown first
+            node.clock.after(SHOW_MS, node, self._show_first, records, receipts, then)
+            return
+        producer.begin(now_ms, len(records) + len(receipts), lambda: node.world.committed(records, receipts))
         for record in records:
             node.hazard()
             producer.send(self._log.rounds, Chosen.of(record) if isinstance(record, Request) else record, None, now_ms)
@@ -78,6 +84,28 @@ class Publisher:
             producer.send(self._log.receipts, receipt, receipt.site, now_ms)
         arrives_ms = node.link.sent_ms(now_ms, 0) + node.world.costs.transaction_ms
         node.clock.at(arrives_ms, node, self._end, records, receipts, then)
+
+    def settle(self) -> None:
+        """Behind the fence: what is hidden is committed where all of it is there, and taken back where it is not."""
+        hidden = self._log.hidden
+        if hidden:
+            self._end_hidden(commit=all(transaction.whole for transaction in hidden))
+
+    def _show_first(
+        self, records: Sequence[RoundsRecord], receipts: Sequence[Receipt], then: Callable[[], None]
+    ) -> None:
+        self._end_hidden(commit=True)
+        self.commit(records, receipts, then)
+
+    def _show(self) -> None:
+        """An idle leader looks now and then."""
+        if self._log.hidden:
+            self._end_hidden(commit=True)
+
+    def _end_hidden(self, *, commit: bool) -> None:
+        self._node.hazard()
+        self._producer.end_hidden(self._node.clock.now_ms, commit=commit)
+        self._node.world.shown()
 
     def _end(self, records: Sequence[RoundsRecord], receipts: Sequence[Receipt], then: Callable[[], None]) -> None:
         node = self._node
@@ -88,8 +116,9 @@ class Publisher:
             self.aborted(records, receipts, then)
             return
         self._producer.commit(node.clock.now_ms)
-        node.world.committed(records, receipts)
         node.hazard()
+        if self._log.hidden:
+            node.clock.after(LOOK_MS, node, self._show)
         if node.loses_answer:
             node.loses_answer = False
             self._ask_the_log(then)
@@ -97,12 +126,20 @@ class Publisher:
             then()
 
     def aborted(self, records: Sequence[RoundsRecord], receipts: Sequence[Receipt], then: Callable[[], None]) -> None:
-        """Certainly not committed: the same records again."""
+        """Certainly not committed: a new producer, and the same records again; but the process ends where readers get
+        what was taken back.
+        """
+        self._producer = self._log.fence()
+        if any(transaction.whole for transaction in self._log.hidden):
+            self.settle()
+            raise ProcessEnded("its own records are there")
+        self.settle()
         self._node.clock.after(self._node.world.costs.transaction_ms, self._node, self.commit, records, receipts, then)
 
     def _ask_the_log(self, then: Callable[[], None]) -> None:
         """The answer to the commit got lost: a new producer of the same id, then what the log says."""
         self._producer = self._log.fence()
+        self.settle()
         self._node.clock.after(self._node.world.costs.restore_ms, self._node, then)
 
     def _announcement(

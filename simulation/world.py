@@ -165,10 +165,17 @@ class World:
             self.version, self.final = announced.version, announced.final
             self._digests[announced.version] = announced.model.digest
         self.story.committed(records, receipts, announced, new)
-        for name in self.sites if records else [receipt.site for receipt in receipts]:
+        self._wake(self.sites if records else [receipt.site for receipt in receipts], rounds=bool(records))
+
+    def shown(self) -> None:
+        """What had happened and could not be read is visible now."""
+        self._wake(self.sites, rounds=True)
+
+    def _wake(self, names: Iterable[str], *, rounds: bool) -> None:
+        for name in names:
             site = self.sites.get(name)
             if site is not None and site.joined:
-                site.follower.wake(rounds=bool(records), receipts=True)
+                site.follower.wake(rounds=rounds, receipts=True)
 
     # -- what people do
 

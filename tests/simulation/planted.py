@@ -20,7 +20,7 @@ from protocol.rounds import RoundsRecord
 from schemas.plan import Plan
 from schemas.records import BodyAt, Outcome, Receipt
 from simulation.coordinator import Coordinator
-from simulation.log import Producer
+from simulation.log import Log, Producer, Transaction
 from simulation.outgoing import Outgoing
 from simulation.publish import Publisher, body_at
 from simulation.records import Body, Model
@@ -274,6 +274,35 @@ def a_refused_base_never_trained_again(patch: Patch) -> None:
     patch.setattr("participant.core.study.LASTING", frozenset({"duplicate", "plan", "floor", "stranger", "revoked"}))
 
 
+def hidden_records_not_looked_for(patch: Patch) -> None:
+    """A successor takes what it can read for all there is."""
+    patch.setattr(Publisher, "settle", lambda self: None)
+
+
+def hidden_records_taken_back_without_a_look(patch: Patch) -> None:
+    """What nobody can read is taken for never committed."""
+    patch.setattr(Transaction, "whole", property(lambda self: False))
+
+
+def hidden_records_committed_without_a_look(patch: Patch) -> None:
+    """What nobody can read is taken for committed, all of it or a part."""
+    patch.setattr(Transaction, "whole", property(lambda self: True))
+
+
+def the_next_transaction_begun_on_hidden_records(patch: Patch) -> None:
+    """Nobody looks whether readers got the last one, and the next is taken back."""
+    commit = Publisher.commit
+
+    def hasty(
+        self: Publisher, records: Sequence[RoundsRecord], receipts: Sequence[Receipt], then: Callable[[], None]
+    ) -> None:
+        with pytest.MonkeyPatch.context() as blind:
+            blind.setattr(Log, "hidden", [])
+            commit(self, records, receipts, then)
+
+    patch.setattr(Publisher, "commit", hasty)
+
+
 def _mistake(plant: Callable[[Patch], None], *found_as: str, under: tuple[str, ...] = ()) -> Mistake:
     return Mistake(plant.__name__, frozenset(found_as), plant, under)
 
@@ -312,4 +341,10 @@ MISTAKES = (
     _mistake(an_update_given_up_before_its_receipt_could_come, "untrue", under=("cut", "stall", "up-only")),
     _mistake(an_offer_that_is_never_repeated, "no-progress", "lost", under=("offers-gone", "stall", "kill")),
     _mistake(a_refused_base_never_trained_again, "no-progress", under=("roster",)),
+    _mistake(hidden_records_not_looked_for, "two-models", "new-cohort", "untrue", under=("markers", "kill", "die")),
+    _mistake(hidden_records_taken_back_without_a_look, "two-models", "lost", "untrue", under=("markers", "kill")),
+    _mistake(hidden_records_committed_without_a_look, "open-request", under=("markers", "die")),
+    _mistake(
+        the_next_transaction_begun_on_hidden_records, "no-progress", "lost", "two-models", under=("markers", "abort")
+    ),
 )

@@ -19,7 +19,7 @@ def values(log: Log) -> list[int]:
 def test_nobody_sees_a_transaction_before_it_is_committed() -> None:
     log = Log(["a"])
     producer = log.fence()
-    producer.begin(0)
+    producer.begin(0, 1)
     producer.send(log.receipts, receipt(1), "a", 0)
     assert values(log) == []
     assert log.receipts.newest("a") is None
@@ -31,11 +31,11 @@ def test_nobody_sees_a_transaction_before_it_is_committed() -> None:
 def test_what_a_dead_leader_left_open_never_happened() -> None:
     log = Log(["a"])
     dead = log.fence()
-    dead.begin(0)
+    dead.begin(0, 1)
     dead.send(log.receipts, receipt(1), "a", 0)
     successor = log.fence()
     assert values(log) == []
-    successor.begin(1)
+    successor.begin(1, 1)
     successor.send(log.receipts, receipt(2), "a", 1)
     successor.commit(2)
     assert values(log) == [2]
@@ -44,31 +44,88 @@ def test_what_a_dead_leader_left_open_never_happened() -> None:
 def test_a_zombie_commits_nothing_once_another_one_leads() -> None:
     log = Log(["a"])
     zombie = log.fence()
-    zombie.begin(0)
+    zombie.begin(0, 1)
     zombie.send(log.receipts, receipt(1), "a", 0)
     log.fence()
     with pytest.raises(ProcessEnded, match="fenced"):
         zombie.commit(1)
     with pytest.raises(ProcessEnded, match="fenced"):
-        zombie.begin(2)
+        zombie.begin(2, 1)
     assert values(log) == []
 
 
 def test_a_transaction_that_takes_too_long_is_taken_back() -> None:
     log = Log(["a"])
     slow = log.fence()
-    slow.begin(0)
+    slow.begin(0, 1)
     slow.send(log.receipts, receipt(1), "a", 0)
     with pytest.raises(ProcessEnded):
         slow.commit(TRANSACTION_TIMEOUT_MS + 1)
     assert values(log) == []
 
 
+def left_hidden(log: Log, *forgotten: str, commit: bool, count: int = 2) -> list[str]:
+    """A transaction of two records ends, and its markers are forgotten; returns what is said once it happened."""
+    said: list[str] = []
+    leader = log.fence()
+    leader.begin(0, count, lambda: said.append("happened"))
+    leader.send(log.rounds, "version", None, 0)
+    leader.send(log.receipts, receipt(1), "a", 0)
+    log.forgets = forgotten
+    if commit:
+        leader.commit(1)
+    else:
+        log.fence()
+    return said
+
+
+def test_a_transaction_whose_markers_are_forgotten_holds_readers_up_until_it_is_ended_once_more() -> None:
+    log = Log(["a"])
+    said = left_hidden(log, "receipts", commit=True)
+    assert said == ["happened"]
+    assert len(log.rounds.read(0)[0]) == 1
+    assert (values(log), log.receipts.newest("a")) == ([], None)
+    assert [one.whole for one in log.hidden] == [True]
+    log.fence().end_hidden(2, commit=True)
+    assert (values(log), log.hidden, said) == ([1], [], ["happened"])
+
+
+def test_the_end_of_the_next_transaction_ends_it_too_however_that_ends() -> None:
+    log = Log(["a"])
+    left_hidden(log, "rounds", "receipts", commit=True)
+    careless = log.fence()
+    careless.begin(2, 1)
+    careless.send(log.receipts, receipt(2), "a", 2)
+    careless.abort()
+    assert values(log) == []
+    assert log.receipts.read(0)[1] == log.receipts.end
+    assert len(log.hidden) == 1  # on rounds, where nothing was written
+
+
+def test_one_that_was_taken_back_or_has_a_record_missing_is_not_whole() -> None:
+    log = Log(["a"])
+    left_hidden(log, "receipts", commit=False)
+    assert [one.whole for one in log.hidden] == [False]
+    log.fence().end_hidden(2, commit=False)
+    left_hidden(log, "rounds", "receipts", commit=False, count=3)
+    assert [one.whole for one in log.hidden] == [False, False]
+    log.fence().end_hidden(3, commit=False)
+    assert (values(log), log.hidden) == ([], [])
+
+
+def test_one_whose_leader_died_before_the_answer_happens_when_a_successor_ends_it() -> None:
+    log = Log(["a"])
+    said = left_hidden(log, "rounds", "receipts", commit=False)
+    assert ([one.whole for one in log.hidden], said) == ([True, True], [])
+    log.fence().end_hidden(2, commit=True)
+    assert (values(log), said) == ([1], ["happened"])
+
+
 def test_markers_take_offsets() -> None:
     log = Log(["a"])
     producer = log.fence()
     for sequence in (1, 2):
-        producer.begin(0)
+        producer.begin(0, 1)
         producer.send(log.receipts, receipt(sequence), "a", 0)
         producer.commit(0)
     assert [entry.offset for entry in log.receipts.read(0)[0]] == [0, 2]
