@@ -8,7 +8,8 @@ Used by:  every shell, wardround.
 import asyncio
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence, Set
+from contextlib import aclosing
 from dataclasses import dataclass
 
 import structlog
@@ -317,6 +318,29 @@ class LogReader:
                 poll.exception()
 
 
+async def each_to_end(
+    settings: KafkaSettings,
+    link: Link,
+    topics: Iterable[str],
+    *,
+    committed: bool = True,
+    start: Mapping[str, int] | None = None,
+) -> AsyncGenerator[Entry, None]:
+    """Everything that is on the topics now, one by one, in order within each, from `start` or the beginning.
+
+    Waits for the broker. To be closed (contextlib.aclosing). Raises LocalError naming topics that do not exist.
+    """
+    reader = LogReader(settings, link, committed=committed, fetch_wait_ms=10)
+    try:
+        await reader.assign(dict.fromkeys(topics, EARLIEST) | dict(start or {}))
+        ends = await reader.ends()
+        while not await reader.reached(ends):
+            for entry in await reader.batch(wait_ms=50):
+                yield entry
+    finally:
+        await reader.close()
+
+
 async def read_to_end(
     settings: KafkaSettings,
     link: Link,
@@ -325,17 +349,6 @@ async def read_to_end(
     committed: bool = True,
     start: Mapping[str, int] | None = None,
 ) -> list[Entry]:
-    """Everything that is on the topics now, in order within each, from `start` or the beginning. Waits for the broker.
-
-    Raises LocalError naming topics that do not exist. Memory: all of it at once, so for small signed records alone.
-    """
-    reader = LogReader(settings, link, committed=committed, fetch_wait_ms=10)
-    try:
-        await reader.assign(dict.fromkeys(topics, EARLIEST) | dict(start or {}))
-        ends = await reader.ends()
-        entries: list[Entry] = []
-        while not await reader.reached(ends):
-            entries += await reader.batch(records_max=10_000, wait_ms=50)
-        return entries
-    finally:
-        await reader.close()
+    """As `each_to_end`, all of it at once: for small topics alone."""
+    async with aclosing(each_to_end(settings, link, topics, committed=committed, start=start)) as entries:
+        return [entry async for entry in entries]

@@ -1,7 +1,9 @@
 """Rebuilds a study from the log alone: rounds, receipts, the newest model and state, progress towards the stop rule."""
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import structlog
@@ -22,7 +24,7 @@ from schemas import topics
 from schemas.errors import LocalError, PeerError
 from schemas.plan import Plan
 from schemas.records import Announcement, AskAgain, BodyAt, Failed, PlanRecord, Receipt, Request, Signed, kind_of
-from transport.log import Entry, read_to_end
+from transport.log import Entry, each_to_end
 from transport.plain import check_listed, plain_chunks
 
 RECORDS_A_TURN = 64  # verified at once: about 10 ms
@@ -37,15 +39,27 @@ class Restored:
 
     view: RoundsView
     receipts: dict[str, Receipt]
-    announcements: list[Announcement]
     commands: CommandLog
     suspicion: Suspicion
     ends: dict[str, int]  # topic -> one after the last record read
+    is_patient: bool  # whether the plan stops by patience, which looks at all evaluations
+    evaluations: list[tuple[tuple[str, bytes], ...]] = field(default_factory=list)  # by version, as announced
 
     @property
     def watched(self) -> dict[str, int]:
         """Where the coordinator alone writes."""
         return {topic: end for topic, end in self.ends.items() if topic != topics.commands(self.view.study)}
+
+
+async def _in_turns(services: Services, names: list[str], *, committed: bool = True) -> AsyncGenerator[Entry, None]:
+    """Everything on the topics, one by one: neither memory nor this process's heartbeats feel how long a log is."""
+    async with aclosing(each_to_end(services.kafka, services.link, names, committed=committed)) as entries:
+        number = 0
+        async for entry in entries:
+            yield entry
+            number += 1
+            if number % RECORDS_A_TURN == 0:
+                await asyncio.sleep(0)
 
 
 async def read_study(services: Services, plan: Plan) -> Restored:
@@ -57,15 +71,15 @@ async def read_study(services: Services, plan: Plan) -> Restored:
     await services.transactions.settle((topics.rounds(study), topics.receipts(study), topics.keys(study)))
     view = RoundsView(study, plan.digest, trustees=len(plan.privacy.trustees))
     wanted = (topics.rounds(study), topics.receipts(study), topics.commands(study))
-    restored = Restored(view, {}, [], CommandLog(study), Suspicion(), dict.fromkeys(wanted, 0))
-    for number, entry in enumerate(await read_to_end(services.kafka, services.link, sorted(restored.ends))):
-        restored.ends[entry.topic] = entry.offset + 1
-        if entry.topic == topics.commands(study):
-            take_command(restored.commands, entry)
-        elif entry.value is not None:
-            _take(restored, entry, Signed.from_bytes(entry.value), services)
-        if number % RECORDS_A_TURN == 0:
-            await asyncio.sleep(0)  # a long log must not hold up the heartbeats of this process
+    patient = bool(plan.stop.patience)
+    restored = Restored(view, {}, CommandLog(study), Suspicion(), dict.fromkeys(wanted, 0), patient)
+    async with aclosing(_in_turns(services, sorted(restored.ends))) as entries:
+        async for entry in entries:
+            restored.ends[entry.topic] = entry.offset + 1
+            if entry.topic == topics.commands(study):
+                take_command(restored.commands, entry)
+            elif entry.value is not None:
+                _take(restored, entry, Signed.from_bytes(entry.value), services)
     if view.open_request is not None:
         raise PeerError(f"{study}: a Request without trustees is open; Request and Announcement belong together")
     _refuse_lost(restored)
@@ -105,7 +119,8 @@ def _take(restored: Restored, entry: Entry, signed: Signed, services: Services) 
     restored.view.add(record)
     sites = [entry.site for entry in asked.entries] if asked is not None else []
     if isinstance(record, Announcement):
-        restored.announcements.append(record)
+        if restored.is_patient:
+            restored.evaluations.append(record.evaluations)
         restored.suspicion = restored.suspicion.after_counted(sites) if sites else restored.suspicion
     elif isinstance(record, Failed) and record.code in SUSPECTED_AFTER:
         restored.suspicion = restored.suspicion.after_failed(sites)
@@ -118,15 +133,14 @@ async def read_progress(services: Services, plan: Plan, restored: Restored) -> P
     known: dict[bytes, Evaluated] = {}
     sites = services.membership.sites(plan.study)
     names = await services.admin.existing(topics.offers(site) for site in sites)
-    for number, entry in enumerate(await read_to_end(services.kafka, services.link, sorted(names), committed=False)):
-        if number % RECORDS_A_TURN == 0:
-            await asyncio.sleep(0)
-        evaluated = _evaluation(entry, services, plan)
-        if evaluated is not None:
-            known[evaluated.digest] = evaluated
+    async with aclosing(_in_turns(services, sorted(names), committed=False)) as entries:
+        async for entry in entries:
+            evaluated = _evaluation(entry, services, plan)
+            if evaluated is not None:
+                known[evaluated.digest] = evaluated
     progress = Progress()
-    for announcement in restored.announcements:
-        used = [known[digest] for _, digest in announcement.evaluations if digest in known]
+    for evaluations in restored.evaluations:
+        used = [known[digest] for _, digest in evaluations if digest in known]
         value = overall((one.value, one.weight) for one in used)
         progress = progress.after(value, higher_is_better=plan.evaluation.higher_is_better)
     newest = restored.view.newest
