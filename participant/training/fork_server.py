@@ -26,7 +26,7 @@ from participant.training.process import one_thread_each
 
 QUEUE = 128
 LOOK_S = 0.5
-LINGER_S = 3.0
+LINGER_S = 1.0  # for a trainer that is being replaced; who comes later starts a server
 
 
 def serve(path: Path, preload: list[str]) -> int:

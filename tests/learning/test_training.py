@@ -22,6 +22,7 @@ from torch.optim.sgd import sgd
 from learning.optimiser import Optimiser
 from learning.task import SiteData, TrainingCancelledError, TrainingError, TrainingSettings
 from learning.torch_task import Batch, batch_sizes
+from learning.vector import FlatModel
 from schemas.errors import LocalError
 from tests.learning.toy import Normed, Toy, patients, quiet, train
 
@@ -100,6 +101,14 @@ def test_the_same_seed_gives_the_same_bytes_whatever_happened_before(kind: type[
     one, two, other = train(first, SGD, seed=3), train(second, SGD, seed=3), train(first, SGD, seed=4)
     assert one.tobytes() == two.tobytes()
     assert one.tobytes() != other.tobytes()
+
+
+def test_a_model_begins_with_what_torch_draws_from_the_seed() -> None:
+    """Plans hold the digest of it: whoever computes it, with torch alone too, gets the same."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(5)
+        wanted = FlatModel(Toy().model()).read()
+    np.testing.assert_array_equal(Toy().initial(5), wanted)
 
 
 def test_steps_are_batches_and_epochs_are_passes() -> None:

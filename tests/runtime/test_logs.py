@@ -69,12 +69,26 @@ LEAKS = {
 }
 
 
+SAYS = {
+    "a long text": "log.info('event', value='x' * 5000)",
+    "values": "log.warning('refused', update='lung/aachen/7', code='stale')",
+    "a library": "logging.getLogger('aiokafka').warning('lost %s', 'it')",
+    "an error of a library": "logging.getLogger('aiokafka').info('chatter'); logging.getLogger('x').error('y')",
+}
+
+
 @pytest.fixture(scope="module")
-def shown() -> dict[str, str]:
-    """What each of LEAKS logs: name -> its line, all from one process."""
-    ended = _run("; ".join(LEAKS.values()))
+def ended() -> subprocess.CompletedProcess[str]:
+    """A process that has logged all of SAYS and LEAKS."""
+    ended = _run("; ".join([*SAYS.values(), *LEAKS.values()]))  # one of LEAKS leaves its context behind
     assert ended.returncode == 0, ended.stderr
-    return dict(zip(LEAKS, ended.stderr.splitlines(), strict=True))
+    return ended
+
+
+@pytest.fixture(scope="module")
+def shown(ended: subprocess.CompletedProcess[str]) -> dict[str, str]:
+    """What each of SAYS and LEAKS logs: name -> its line."""
+    return dict(zip([*SAYS, *LEAKS], ended.stderr.splitlines(), strict=True))
 
 
 @pytest.mark.parametrize("name", LEAKS)
@@ -120,26 +134,23 @@ def test_nor_does_a_traceback_of_a_library() -> None:
     assert SECRET not in ended.stderr
 
 
-def test_a_long_text_is_cut() -> None:
-    line = json.loads(_run("log.info('event', value='x' * 5000)").stderr)
-    assert len(line["value"]) < 500
+def test_a_long_text_is_cut(shown: dict[str, str]) -> None:
+    assert len(json.loads(shown["a long text"])["value"]) < 500
 
 
-def test_off_a_terminal_every_line_is_one_json_object_with_time_level_and_values() -> None:
-    line = json.loads(_run("log.warning('refused', update='lung/aachen/7', code='stale')").stderr)
+def test_off_a_terminal_every_line_is_one_json_object_with_time_level_and_values(shown: dict[str, str]) -> None:
+    line = json.loads(shown["values"])
     assert line.pop("timestamp").endswith("Z")
     assert line == {"event": "refused", "level": "warning", "update": "lung/aachen/7", "code": "stale"}
 
 
-def test_libraries_speak_in_the_same_format_and_only_when_it_matters() -> None:
-    ended = _run(
-        "logging.getLogger('aiokafka').warning('lost %s', 'it'); logging.getLogger('aiokafka').info('chatter')"
-    )
-    assert json.loads(ended.stderr)["event"] == "lost it"
+def test_libraries_speak_in_the_same_format_and_only_when_it_matters(shown: dict[str, str]) -> None:
+    assert json.loads(shown["a library"])["event"] == "lost it"
+    assert json.loads(shown["an error of a library"])["event"] == "y"  # and there is no line of its chatter
 
 
-def test_nothing_goes_to_stdout() -> None:
-    assert _run("log.info('event'); logging.getLogger('x').error('y')").stdout == ""
+def test_nothing_goes_to_stdout(ended: subprocess.CompletedProcess[str]) -> None:
+    assert ended.stdout == ""
 
 
 def test_what_is_below_the_level_is_silent() -> None:

@@ -12,7 +12,7 @@ from learning.task import DataSource, SiteData
 from schemas.errors import LocalError
 from studies import experiment
 from studies.eicu.task import CONSTANTS, OUTCOME, task
-from studies.experiment import read_study, run_once, together
+from studies.experiment import Study, read_study, run_once, together
 from studies.federate import federate
 
 PLAN = Path(experiment.__file__).parent / "eicu" / "plan.toml"
@@ -33,19 +33,27 @@ def everyone(data: SiteData) -> list[tuple[float, ...]]:
     return sorted(map(tuple, np.concatenate([data.train.inputs, data.test.inputs]).tolist()))
 
 
-def test_the_plan_names_the_174_hospitals_with_an_outcome_and_their_1838_stays(eicu_folder: Path) -> None:
-    study = read_study(PLAN)
-    sites = study.load(eicu_folder)
-    assert len(sites) == 174
-    assert sum(len(data.train) + len(data.test) for data in sites) == 1838
-    assert sum(int(part.targets.sum()) for data in sites for part in (data.train, data.test)) == 155
-    assert all(np.isfinite(data.train.inputs).all() and len(data.train) for data in sites)
+@pytest.fixture(scope="module")
+def study() -> Study:
+    return read_study(PLAN)
 
 
-def test_federated_comes_near_pooled_and_far_above_alone(eicu_folder: Path) -> None:
+@pytest.fixture(scope="module")
+def hospitals(study: Study, eicu_folder: Path) -> list[SiteData]:
+    """Those of the plan, each with its own rows: all read the whole table, so it takes a second."""
+    return study.load(eicu_folder)
+
+
+def test_the_plan_names_the_174_hospitals_with_an_outcome_and_their_1838_stays(hospitals: list[SiteData]) -> None:
+    assert len(hospitals) == 174
+    assert sum(len(data.train) + len(data.test) for data in hospitals) == 1838
+    assert sum(int(part.targets.sum()) for data in hospitals for part in (data.train, data.test)) == 155
+    assert all(np.isfinite(data.train.inputs).all() and len(data.train) for data in hospitals)
+
+
+def test_federated_comes_near_pooled_and_far_above_alone(study: Study, hospitals: list[SiteData]) -> None:
     """One split of the twenty of its README: enough to notice that something broke."""
-    study = read_study(PLAN)
-    run = run_once(study, study.load(eicu_folder), seed=0, judge=together)
+    run = run_once(study, hospitals, seed=0, judge=together)
     assert run.federated > run.alone + 0.1
     assert run.federated > run.pooled - 0.02
     assert run.largest < 4.0  # the plan's clip
