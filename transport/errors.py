@@ -3,7 +3,11 @@
 Used by: coordinator.shell, participant.shell, wardround.
 """
 
+from collections.abc import Iterable
+
 from schemas.errors import FederationError, LocalError, TransientError
+
+NO_TOPIC_HINT = "the registrar makes topics: `wardround registrar member` a site's, `wardround study create` a study's"
 
 
 class Fenced(FederationError):  # noqa: N818 - named for what happened
@@ -19,7 +23,13 @@ class TransactionAborted(TransientError):  # noqa: N818 - named for what happene
 
 
 class TopicMissing(LocalError):  # noqa: N818 - named for what happened
-    """A topic does not exist, or this member may not see it."""
+    """Topics do not exist, or this member may not see them."""
+
+    def __init__(self, topics: Iterable[str], bootstrap: str, *, wanted: str = "read") -> None:
+        self.topics = frozenset(topics)
+        them = "them" if len(self.topics) > 1 else "it"
+        missing = ", ".join(sorted(self.topics))
+        super().__init__(f"no topic {missing} on {bootstrap}, or no right to {wanted} {them}", hint=NO_TOPIC_HINT)
 
 
 class LogUndecided(LocalError):  # noqa: N818 - named for what happened

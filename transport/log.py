@@ -16,7 +16,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from schemas.errors import LocalError
-from transport.clients import DAMAGED, NO_TOPIC_HINT, end, new_consumer, refused, started
+from transport.clients import DAMAGED, end, new_consumer, refused, started
 from transport.errors import TopicMissing
 from transport.link import Link
 from transport.settings import KafkaSettings
@@ -70,7 +70,7 @@ class LogReader:
     async def assign(self, positions: Mapping[str, int]) -> None:
         """Read exactly these topics from now on, each from its offset, EARLIEST or LATEST. Waits for the broker.
 
-        Raises LocalError naming the topics that do not exist or may not be read.
+        Raises TopicMissing naming those that do not exist or may not be read; it reads nothing then.
         """
         await self._forget_poll()
         self._positions = dict(positions)
@@ -112,6 +112,28 @@ class LogReader:
     def positions(self) -> dict[str, int]:
         """The next offset of each topic: one after the last entry delivered, or where reading begins."""
         return dict(self._positions)
+
+    def gone(self) -> frozenset[str]:
+        """Assigned topics that the broker told nothing of when it was last asked; Kafka reports a loss no other way.
+
+        Only a suspicion, and free of cost: metadata that is not there yet looks the same. `missing` makes it certain.
+        """
+        consumer = self._consumer
+        if consumer is None:
+            return frozenset()
+        return frozenset(topic for topic in self._positions if not consumer.partitions_for_topic(topic))
+
+    async def missing(self, topics: Iterable[str]) -> frozenset[str] | None:
+        """Those of `topics` that the broker has not; None when it does not answer now."""
+        consumer = self._consumer
+        if consumer is None:
+            return None
+        try:
+            async with asyncio.timeout(_STALL_S):
+                there: set[str] = await consumer.topics()
+        except (KafkaError, OSError, TimeoutError, *DAMAGED):
+            return None
+        return frozenset(topics) - there
 
     async def close(self) -> None:
         """End the consumer; bounded, and the reader is of no use afterwards."""
@@ -255,10 +277,7 @@ class LogReader:
             if not missing:
                 return
             await asyncio.sleep(wait_s)
-        raise TopicMissing(
-            f"no topic {', '.join(missing)} on {self._settings.bootstrap}, or no right to read it",
-            hint=NO_TOPIC_HINT,
-        )
+        raise TopicMissing(missing, self._settings.bootstrap)
 
     def _next(self, topic: str) -> int:
         entries = self._fetched[topic]
