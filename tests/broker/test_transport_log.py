@@ -117,6 +117,24 @@ async def test_paused_topics_keep_their_place(settings: KafkaSettings, link: Lin
     await reader.close()
 
 
+async def test_of_what_was_fetched_meanwhile_the_topic_named_first_is_delivered_first(
+    settings: KafkaSettings, link: Link, name: Callable[[str], str]
+) -> None:
+    signed, keys = name("a-signed"), name("b-keys")
+    await make_topics(settings, signed, keys)
+    await _write(settings, link, signed, b"1", b"2")
+    await _write(settings, link, keys, b"0")
+    reader = LogReader(settings, link)
+    await reader.assign({keys: EARLIEST, signed: EARLIEST})
+    reader.pause(keys, signed)
+    async with asyncio.timeout(30):
+        while not all(reader._fetched.values()):
+            assert await reader.batch(wait_ms=50) == []
+    reader.resume(keys, signed)
+    assert _numbers(await reader.batch()) == [0, 1, 2]
+    await reader.close()
+
+
 async def test_records_that_are_gone_are_counted_and_reading_goes_on(
     settings: KafkaSettings, link: Link, name: Callable[[str], str]
 ) -> None:
