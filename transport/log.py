@@ -20,6 +20,7 @@ from transport.clients import DAMAGED, end, new_consumer, refused, started
 from transport.errors import TopicMissing
 from transport.link import Link
 from transport.settings import KafkaSettings
+from transport.silence import Silence
 
 EARLIEST = -2
 LATEST = -1
@@ -65,6 +66,7 @@ class LogReader:
         self._poll: asyncio.Task[Mapping[TopicPartition, Sequence[ConsumerRecord]]] | None = None
         self._wake = asyncio.Event()
         self._stamp: int | None = None
+        self._silence = Silence()
         self._heard_s = 0.0
 
     async def assign(self, positions: Mapping[str, int]) -> None:
@@ -179,7 +181,11 @@ class LogReader:
         if poll is not None and poll is self._poll and poll.done():
             self._poll = None
             self._keep(poll.result())
-        if self._stalled():
+        if silent := self._silent():
+            await self._forget_poll()
+            self._link.rebuilt("topic", silent)
+            await self._drop_consumer()
+        elif self._stalled():
             await self._forget_poll()
             self._link.rebuilt("reader", f"no answer to a fetch for {time.monotonic() - self._heard_s:.0f} s")
             await self._replace(KafkaError("the consumer stalled"))
@@ -206,6 +212,23 @@ class LogReader:
             entries.extend(Entry(r.topic, r.offset, r.timestamp, r.key, r.value) for r in records if r.offset >= first)
             if tp.topic in self._paused and len(entries) >= _HELD_MAX and self._consumer is not None:
                 self._consumer.pause(tp)
+
+    def _silent(self) -> str:
+        """Which topic is answered no more although the others are; the broker is not away then.
+
+        Left out are paused topics, those whose records wait here to be taken, and those that the broker has not.
+        """
+        consumer = self._consumer
+        if consumer is None:
+            return ""
+        asked = consumer.assignment() - consumer.paused() - consumer._fetcher._records.keys()
+        stamps = {tp.topic: consumer.last_poll_timestamp(tp) for tp in asked if consumer.partitions_for_topic(tp.topic)}
+        topic, behind_s = self._silence.longest(stamps, time.monotonic())
+        if behind_s > self._link.stall_s("topic", _STALL_S):
+            return f"no answer for {topic} for {behind_s:.0f} s, while others are answered"
+        if topic and behind_s < _SILENT_S:
+            self._link.got_on("topic")
+        return ""
 
     def _stalled(self) -> bool:
         """Tell the link whether the broker answers: even an empty fetch leaves a new time stamp on its topics."""
@@ -255,6 +278,7 @@ class LogReader:
     async def _seek_all(self, consumer: AIOKafkaConsumer) -> None:
         """Assign and seek in one step, since assign() forgets positions; EARLIEST and LATEST become offsets at once."""
         self._stamp, self._heard_s = None, time.monotonic()
+        self._silence.forget()
         tps = {topic: TopicPartition(topic, 0) for topic in self._positions}
         if not tps:
             return

@@ -357,3 +357,30 @@ async def test_a_reader_that_hangs_is_replaced_counted_and_reads_on(
     assert replaced.get_nowait() == "reader"
     await reader.close()
     await writer.close()
+
+
+async def test_topics_without_records_beside_lively_and_paused_ones_are_not_taken_for_silent(
+    settings: KafkaSettings, link: Link, name: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log, "_STALL_S", 1.0)
+    lively, held, quiet = name("lively"), name("held"), name("quiet")
+    await make_topics(settings, lively, held, quiet)
+    rebuilt: list[str] = []
+    link.on_rebuild(rebuilt.append)
+    reader, writer = LogReader(settings, link), Writer(settings, link)
+    await reader.assign({lively: EARLIEST, held: EARLIEST, quiet: EARLIEST})
+    reader.pause(held)
+    until_s, number, seen = time.monotonic() + 6, 0, 0
+    while time.monotonic() < until_s:
+        for topic in (lively, held):
+            await writer.send(topic, b"%d" % number)
+        number += 1
+        if number == 100:
+            reader.resume(held)
+        seen += len(await reader.batch(records_max=4, wait_ms=20))
+    while seen < 2 * number:
+        seen += len(await reader.batch(wait_ms=20))
+    assert number > 100
+    assert rebuilt == []
+    await reader.close()
+    await writer.close()
