@@ -150,6 +150,12 @@ def test_a_study_without_commands_has_no_such_part(page: str) -> None:
     assert "on the log; see below" not in page
 
 
+def test_what_could_not_be_read_is_said() -> None:
+    grown = history()
+    grown.missing = ("wardround.offers.site-2",)
+    assert "The broker lacked wardround.offers.site-2" in " ".join(prose.course(grown))
+
+
 def test_every_reason_of_a_refusal_and_every_action_has_words() -> None:
     assert prose.ACTIONS.keys() == set(Action)
     assert "excluded" in prose.CODES

@@ -123,6 +123,8 @@ def course(history: StudyHistory) -> list[str]:
         said.append(f"{len(history.failed)} cohorts failed as a whole; their sites trained again.")
     if history.commands:
         said.append(_commanded(history))
+    if history.missing:
+        said.append(f"The broker lacked {listing(history.missing)}: what stood there is not in this report.")
     return [*said, STOPS[history.stop]]
 
 
