@@ -12,7 +12,6 @@ from collections.abc import Iterable
 from schemas.records import CHUNK_BYTES
 
 LABEL = b"wardround/secagg/1"
-DIGEST_BYTES = 32
 
 Buffer = bytes | bytearray | memoryview
 

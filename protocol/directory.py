@@ -24,7 +24,6 @@ class Directory:
         self._registrar = registrar
         self._members: dict[bytes, Member] = {}
         self._signed: dict[bytes, bytes] = {}
-        self._rosters: dict[bytes, Roster] = {}
         self._plans: dict[bytes, tuple[Plan, PlanRecord]] = {}
         self._newest: tuple[bytes, Roster] | None = None
         self.membership: Membership | None = None
@@ -50,12 +49,6 @@ class Directory:
         """The Signed bytes of a member record or roster, by record digest: what a cohort body carries."""
         return self._signed[digest]
 
-    def membership_of(self, roster: bytes) -> Membership:
-        """The membership under an earlier roster, by its digest. Raises PeerError when it is off the log."""
-        if roster not in self._rosters:
-            raise PeerError(f"roster {roster.hex()} is not on the log")
-        return assemble(self._rosters[roster], roster, self._members)
-
     def _plan(self, key: bytes | None, signed: Signed) -> None:
         record = verify(signed, PlanRecord, self._registrar)
         plan = plan_of(record.plan)
@@ -77,7 +70,6 @@ class Directory:
         digest = record_digest(signed.payload)
         if self._newest is not None and roster.serial < self._newest[1].serial:
             raise PeerError(f"roster serial fell from {self._newest[1].serial} to {roster.serial}")
-        self._rosters[digest] = roster
         self._signed[digest] = signed.to_bytes()
         self._newest = (digest, roster)
         self._assemble()

@@ -71,10 +71,6 @@ class RoundsView:
         """Body digest of a version's model, None when it has not been announced."""
         return self._models[version] if 0 <= version < len(self._models) else None
 
-    def last_named(self, site: str) -> int | None:
-        """The highest sequence of a site that any Request named."""
-        return self._named.get(site)
-
     def add(self, record: RoundsRecord) -> bool:
         """Take the next verified record; False when it has been read before.
 

@@ -1,4 +1,4 @@
-"""Logs: structlog, readable on a terminal, JSON elsewhere; never a secret, a vector or a patient value."""
+"""Logs: structlog, readable on a terminal and of commands, else JSON; never a secret, a vector or a patient value."""
 
 import logging
 import sys
@@ -50,10 +50,30 @@ class _Stderr:
 _STDERR = _Stderr()
 
 
-def configure(level: str = "info") -> None:
-    """Send structlog and the standard loggers of our libraries to stderr in one format."""
+def _without_waiting(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Leave out who is being waited for: a command gives up in the end, and then says so itself."""
+    if "away_s" in event:
+        raise structlog.DropEvent
+    return event
+
+
+def _as_text(_logger: Any, _method: str, event: structlog.typing.EventDict) -> str:
+    """`warning: topic differs (topic=wardround.plans, wanted=1)`"""
+    more = ", ".join(f"{key}={value}" for key, value in event.items() if key not in ("level", "timestamp", "event"))
+    return f"{event['level']}: {event['event']}{f' ({more})' if more else ''}"
+
+
+def configure(level: str = "info", *, command: bool = False) -> None:
+    """Send structlog and the standard loggers of our libraries to stderr in one format.
+
+    Where stderr is no terminal, a service writes JSON for whoever collects logs; a `command` writes plain lines, and
+    none that only tells of waiting.
+    """
     terminal = sys.stderr.isatty()
+    quiet: list[structlog.typing.Processor] = [_without_waiting] if command and not terminal else []
+    elsewhere: structlog.typing.Processor = _as_text if command else structlog.processors.JSONRenderer()
     shared: list[structlog.typing.Processor] = [
+        *quiet,
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -62,7 +82,7 @@ def configure(level: str = "info") -> None:
     renderer: structlog.typing.Processor = (
         structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)  # rich would show local values
         if terminal
-        else structlog.processors.JSONRenderer()
+        else elsewhere
     )
     number = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(

@@ -1,4 +1,4 @@
-"""What must hold in every history, checked as it happens: each condition has a name and a sentence.
+"""What must hold in every history, checked as it happens: each breach has a name and a sentence.
 
 Knows:    the log as anyone may read it, what sites sealed and offered, and who belonged when.
 Never:    looks into a core: it is judged by what it makes its shell do.
@@ -31,7 +31,7 @@ PROGRESS_MS = 3 * 3_600_000  # from the moment that all is well to the next vers
 
 
 class Checks(Observer):
-    """Raises Broken as soon as a condition fails; `calm_ms` is when the last fault is over."""
+    """Raises Broken at the first breach; `calm_ms` is when the last fault is over."""
 
     def __init__(self, plan: Plan, *, calm_ms: int = 0) -> None:
         self._plan = plan
@@ -163,8 +163,8 @@ class Checks(Observer):
         if announced.patience != self._progress.patience:
             raise Broken("patience", f"version {announced.version} says {announced.patience}, not {self._progress}")
 
-    def on_broken(self, condition: str, sentence: str, now_ms: int) -> None:
-        raise Broken(condition, sentence)
+    def on_broken(self, breach: str, sentence: str, now_ms: int) -> None:
+        raise Broken(breach, sentence)
 
     # -- the whole
 

@@ -69,5 +69,5 @@ class Observer:
     def on_ended(self, process: str, reason: str, now_ms: int) -> None:
         """A process ended: killed, fenced, halted."""
 
-    def on_broken(self, condition: str, sentence: str, now_ms: int) -> None:
+    def on_broken(self, breach: str, sentence: str, now_ms: int) -> None:
         """A process has met what must not be."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from schemas.plan import Plan
 from schemas.records import Announcement, Decided, Outcome, Receipt, Request
-from simulation.records import Condition, Name, SentOffer
+from simulation.records import Name, SentOffer
 from simulation.verdict import Broken
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ class ReceiptChecks:
             "excluded": name[0] in world.was_excluded,
             "plan": any(one.plan != world.plan_digest for one in facts),
             "floor": any(not plan.aggregation.cohort_min <= one.cohort_min <= plan.aggregation.goal for one in facts),
-            "range": any(body is None or body.condition is Condition.OUTSIDE for body in found),
+            "range": any(body is None or not body.in_range for body in found),
             "malformed": self._asked.get(name, 0) >= ASK_AGAIN_MAX
             or any(
                 one.code is not None

@@ -5,7 +5,6 @@ Knows:    who signed a record, and whether its bytes are still those that were s
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import Enum
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,21 +17,13 @@ Words = NDArray[np.uint32]
 Name = tuple[str, int]  # (site, sequence)
 
 
-class Condition(Enum):
-    """How a body turns out once it is fetched."""
-
-    GOOD = "verified"
-    DAMAGED = "other bytes than were signed"
-    OUTSIDE = "out of range"
-
-
 @dataclass(frozen=True, slots=True)
 class Body:
-    """An update on `wardround.bodies.<site>`; `words` where the history really learns."""
+    """An update on `wardround.bodies.<site>`; `words` where the history really learns. Out of range it is of no use."""
 
     site: str
     sequence: int
-    condition: Condition = Condition.GOOD
+    in_range: bool = True
     words: Words | None = None
 
 

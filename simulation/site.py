@@ -22,7 +22,7 @@ from simulation.following import Follower
 from simulation.link import Link
 from simulation.outgoing import FLUSH_MS, Outgoing, Transfer
 from simulation.process import Process
-from simulation.records import Body, Condition, Floats, Model
+from simulation.records import Body, Floats, Model
 from simulation.store import Change, Content, DiskFull, Row, Store, evaluated, settled
 
 if TYPE_CHECKING:
@@ -271,11 +271,9 @@ class Site(Process):
 
     def _seal(self, base_version: int, stands_for: float) -> None:
         sequence = self.store.sequence_next()
-        condition = Condition.GOOD
-        if self.damage:
-            self.damage -= 1
-            condition = Condition.OUTSIDE
-        body = Body(self.name, sequence, condition, self.world.vectors.encode(self.name, self._training, stands_for))
+        in_range = not self.damage
+        self.damage = max(0, self.damage - 1)
+        body = Body(self.name, sequence, in_range, self.world.vectors.encode(self.name, self._training, stands_for))
         named = header(self.name, sequence, f"{base_version}/{self.life}/{self._trainings}")
         try:
             self.store.put(sequence, Row(base_version, self.follower.digests[base_version], named, body))

@@ -4,7 +4,7 @@
     python -m simulation.soak 5000-6000       these seeds
     python -m simulation.soak 4711            with --one: this very history, and what breaks in it
 
-Exit code 1 when a history breaks a condition. This file is a command: it alone in this room shows progress.
+Exit code 1 when a history has a breach. This file is a command: it alone in this room shows progress.
 """
 
 import argparse
@@ -34,8 +34,8 @@ def main(arguments: list[str] | None = None) -> int:
     except ValueError:
         parser.error(f"`{given.seeds}` is neither a number nor FROM-TO, such as 5000-6000")
     failures = list(_soak(seeds, max(1, given.processes)))
-    for seed, condition in failures[:SHOWN_MAX]:
-        _show(seed, condition)
+    for seed, breach in failures[:SHOWN_MAX]:
+        _show(seed, breach)
     _say(f"{len(seeds)} histories, {len(failures)} broken")
     return 1 if failures else 0
 
@@ -48,15 +48,15 @@ def _seeds(text: str, *, one: bool) -> range:
 
 
 def _soak(seeds: range, processes: int) -> Iterator[tuple[int, str]]:
-    """(seed, condition) of what breaks, with a line of progress now and then."""
+    """(seed, breach) of what breaks, with a line of progress now and then."""
     chunks = [seeds[at : at + CHUNK] for at in range(0, len(seeds), CHUNK)]
     done, shown_s, began_s = 0, time.monotonic(), time.monotonic()
     with multiprocessing.Pool(min(processes, max(1, len(chunks)))) as pool:
         for number, failures in pool.imap_unordered(_play, chunks):
             done += number
-            for seed, condition in failures:
-                _say(f"seed {seed} breaks `{condition}`")
-                yield seed, condition
+            for seed, breach in failures:
+                _say(f"seed {seed} has the breach `{breach}`")
+                yield seed, breach
             if time.monotonic() - shown_s >= PERIOD_S:
                 shown_s = time.monotonic()
                 _say(f"{done} of {len(seeds)} histories, {done / (shown_s - began_s):.0f} a second")
@@ -64,17 +64,17 @@ def _soak(seeds: range, processes: int) -> Iterator[tuple[int, str]]:
 
 def _play(seeds: Iterable[int]) -> tuple[int, list[tuple[int, str]]]:
     found = [(seed, broken(draw(seed, PLANS), PLANS)) for seed in seeds]
-    return len(found), [(seed, one.condition) for seed, one in found if one is not None]
+    return len(found), [(seed, one.breach) for seed, one in found if one is not None]
 
 
-def _show(seed: int, condition: str) -> None:
+def _show(seed: int, breach: str) -> None:
     """Make the history short, and print it as a value that a test can play."""
     history = draw(seed, PLANS)
     plan = PLANS[history.plan]
 
     def fails(other: History) -> bool:
         found = broken(other, PLANS)
-        return found is not None and found.condition == condition
+        return found is not None and found.breach == breach
 
     short = shrink(history, plan.aggregation.goal, fails)
     found = broken(short, PLANS)

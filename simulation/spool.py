@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from coordinator.core.events import BodyReady, BodyUnusable, Event, OfferFact
-from simulation.records import Body, Condition, Name, SentOffer
+from simulation.records import Body, Name, SentOffer
 
 if TYPE_CHECKING:
     from simulation.leading import StudyRun
@@ -108,11 +108,11 @@ class Spool:
     def _judge(self, spooled: Spooled) -> Event:
         fact = spooled.offer.fact
         body = self._run.world.log.bodies[fact.site].get(spooled.offer.body)
-        if body is not None and body.condition is Condition.GOOD and body.sequence == fact.sequence:
+        if body is not None and body.in_range and body.sequence == fact.sequence:
             spooled.body = body
             return BodyReady(fact.site, fact.sequence)
         self._give_back(spooled)
-        outside = body is not None and body.condition is Condition.OUTSIDE
+        outside = body is not None and not body.in_range
         return BodyUnusable(fact.site, fact.sequence, "range" if outside else None)
 
     def _give_back(self, spooled: Spooled) -> None:

@@ -127,7 +127,7 @@ class Story:
         for observer in self.observers:
             observer.on_ended(process, reason, self._clock.now_ms)
 
-    def broken(self, condition: str, sentence: str) -> None:
+    def broken(self, breach: str, sentence: str) -> None:
         """A process has met what must not be."""
         for observer in self.observers:
-            observer.on_broken(condition, sentence, self._clock.now_ms)
+            observer.on_broken(breach, sentence, self._clock.now_ms)

@@ -1,6 +1,6 @@
-"""A failure condition that came true."""
+"""A breach: what must never come true in a history, and did."""
 
-CONDITIONS: dict[str, str] = {
+BREACHES: dict[str, str] = {
     "alarm": "a site meets on the log what must not be there",
     "cohort": "a cohort that the plan does not allow, or with an update that nobody offered",
     "counted-twice": "an update counts twice",
@@ -12,7 +12,7 @@ CONDITIONS: dict[str, str] = {
     "name-twice": "one name stands for two updates",
     "new-cohort": "a successor chooses another cohort while a Request is open",
     "no-model": "a version is announced whose model cannot be fetched",
-    "no-progress": "nothing goes on although conditions allow it",
+    "no-progress": "nothing goes on although nothing stands in the way",
     "open-request": "a Request is never finished",
     "other-model": "a model is not what its Request gives",
     "patience": "an Announcement says something else of progress than its evaluations",
@@ -27,9 +27,9 @@ CONDITIONS: dict[str, str] = {
 
 
 class Broken(AssertionError):  # noqa: N818  # what was found, not an error of this program
-    """A history broke `condition`, one of CONDITIONS; `sentence` tells how."""
+    """`breach` is one of BREACHES; `sentence` tells how it came about."""
 
-    def __init__(self, condition: str, sentence: str) -> None:
-        super().__init__(f"{condition}: {sentence} ({CONDITIONS[condition]})")
-        self.condition, self.sentence = condition, sentence
+    def __init__(self, breach: str, sentence: str) -> None:
+        super().__init__(f"{breach}: {sentence} ({BREACHES[breach]})")
+        self.breach, self.sentence = breach, sentence
         self.at_ms = 0  # virtual time at which it was found

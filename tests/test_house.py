@@ -226,3 +226,12 @@ def test_the_check_itself_lets_pass_what_is_allowed(path: str, line: str) -> Non
     checks = (wrong_room, wrong_guest, wrong_in_core, wrong_in_simulation)
     found = imports_of(path, ast.parse(line))
     assert [str(one) for one in found if any(check(one) for check in checks)] == []
+
+
+def test_the_glossary_has_one_meaning_for_each_word() -> None:
+    rows = [
+        line.split("|")[1].strip() for line in (ROOT / "docs" / "glossary.md").read_text().splitlines() if "|" in line
+    ]
+    words = [word.strip() for row in rows if not row.startswith(("word", "---")) for word in row.split(",")]
+    assert len(words) > 100
+    assert sorted(word for word in set(words) if words.count(word) > 1) == []

@@ -29,8 +29,6 @@ MEMBER_RETRY_MS = 100  # a member that has just found its group asks again at on
 MEMBER_REQUEST_MS = 10_000  # a heartbeat is small; a join waits for the slowest member, at most a session
 TRANSACTION_RETRY_MS = 50  # also its pause while the broker still completes the transaction before
 
-NO_TOPIC_HINT = "the registrar makes topics: `wardround registrar member` a site's, `wardround study create` a study's"
-
 # A transaction that its coordinator left open is ended by that coordinator's next start. Only topics that nobody else
 # writes are held back until then, so the limit may outlast a broker that is away for minutes in the middle of one.
 TRANSACTION_TIMEOUT_MS = 600_000

@@ -16,7 +16,8 @@ from aiokafka.errors import KafkaError
 from schemas import topics
 from schemas.errors import LocalError
 from transport.assignor import KeepingAssignor
-from transport.clients import NO_TOPIC_HINT, end, new_member, refused, started
+from transport.clients import end, new_member, refused, started
+from transport.errors import TopicMissing
 from transport.link import Link
 from transport.settings import KafkaSettings
 
@@ -110,7 +111,7 @@ class Election:
                 break
             await asyncio.sleep(wait_s)
         if not found:
-            raise LocalError(f"no topic {topics.LEAD} on {self._settings.bootstrap}", hint=NO_TOPIC_HINT)
+            raise TopicMissing([topics.LEAD], self._settings.bootstrap)
         self._refuse_other_number(found)
         self.partitions = found
 

@@ -3,9 +3,11 @@
 Used by: coordinator.shell, participant.shell, wardround.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 from schemas.errors import FederationError, LocalError, TransientError
+
+NO_TOPIC_HINT = "the registrar makes topics: `wardround registrar member` a site's, `wardround study create` a study's"
 
 
 class Fenced(FederationError):  # noqa: N818 - named for what happened
@@ -21,11 +23,13 @@ class TransactionAborted(TransientError):  # noqa: N818 - named for what happene
 
 
 class TopicMissing(LocalError):  # noqa: N818 - named for what happened
-    """`topics` do not exist, or this member may not see them."""
+    """Topics do not exist, or this member may not see them."""
 
-    def __init__(self, message: str, *, hint: str = "", topics: Sequence[str] = ()) -> None:
-        super().__init__(message, hint=hint)
-        self.topics = topics
+    def __init__(self, topics: Iterable[str], bootstrap: str, *, wanted: str = "read") -> None:
+        self.topics = frozenset(topics)
+        them = "them" if len(self.topics) > 1 else "it"
+        missing = ", ".join(sorted(self.topics))
+        super().__init__(f"no topic {missing} on {bootstrap}, or no right to {wanted} {them}", hint=NO_TOPIC_HINT)
 
 
 class LogUndecided(LocalError):  # noqa: N818 - named for what happened

@@ -51,7 +51,7 @@ class Link:
         self._rebuild_callbacks.append(callback)
 
     def rebuilt(self, kind: str, reason: str) -> None:
-        """A `reader`, `producer`, `commit` or `member` made no progress though it should, and is replaced."""
+        """A `reader` (for one `topic`, too), `producer`, `commit` or `member` made no progress: it is replaced."""
         self.stalls[kind] += 1
         _log.warning("client replaced", client=kind, reason=reason, broker=self._settings.bootstrap)
         for callback in self._rebuild_callbacks:

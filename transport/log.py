@@ -17,10 +17,11 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from schemas.errors import LocalError
-from transport.clients import DAMAGED, NO_TOPIC_HINT, end, new_consumer, refused, started
+from transport.clients import DAMAGED, end, new_consumer, refused, started
 from transport.errors import TopicMissing
 from transport.link import Link
 from transport.settings import KafkaSettings
+from transport.silence import Silence
 
 EARLIEST = -2
 LATEST = -1
@@ -67,12 +68,13 @@ class LogReader:
         self._poll: asyncio.Task[Mapping[TopicPartition, Sequence[ConsumerRecord]]] | None = None
         self._wake = asyncio.Event()
         self._stamp: int | None = None
+        self._silence = Silence()
         self._heard_s = 0.0
 
     async def assign(self, positions: Mapping[str, int]) -> None:
         """Read exactly these topics from now on, each from its offset, EARLIEST or LATEST. Waits for the broker.
 
-        Raises LocalError naming the topics that do not exist or may not be read.
+        Raises TopicMissing naming those that do not exist or may not be read; it reads nothing then.
         """
         await self._forget_poll()
         self._positions = dict(positions)
@@ -114,6 +116,28 @@ class LogReader:
     def positions(self) -> dict[str, int]:
         """The next offset of each topic: one after the last entry delivered, or where reading begins."""
         return dict(self._positions)
+
+    def gone(self) -> frozenset[str]:
+        """Assigned topics that the broker told nothing of when it was last asked; Kafka reports a loss no other way.
+
+        Only a suspicion, and free of cost: metadata that is not there yet looks the same. `missing` makes it certain.
+        """
+        consumer = self._consumer
+        if consumer is None:
+            return frozenset()
+        return frozenset(topic for topic in self._positions if not consumer.partitions_for_topic(topic))
+
+    async def missing(self, topics: Iterable[str]) -> frozenset[str] | None:
+        """Those of `topics` that the broker has not; None when it does not answer now."""
+        consumer = self._consumer
+        if consumer is None:
+            return None
+        try:
+            async with asyncio.timeout(_STALL_S):
+                there: set[str] = await consumer.topics()
+        except (KafkaError, OSError, TimeoutError, *DAMAGED):
+            return None
+        return frozenset(topics) - there
 
     async def close(self) -> None:
         """End the consumer; bounded, and the reader is of no use afterwards."""
@@ -168,7 +192,11 @@ class LogReader:
         if poll is not None and poll is self._poll and poll.done():
             self._poll = None
             self._keep(poll.result())
-        if self._stalled():
+        if silent := self._silent():
+            await self._forget_poll()
+            self._link.rebuilt("topic", silent)
+            await self._drop_consumer()
+        elif self._stalled():
             await self._forget_poll()
             self._link.rebuilt("reader", f"no answer to a fetch for {time.monotonic() - self._heard_s:.0f} s")
             await self._replace(KafkaError("the consumer stalled"))
@@ -196,6 +224,23 @@ class LogReader:
             entries.extend(Entry(r.topic, r.offset, r.timestamp, r.key, r.value, r.headers) for r in wanted)
             if tp.topic in self._paused and len(entries) >= _HELD_MAX and self._consumer is not None:
                 self._consumer.pause(tp)
+
+    def _silent(self) -> str:
+        """Which topic is answered no more although the others are; the broker is not away then.
+
+        Left out are paused topics, those whose records wait here to be taken, and those that the broker has not.
+        """
+        consumer = self._consumer
+        if consumer is None:
+            return ""
+        asked = consumer.assignment() - consumer.paused() - consumer._fetcher._records.keys()
+        stamps = {tp.topic: consumer.last_poll_timestamp(tp) for tp in asked if consumer.partitions_for_topic(tp.topic)}
+        topic, behind_s = self._silence.longest(stamps, time.monotonic())
+        if behind_s > self._link.stall_s("topic", _STALL_S):
+            return f"no answer for {topic} for {behind_s:.0f} s, while others are answered"
+        if topic and behind_s < _SILENT_S:
+            self._link.got_on("topic")
+        return ""
 
     def _stalled(self) -> bool:
         """Tell the link whether the broker answers: even an empty fetch leaves a new time stamp on its topics."""
@@ -245,6 +290,7 @@ class LogReader:
     async def _seek_all(self, consumer: AIOKafkaConsumer) -> None:
         """Assign and seek in one step, since assign() forgets positions; EARLIEST and LATEST become offsets at once."""
         self._stamp, self._heard_s = None, time.monotonic()
+        self._silence.forget()
         tps = {topic: TopicPartition(topic, 0) for topic in self._positions}
         if not tps:
             return
@@ -267,11 +313,7 @@ class LogReader:
             if not missing:
                 return
             await asyncio.sleep(wait_s)
-        raise TopicMissing(
-            f"no topic {', '.join(missing)} on {self._settings.bootstrap}, or no right to read it",
-            hint=NO_TOPIC_HINT,
-            topics=missing,
-        )
+        raise TopicMissing(missing, self._settings.bootstrap)
 
     def _next(self, topic: str) -> int:
         entries = self._fetched[topic]

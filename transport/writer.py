@@ -13,8 +13,8 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 from aiokafka.structs import RecordMetadata
 
-from schemas.errors import LocalError
-from transport.clients import NO_TOPIC_HINT, end, new_producer, refused, started
+from transport.clients import end, new_producer, refused, started
+from transport.errors import TopicMissing
 from transport.link import Link
 from transport.settings import KafkaSettings
 
@@ -44,7 +44,7 @@ class Writer:
     async def send(self, topic: str, value: bytes | memoryview, key: bytes | None = None) -> int:
         """Return the record's offset once it is acknowledged.
 
-        Raises LocalError when the topic is missing, access refused or the record too large.
+        Raises TopicMissing, and LocalError when access is refused or the record too large.
         """
         while True:
             offset = await self.settle(await self.post(topic, value, key))
@@ -98,12 +98,9 @@ class Writer:
 
 
 async def check_topic(client: AIOKafkaClient, topic: str, bootstrap: str) -> None:
-    """Raise LocalError when the topic does not exist; aiokafka would wait two minutes for it."""
+    """Raise TopicMissing when the topic does not exist; aiokafka would wait two minutes for it."""
     for wait_s in (0.1, 0.4, 1.0, 2.0, 3.0, 0.0):  # a topic just made may not be announced yet
         if topic in (await client.fetch_all_metadata()).topics():
             return
         await asyncio.sleep(wait_s)
-    raise LocalError(
-        f"no topic {topic} on {bootstrap}, or no right to write it",
-        hint=NO_TOPIC_HINT,
-    )
+    raise TopicMissing([topic], bootstrap, wanted="write")

@@ -30,9 +30,9 @@ from schemas.errors import LocalError, PeerError
 from schemas.plan import Plan
 from schemas.records import BodyAt
 from schemas.roster import Membership
-from transport.admin import within
+from transport.admin import Admin, within
 from transport.bodies import BodyReader
-from transport.errors import BodyGone
+from transport.errors import BodyGone, TopicMissing
 from transport.link import Link
 from transport.log import EARLIEST, Entry, LogReader, read_to_end
 from transport.plain import whole_body
@@ -92,7 +92,10 @@ class Federation:
         return (await self._directory()).membership
 
     async def history(self, study: str) -> StudyHistory:
-        """The study's history up to now. Raises LocalError when there is no such study, TransientError as `studies`."""
+        """The study's history up to now, of those of its topics that are there; it names the others.
+
+        Raises LocalError when there is no such study, TransientError as `studies`.
+        """
         return (await self._study_log(study)).history
 
     async def follow(self, study: str, *, pace_s: float = PACE_S) -> AsyncIterator[StudyHistory]:
@@ -144,9 +147,20 @@ class Federation:
     async def _study_log(self, study: str, *also: str) -> StudyLog:
         directory = await self._directory()
         log = StudyLog(_plan(directory, study), directory)
-        for entry in await self._read([*log.topic_names(), *also]):
+        there = await self._existing([*log.topic_names(), *also])
+        if not there.issuperset(also):
+            raise TopicMissing(set(also) - there, self._settings.bootstrap)
+        log.history.missing = tuple(name for name in log.topic_names() if name not in there)
+        for entry in await self._read(name for name in [*log.topic_names(), *also] if name in there):
             log.feed(entry.topic, entry.value, entry.timestamp_ms)
         return log
+
+    async def _existing(self, names: Iterable[str]) -> set[str]:
+        admin = Admin(self._settings, self._link)
+        try:
+            return await self._bounded(admin.existing(names))
+        finally:
+            await admin.close()
 
     def _take(self, directory: Directory, log: StudyLog, entries: Iterable[Entry]) -> bool:
         """Feed a batch; True when sites have joined, whose topics have to be read from now on."""

@@ -110,6 +110,7 @@ class StudyLog:
         self.history.commands = [
             Commanded(at_ms, one.operator, one.command) for at_ms, one in judged if one.command is not None
         ]
+        self.history.commands_void = len(self._commanded_ms) - len(self.history.commands)
 
     def _round(self, signed: Signed, at_ms: int) -> bool:
         record = self._by_coordinator(signed, _kind(signed, _ROUNDS))

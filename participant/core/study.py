@@ -78,11 +78,6 @@ class StudyCore:
         return self._work.making
 
     @property
-    def resting(self) -> bool:
-        """Whether the study is over and nothing is left to do."""
-        return self._work.final and not (self._outbox or self._work.at_work or self._work.fetching is not None)
-
-    @property
     def outbox(self) -> tuple[Entry, ...]:
         """Undecided updates in sequence order, to look at."""
         return tuple(self._outbox.entries)

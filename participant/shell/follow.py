@@ -37,6 +37,7 @@ class StudyLog:
         self._topics = {topics.rounds(plan.study), topics.receipts(plan.study), topics.keys(plan.study)}
         self.view = RoundsView(plan.study, plan.digest)
         self.told: Announcement | None = None  # the newest that the core knows of; the view may be ahead of it
+        self.unread = ""  # why its topics are not read, for whoever reads them to say
         self._broken = ""
         self._held: str | None = None
         self._new_rounds = False
@@ -153,6 +154,8 @@ class StudyLog:
         name, membership = self._services.name, self._services.directory.membership
         if self._broken:
             return self._broken
+        if self.unread:
+            return self.unread
         if membership is None:
             return "the roster is not complete on the log"
         if name not in membership.with_role(Role.SITE, self._plan.study):

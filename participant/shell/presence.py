@@ -7,15 +7,19 @@ import asyncio
 import contextlib
 import time
 
+import structlog
+
 from participant.core.effects import State
 from participant.shell.gate import Gate, What
 from participant.shell.store import Left, Store
 from protocol.signing import SigningKey
 from schemas import topics
 from schemas.records import Presence, SiteState
+from transport.errors import TopicMissing
 from transport.writer import Writer
 
 LEDGER_PERIOD_S = 60.0
+AGAIN_S = 30.0  # how long until a topic that is missing is tried again
 _STATES = {
     State.AWAY: SiteState.IDLE,  # nobody reads this while we are away
     State.IDLE: SiteState.IDLE,
@@ -25,6 +29,8 @@ _STATES = {
     State.PAUSED: SiteState.PAUSED,
     State.WAITING: SiteState.WAITING,
 }
+
+log = structlog.get_logger()
 
 
 class PresenceTeller:
@@ -49,6 +55,7 @@ class PresenceTeller:
         self._changed = asyncio.Event()
         self._messages, self._bytes = 0, 0
         self._listed_s: float | None = None
+        self._complained = False
 
     def show(self, study: str, state: State) -> None:
         """Note what is being done in a study; it is told soon."""
@@ -56,7 +63,7 @@ class PresenceTeller:
         self._changed.set()
 
     async def run(self) -> None:
-        """Tell until cancelled."""
+        """Tell until cancelled. Without this site's own topic nobody hears it; that is said, and tried again."""
         while True:
             try:
                 async with asyncio.timeout(self._period_s):
@@ -66,12 +73,23 @@ class PresenceTeller:
                 due = True
             self._changed.clear()
             if due:
-                await self._tell()
-                await asyncio.sleep(self._interval_min_s)
+                await asyncio.sleep(self._interval_min_s if await self._told_at_all() else AGAIN_S)
+
+    async def _told_at_all(self) -> bool:
+        try:
+            await self._tell()
+        except TopicMissing as error:
+            if not self._complained:
+                log.error("this site's topic is missing, waiting for it", reason=str(error), hint=error.hint)
+            self._complained = True
+            self._changed.set()
+            return False
+        self._complained = False
+        return True
 
     async def farewell(self, seconds: float) -> None:
         """Tell the last states, if the broker takes them within `seconds`."""
-        with contextlib.suppress(TimeoutError):
+        with contextlib.suppress(TimeoutError, TopicMissing):
             async with asyncio.timeout(seconds):
                 await self._tell()
 

@@ -16,14 +16,14 @@ from participant.core.policy import Policy
 from participant.settings import Study
 from participant.shell.control import StudyState, Wish
 from participant.shell.presence import PresenceTeller
+from participant.shell.reading import Reading
 from participant.shell.services import Services
 from participant.shell.study import StudyRunner
 from participant.training.client import Load, Loaded
 from participant.training.launch import TrainerLostError
-from schemas import topics
 from schemas.errors import FederationError, LocalError, PeerError
 from schemas.plan import ABSENCE, Plan
-from transport.log import EARLIEST, Entry, LogReader
+from transport.log import Entry, LogReader
 
 LOAD_TRIES = 3
 WAIT_MS, LOADING_WAIT_MS = 1000, 20  # how long to wait for records before looking at anything else
@@ -37,7 +37,8 @@ class Site:
     def __init__(
         self, services: Services, reader: LogReader, presence: PresenceTeller, policy: Policy, studies: Sequence[Study]
     ) -> None:
-        self._services, self._reader, self._presence, self._policy = services, reader, presence, policy
+        self._services, self._presence, self._policy = services, presence, policy
+        self._reading = Reading(reader, self._feed)
         self._wanted = {study.digest: study for study in studies}
         self._runners: dict[bytes, StudyRunner] = {}
         self._by_topic: dict[str, StudyRunner] = {}
@@ -50,7 +51,10 @@ class Site:
     # the log -------------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Catch up, check data, follow; until cancelled. Raises LocalError when the only study cannot begin."""
+        """Catch up, check data, follow; until cancelled.
+
+        Raises LocalError when the only study cannot begin, or the registrar's topics do not exist at the start.
+        """
         try:
             await self._follow()
         finally:
@@ -58,8 +62,7 @@ class Site:
                 task.cancel()
 
     async def _follow(self) -> None:
-        await self._reader.assign({topics.MEMBERS: EARLIEST, topics.PLANS: EARLIEST})
-        await self._catch_up()
+        await self._reading.begin()
         self._load_plans()
         for digest in self._wanted.keys() - self._loading.keys():
             log.info("approved plan is not on the log yet, waiting", plan=digest.hex())
@@ -68,19 +71,15 @@ class Site:
         self._services.spawn(self._presence.run())
         while True:
             wait_ms = LOADING_WAIT_MS if self._loading else WAIT_MS
-            for entry in await self._reader.batch(wait_ms=wait_ms):
-                self._feed(entry)
+            await self._reading.follow(wait_ms=wait_ms)
             self._load_plans()
             await self._join()
             for runner in self._runners.values():
-                runner.drain()
+                self._drain(runner)
 
-    async def _catch_up(self) -> None:
-        """Feed everything that is on the assigned topics now."""
-        ends = await self._reader.ends()
-        while not await self._reader.reached(ends):
-            for entry in await self._reader.batch(records_max=10_000, wait_ms=50):
-                self._feed(entry)
+    def _drain(self, runner: StudyRunner) -> None:
+        runner.log.unread = self._reading.why_unread(runner.study)
+        runner.drain()
 
     def _feed(self, entry: Entry) -> None:
         runner = self._by_topic.get(entry.topic)
@@ -145,11 +144,11 @@ class Site:
         began = [self._joined(digest, self._loading.pop(digest)) for digest in loaded]
         if not any(began):
             return
-        read = self._reader.positions()  # the registrar's topics stand first: keys before what they signed
-        await self._reader.assign(read | {topic: EARLIEST for topic in self._by_topic if topic not in read})
-        await self._catch_up()
+        await self._reading.add({runner.study: runner.log.topics for runner in self._runners.values()})
         connected = self._services.link.connected
         for runner in self._runners.values():
+            if self._reading.why_unread(runner.study):
+                self._drain(runner)  # it is held before it could send anything
             runner.post(Linked(connected))
 
     def _joined(self, digest: bytes, task: "asyncio.Task[StudyRunner]") -> bool:

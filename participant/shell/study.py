@@ -35,7 +35,7 @@ from schemas import topics
 from schemas.errors import FederationError, LocalError
 from schemas.plan import Plan
 from schemas.records import Announcement
-from transport.errors import BodyGone
+from transport.errors import BodyGone, TopicMissing
 
 log = structlog.get_logger()
 
@@ -107,6 +107,10 @@ class StudyRunner:
         if not paused:
             self.post(seen.Held("", by="setup"))
         self.post(seen.Leaving(wish.leaving))
+
+    @property
+    def study(self) -> str:
+        return self._plan.study
 
     @property
     def left(self) -> bool:
@@ -278,9 +282,11 @@ class StudyRunner:
     # small things --------------------------------------------------------------------------------------------------
 
     def _failed(self, what: str, error: Exception, version: int | None) -> None:
-        """Report and count a failure of the trainer; one that only the operator can mend holds the study."""
+        """Report and count failed work; what only the operator can mend holds the study. A missing topic may come."""
         reason = error.reason if isinstance(error, TrainerRefusedError | TrainerLostError) else "disk"
-        if isinstance(error, LocalError):
+        if isinstance(error, TopicMissing):
+            reason = "topic"
+        elif isinstance(error, LocalError):
             self._hold(error)
             reason = "setup"
         self._services.metrics.trainings_failed.labels(self._plan.study, reason).inc()

@@ -9,12 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient
 
 from protocol.signing import SigningKey
 from schemas import topics
 from schemas.records import Presence
-from tests.broker.federation import Federation, federation
+from tests.broker.federation import Federation, delete_topics, federation
 from tests.broker.test_coordinator import STEP, all_offer, metric, plan, unit
 from transport.admin import Admin, TopicSpec
 from transport.link import Link
@@ -50,16 +49,8 @@ async def condition(fed: Federation, port: int, name: str) -> None:
 
 async def make_anew(fed: Federation, topic: str) -> None:
     """Delete a topic by hand and make it again, empty."""
-    client = AIOKafkaAdminClient(bootstrap_servers=fed.bootstrap)
-    await client.start()
-    await client.delete_topics([topic])
-    await client.close()
+    await delete_topics(fed, topic)
     admin = Admin(fed.kafka, Link(fed.kafka))
-
-    async def gone() -> bool | None:
-        return None if await admin.existing([topic]) else True
-
-    await fed.until(gone, f"the end of {topic}")
     await admin.create_topics([TopicSpec(topic)])
     await admin.close()
 
@@ -107,10 +98,7 @@ async def test_a_decision_log_that_is_made_anew_meanwhile_gets_no_version_out_of
 
 async def test_without_its_topic_a_study_waits_and_says_which(kafka: Any, tmp_path: Path, free_port: int) -> None:
     async with played(kafka, tmp_path, free_port) as fed:
-        client = AIOKafkaAdminClient(bootstrap_servers=fed.bootstrap)
-        await client.start()
-        await client.delete_topics([topics.commands(fed.study)])
-        await client.close()
+        await delete_topics(fed, topics.commands(fed.study))
         async with fed.coordinator():
             await condition(fed, free_port, "topic-missing")
 

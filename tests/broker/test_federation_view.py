@@ -1,17 +1,21 @@
 """The Python API against a real broker: what a notebook sees of a study, with the keys it has."""
 
 import asyncio
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from ops.kafka import Broker
+from schemas import topics
 from schemas.errors import LocalError, TransientError
 from tests.broker.federation import Federation as Small
-from tests.broker.federation import federation, small_plan
+from tests.broker.federation import delete_topics, federation, small_plan
 from wardround import Federation
+from wardround.cli import main
 from wardround.history import StudyHistory
+from wardround.registrar import Registrar
 
 pytestmark = pytest.mark.broker
 
@@ -127,3 +131,42 @@ async def test_a_broker_that_does_not_answer_is_given_up_after_ten_seconds(
     nowhere = Federation(f"127.0.0.1:{free_port}", registrar_key=bytes(32))
     with pytest.raises(TransientError, match="not reached"):
         await nowhere.studies()
+
+
+async def test_a_status_without_a_sites_topic_shows_the_others_and_says_whose_is_missing(
+    kafka: Broker, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan = small_plan("view-missing", sites=2)
+    async with federation(kafka.bootstrap, tmp_path, plan, 2) as small:
+        async with small.coordinator():
+            await one_version(small)
+        gone = topics.offers("view-missing-1")
+        await delete_topics(small, gone)
+        public = ["--registrar", str(tmp_path / "registrar.pub"), "--broker", small.bootstrap]
+        assert await asyncio.to_thread(main, ["status", plan.study, *public]) == 0
+        told = capsys.readouterr().out
+        assert await asyncio.to_thread(main, ["status", plan.study, "--json", *public]) == 0
+        (values,) = json.loads(capsys.readouterr().out)["studies"]
+        async with view(small, "view-missing-0") as seen:
+            await delete_topics(small, topics.keys(plan.study))
+            with pytest.raises(LocalError, match=topics.keys(plan.study)):
+                await seen.version(plan.study)
+    assert "view-missing: version 1" in told
+    assert f"missing: the topic of view-missing-1, {gone}" in told
+    assert (values["topics_missing"], values["counted"]) == ([gone], 2)
+    assert [site["value"] for site in values["sites"]] == [0.5, None]
+
+
+async def test_a_status_without_a_studys_topic_shows_the_other_studies(
+    kafka: Broker, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan, other = small_plan("view-lost", sites=1), small_plan("view-kept", sites=1)
+    async with federation(kafka.bootstrap, tmp_path, plan, 1) as small:
+        async with Registrar(small.kafka, small.registrar) as office:
+            await office.create_study(other, bytes(4 * other.parameters))
+        await delete_topics(small, topics.rounds(plan.study))
+        public = ["--registrar", str(tmp_path / "registrar.pub"), "--broker", small.bootstrap]
+        assert await asyncio.to_thread(main, ["status", *public]) == 0
+    told = capsys.readouterr().out
+    assert f"missing: the study's topic {topics.rounds(plan.study)}" in told
+    assert "view-kept: no version yet" in told

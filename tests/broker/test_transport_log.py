@@ -117,6 +117,24 @@ async def test_paused_topics_keep_their_place(settings: KafkaSettings, link: Lin
     await reader.close()
 
 
+async def test_of_what_was_fetched_meanwhile_the_topic_named_first_is_delivered_first(
+    settings: KafkaSettings, link: Link, name: Callable[[str], str]
+) -> None:
+    signed, keys = name("a-signed"), name("b-keys")
+    await make_topics(settings, signed, keys)
+    await _write(settings, link, signed, b"1", b"2")
+    await _write(settings, link, keys, b"0")
+    reader = LogReader(settings, link)
+    await reader.assign({keys: EARLIEST, signed: EARLIEST})
+    reader.pause(keys, signed)
+    async with asyncio.timeout(30):
+        while not all(reader._fetched.values()):
+            assert await reader.batch(wait_ms=50) == []
+    reader.resume(keys, signed)
+    assert _numbers(await reader.batch()) == [0, 1, 2]
+    await reader.close()
+
+
 async def test_records_that_are_gone_are_counted_and_reading_goes_on(
     settings: KafkaSettings, link: Link, name: Callable[[str], str]
 ) -> None:
@@ -337,5 +355,32 @@ async def test_a_reader_that_hangs_is_replaced_counted_and_reads_on(
     await writer.send(topic, b"1")
     assert _numbers(await _read(reader, 1)) == [1]
     assert replaced.get_nowait() == "reader"
+    await reader.close()
+    await writer.close()
+
+
+async def test_topics_without_records_beside_lively_and_paused_ones_are_not_taken_for_silent(
+    settings: KafkaSettings, link: Link, name: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log, "_STALL_S", 1.0)
+    lively, held, quiet = name("lively"), name("held"), name("quiet")
+    await make_topics(settings, lively, held, quiet)
+    rebuilt: list[str] = []
+    link.on_rebuild(rebuilt.append)
+    reader, writer = LogReader(settings, link), Writer(settings, link)
+    await reader.assign({lively: EARLIEST, held: EARLIEST, quiet: EARLIEST})
+    reader.pause(held)
+    until_s, number, seen = time.monotonic() + 6, 0, 0
+    while time.monotonic() < until_s:
+        for topic in (lively, held):
+            await writer.send(topic, b"%d" % number)
+        number += 1
+        if number == 100:
+            reader.resume(held)
+        seen += len(await reader.batch(records_max=4, wait_ms=20))
+    while seen < 2 * number:
+        seen += len(await reader.batch(wait_ms=20))
+    assert number > 100
+    assert rebuilt == []
     await reader.close()
     await writer.close()

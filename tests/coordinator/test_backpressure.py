@@ -11,7 +11,7 @@ import pytest_asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coordinator.core.events import Close, Committed, OfferFact, SitesChanged
+from coordinator.core.events import Close, Committed, OfferFact, SitesChanged, Tick
 from coordinator.core.study import StudyCore
 from coordinator.shell import bodies
 from coordinator.shell.bodies import Bodies
@@ -19,6 +19,7 @@ from coordinator.shell.intake import VerifiedOffer
 from coordinator.shell.metrics import CoordinatorMetrics
 from coordinator.shell.services import Spool
 from coordinator.shell.study import QUEUE_MAX, StudyRunner
+from protocol.commands import CommandLog
 from protocol.fixed_point import Encoding, Words
 from schemas.plan import Plan
 from schemas.records import PlanRecord
@@ -136,6 +137,37 @@ async def test_a_thousand_offers_at_once_stay_within_the_bounds_and_let_others_w
     assert deepest <= QUEUE_MAX
     assert longest <= 2, "events of one study are handled one at a time between others' turns"
     assert {entry.site for close in closes for entry in close.entries} <= set(names)
+
+
+async def test_a_newer_roster_waits_for_no_full_queue_and_is_looked_at_before_what_lies_in_it(
+    plan: Plan, runner: tuple[StudyRunner, Memory, list[Close]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, _, _ = runner
+    heard: list[Any] = []
+
+    async def ensure(_membership: object) -> bool:
+        return False
+
+    monkeypatch.setattr(one._epochs, "ensure", ensure)
+
+    def on(event: Any, _now_ms: int) -> list[Any]:
+        heard.append(event)
+        return []
+
+    monkeypatch.setattr(one._core, "on", on)
+    one._commands = CommandLog(plan.study)
+    one._view = cast(Any, SimpleNamespace(newest=SimpleNamespace(version=0)))
+    one._services.membership = cast(Any, SimpleNamespace(sites=lambda _study: ("site-7",)))  # type: ignore[misc]
+    while not one._queue.full():
+        one._queue.put_nowait(Tick())
+    one.membership_changed()  # whoever follows the directory does not wait in here, though nobody takes anything
+    acting = asyncio.create_task(one._act())
+    await until(lambda: any(isinstance(event, Tick) for event in heard))
+    acting.cancel()
+    told = [event for event in heard if isinstance(event, SitesChanged | Tick)]
+    assert told[0] == SitesChanged(frozenset({"site-7"}))
+    assert isinstance(told[1], Tick)
+    assert heard.count(told[0]) == 1
 
 
 @given(st.lists(st.tuples(st.integers(1, 60), st.booleans()), min_size=1, max_size=30))

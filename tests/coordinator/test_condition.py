@@ -18,7 +18,7 @@ from transport.quiet import OncePerPeriod, on_produce_error
         (PeerError("x", code="lost"), "log-lost", True),
         (LogReset("x"), "log-lost", True),
         (PeerError("x", code="stranger"), "log-unreadable", True),
-        (TopicMissing("x"), "topic-missing", False),
+        (TopicMissing(["x"], "b:1"), "topic-missing", False),
         (BodyGone("wardround.study.lung.models", 3), "body-gone", False),
         (LogUndecided(["wardround.study.lung.rounds"]), "log-undecided", False),
         (LocalError("x"), "local-trouble", False),

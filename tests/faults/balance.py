@@ -1,4 +1,4 @@
-"""The balance: every update that was ever sealed has exactly one end, and site, log and receipts agree on it.
+"""The balance: every update that was ever sealed has exactly one fate, and site, log and receipts agree on it.
 
 Never:    reads anything: evidence in, balance out.
 """
@@ -17,18 +17,18 @@ LOST = "LOST"
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """`ends` counts the updates by their end; `differences` names, one by one, what does not add up."""
+    """`fates` counts the updates by their fate; `differences` names, one by one, what does not add up."""
 
     sealed: int
     offers: int
     offer_records: int
-    ends: Counter[str]
+    fates: Counter[str]
     differences: tuple[str, ...]
 
     @property
     def difference(self) -> int:
         """Offers made less offers accounted for."""
-        return self.offers - sum(count for end, count in self.ends.items() if end not in (UNSENT, GIVEN_UP, LOST))
+        return self.offers - sum(count for fate, count in self.fates.items() if fate not in (UNSENT, GIVEN_UP, LOST))
 
     @property
     def is_exact(self) -> bool:
@@ -38,19 +38,19 @@ class Balance:
 def balance(found: Evidence) -> Balance:
     """Account for every update."""
     everything = sorted(found.sealed.keys() | found.offered.keys() | found.counted.keys() | found.outbox)
-    ends = {update: _end(found, update) for update in everything}
-    differences = [line for update in everything for line in _wrong(found, update, ends[update])]
+    fates = {update: _fate(found, update) for update in everything}
+    differences = [line for update in everything for line in _wrong(found, update, fates[update])]
     return Balance(
         sealed=len(found.sealed),
         offers=len(found.offered),
         offer_records=found.offered.total(),
-        ends=Counter(ends.values()),
+        fates=Counter(fates.values()),
         differences=tuple(differences),
     )
 
 
-def _end(found: Evidence, update: Update) -> str:
-    """Where one update ended; what stands on the log goes before what its site believes."""
+def _fate(found: Evidence, update: Update) -> str:
+    """What became of one update; what stands on the log goes before what its site believes."""
     if update in found.counted:
         return COUNTED
     outcomes = {verdict.outcome for verdict in found.receipts.get(update, ())}
@@ -67,30 +67,30 @@ def _end(found: Evidence, update: Update) -> str:
     return GIVEN_UP if update not in found.offered and too_late else LOST
 
 
-def _wrong(found: Evidence, update: Update, end: str) -> Iterator[str]:
+def _wrong(found: Evidence, update: Update, fate: str) -> Iterator[str]:
     name = f"{update[0]}/{update[1]}"
-    if end == LOST:
+    if fate == LOST:
         base = found.sealed.get(update)
         offered = f"offered {found.offered[update]} times" if update in found.offered else "never offered"
         yield f"{name}: lost; trained from version {base}, {offered}, neither decided nor in an outbox"
     if update not in found.sealed:
-        yield f"{name}: {end}, but no ledger knows it"
-    if end == COUNTED:
+        yield f"{name}: {fate}, but no ledger knows it"
+    if fate == COUNTED:
         yield from _wrong_count(found, update, name)
-    elif update in found.voided and end != VOID:
-        yield f"{name}: a failed round named it, its receipt says {end}"
+    elif update in found.voided and fate != VOID:
+        yield f"{name}: a failed round named it, its receipt says {fate}"
     told = found.told.get(update)
-    if told is not None and not _agree(told, end):
-        yield f"{name}: its site noted {told}, the log says {end}"
+    if told is not None and not _agree(told, fate):
+        yield f"{name}: its site noted {told}, the log says {fate}"
     if told is not None and update in found.outbox:
         yield f"{name}: its site noted {told} and keeps it in its outbox"
     if len(found.receipts.get(update, ())) > 1:
         yield f"{name}: receipts contradict each other: {sorted(map(str, found.receipts[update]))}"
 
 
-def _agree(told: str, end: str) -> bool:
+def _agree(told: str, fate: str) -> bool:
     """A site notes what the receipt said; what it gave up by itself may have been refused meanwhile, never counted."""
-    return end.startswith(told) if told in (COUNTED, "refused", VOID) else end != COUNTED
+    return fate.startswith(told) if told in (COUNTED, "refused", VOID) else fate != COUNTED
 
 
 def _wrong_count(found: Evidence, update: Update, name: str) -> Iterator[str]:

@@ -39,7 +39,7 @@ class Evidence:
     newest_final: dict[str, int] = field(default_factory=dict)  # site -> its newest sequence decided for good
     sealed: dict[Update, int] = field(default_factory=dict)  # of the ledgers -> base version
     outbox: set[Update] = field(default_factory=set)
-    told: dict[Update, str] = field(default_factory=dict)  # what each site noted as the end of an update
+    told: dict[Update, str] = field(default_factory=dict)  # what each site noted as the fate of an update
     version: int = 0
     staleness_max: int = 0
     announced_ms: list[int] = field(default_factory=list)  # when each counted version was announced

@@ -66,7 +66,7 @@ class Result:
             "sealed": self.balance.sealed,
             "offers": self.balance.offers,
             "offer_records": self.balance.offer_records,
-            "ends": dict(sorted(self.balance.ends.items())),
+            "fates": dict(sorted(self.balance.fates.items())),
             "difference": self.balance.difference,
             "after_broker_s": spread(self.after_broker_s),
             "take_over_s": spread(self.take_over_s),
@@ -84,7 +84,7 @@ class Result:
             f"versions: {values['versions']}, recomputed from the log {self.models.recomputed}",
             f"updates sealed: {self.balance.sealed}; offers made: {self.balance.offers} "
             f"in {self.balance.offer_records} records",
-            *(f"  {end:32s}{count:6d}" for end, count in values["ends"].items()),
+            *(f"  {fate:32s}{count:6d}" for fate, count in values["fates"].items()),
             f"  {'difference':32s}{self.balance.difference:6d}",
             f"from the broker's return to the next version: {_spread_text(self.after_broker_s)}",
             f"from the leading coordinator's kill to the next version: {_spread_text(self.take_over_s)}",

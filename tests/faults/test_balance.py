@@ -35,7 +35,7 @@ def test_honest_books_are_exact() -> None:
     assert result.is_exact
     assert (result.sealed, result.offers, result.offer_records) == (7, 5, 6)
     wanted = {COUNTED: 1, "refused: stale": 1, VOID: 1, OVERTAKEN: 1, IN_OUTBOX: 1, UNSENT: 1, GIVEN_UP: 1}
-    assert dict(result.ends) == wanted
+    assert dict(result.fates) == wanted
 
 
 def test_an_update_counted_twice_is_named_with_its_versions() -> None:
@@ -48,7 +48,7 @@ def test_an_offer_that_nobody_decided_and_no_outbox_holds_is_lost() -> None:
     found = honest()
     found.outbox.discard(E)
     result = balance(found)
-    assert result.ends[LOST] == result.difference == 1
+    assert result.fates[LOST] == result.difference == 1
     assert "site-00/5: lost; trained from version 19, offered 1 times" in differences(found)
 
 

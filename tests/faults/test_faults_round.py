@@ -16,7 +16,7 @@ async def test_after_a_minute_of_faults_every_update_is_accounted_for_and_every_
 ) -> None:
     result = await run(Round(seed=20261, duration_s=60.0, sites=6), tmp_path / "faults")
     assert result.failures == [], result.text()
-    assert result.balance.ends["counted"] > 0
+    assert result.balance.fates["counted"] > 0
     assert result.models.recomputed == len(result.announced_ms) > 0
     for role in (Role.BROKER, Role.COORDINATOR, Role.PARTICIPANT, Role.TRAINER):
         assert result.acts.done[role, Act.KILL] > 0

@@ -35,6 +35,11 @@ def receipt(
     return Receipt(PLAN.study, "site-1", sequence, int(outcome), code, None, 0, next_offset, decided)
 
 
+def rests(core: StudyCore) -> bool:
+    """Whether nothing is under way and nothing undecided."""
+    return core.state is State.IDLE and not core.outbox
+
+
 class Driver:
     """A core with its clock; `tell` returns the effects, `shown` is its state."""
 

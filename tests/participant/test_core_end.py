@@ -5,7 +5,7 @@ from participant.core import events as seen
 from participant.core.effects import State
 from participant.core.restored import Restored
 from schemas.records import Outcome
-from tests.participant.driving import FIRST, Driver, plan, receipt
+from tests.participant.driving import FIRST, Driver, plan, receipt, rests
 from tests.schemas.plans import WEIGHTS
 
 
@@ -17,7 +17,7 @@ def test_the_final_version_is_fetched_and_measured_and_then_the_site_rests() -> 
     assert site.tell(seen.Fetched(1)) == [do.Evaluate(1)]
     assert site.tell(seen.ReceiptRead(receipt(FIRST, Outcome.COUNTED))) == [do.Settle(FIRST, "counted")]
     assert site.tell(seen.Evaluated(1)) == []
-    assert site.core.resting
+    assert rests(site.core)
     assert site.shown() is State.IDLE
 
 
@@ -28,9 +28,9 @@ def test_repro_an_update_is_not_given_up_because_the_last_version_is_read_before
     site.announce(1, final=True)
     site.tell(seen.Fetched(1))
     assert site.tell(seen.Evaluated(1)) == []
-    assert not site.core.resting
+    assert not rests(site.core)
     assert site.tell(seen.ReceiptRead(receipt(FIRST, Outcome.COUNTED))) == [do.Settle(FIRST, "counted")]
-    assert site.core.resting
+    assert rests(site.core)
 
 
 def test_the_end_of_a_study_stops_training_and_drops_what_was_not_sent() -> None:

@@ -13,7 +13,7 @@ from participant.core.events import Event
 from participant.core.restored import Restored
 from participant.core.study import UNDECIDED_MAX, StudyCore
 from schemas.records import Outcome
-from tests.participant.driving import FIRST, plan, receipt
+from tests.participant.driving import FIRST, plan, receipt, rests
 from tests.schemas.plans import WEIGHTS
 
 STALENESS_MAX = len(WEIGHTS) - 1
@@ -209,7 +209,7 @@ def test_whatever_happens_no_version_is_trained_twice_and_every_study_comes_to_r
         world.step()
     assert not world.halted
     world.calm_down()
-    assert world.core.resting
+    assert rests(world.core)
     assert not world.rows
     assert world.evaluated == world.version
 

@@ -3,13 +3,17 @@
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from participant.core.effects import State
 from participant.settings import Policy
+from participant.shell import presence
 from participant.shell.gate import Gate
 from participant.shell.presence import PresenceTeller
 from participant.shell.store import Store
 from protocol.signing import SigningKey, verify
 from schemas.records import Presence, Signed, SiteState
+from transport.errors import TopicMissing
 
 
 class Topic:
@@ -18,17 +22,22 @@ class Topic:
     def __init__(self, key: SigningKey) -> None:
         self._key = key
         self.sent: list[dict[str, int]] = []
+        self.missing = 0  # so often it is not there
 
     async def send(self, topic: str, value: bytes) -> int:
         assert topic == "wardround.offers.site-1"
+        if self.missing:
+            self.missing -= 1
+            raise TopicMissing([topic], "broker:9092", wanted="write")
         self.sent.append(dict(verify(Signed.from_bytes(value), Presence, self._key.public).states))
         return len(self.sent)
 
 
-async def told(tmp_path: Path, *, interval_min_s: float, period_s: float) -> tuple[Topic, Store]:
-    """Three changes at once, then quiet."""
+async def told(tmp_path: Path, *, interval_min_s: float, period_s: float, missing: int = 0) -> tuple[Topic, Store]:
+    """Three changes at once, then quiet; the topic is `missing` so often."""
     key, store = SigningKey.generate(), Store(tmp_path, "site-1")
     topic = Topic(key)
+    topic.missing = missing
     teller = PresenceTeller(
         "site-1",
         "wardround",
@@ -59,3 +68,12 @@ async def test_a_quiet_site_is_heard_of_now_and_then(tmp_path: Path) -> None:
     topic, _ = await told(tmp_path, interval_min_s=0.01, period_s=0.02)
     assert len(topic.sent) > 1
     assert all(states == {"demo": SiteState.TRAINING} for states in topic.sent)
+
+
+async def test_without_its_topic_a_site_says_so_once_and_tells_its_state_once_it_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(presence, "AGAIN_S", 0.01)
+    topic, _ = await told(tmp_path, interval_min_s=0.01, period_s=60, missing=3)
+    assert topic.sent == [{"demo": SiteState.TRAINING}]
+    assert capsys.readouterr().out.count("this site's topic is missing") == 1

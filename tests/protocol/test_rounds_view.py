@@ -67,7 +67,6 @@ def test_an_open_request_is_known_until_it_ends() -> None:
     view = view_of(scribe)
     assert view.open_request == request
     assert view.open_digest == record_digest(request.to_bytes())
-    assert (view.last_named("a"), view.last_named("b")) == (7, None)
     refused(view, scribe.request(entry("b", 1)), "another Request is open")
     refused(view, scribe.announcement(), "a Request is open")
     refused(view, scribe.answer(request, request=b"\x09" * 32), "not open")

@@ -18,7 +18,7 @@ import logging, sys
 import structlog
 from runtime import logs
 {{imports}}
-logs.configure({{level!r}})
+logs.configure({{level!r}}{{how}})
 log = structlog.get_logger()
 def work(key):
     patient = "{SECRET}"
@@ -27,12 +27,12 @@ work(b"{SECRET}")
 """
 
 
-def _program(statement: str, level: str = "info") -> str:
-    return PROGRAM.format(statement=statement, level=level, imports=NEEDS if "np." in statement else "")
+def _program(statement: str, level: str = "info", how: str = "") -> str:
+    return PROGRAM.format(statement=statement, level=level, how=how, imports=NEEDS if "np." in statement else "")
 
 
-def _run(statement: str, level: str = "info") -> subprocess.CompletedProcess[str]:
-    program = _program(statement, level)
+def _run(statement: str, level: str = "info", how: str = "") -> subprocess.CompletedProcess[str]:
+    program = _program(statement, level, how)
     return subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60)
 
 
@@ -151,6 +151,14 @@ def test_libraries_speak_in_the_same_format_and_only_when_it_matters(shown: dict
 
 def test_nothing_goes_to_stdout(ended: subprocess.CompletedProcess[str]) -> None:
     assert ended.stdout == ""
+
+
+def test_a_command_writes_plain_lines_and_none_that_only_tells_of_waiting() -> None:
+    says = 'log.warning("broker away", away_s=0.0); log.warning("topic differs", topic="t", wanted=1)'
+    libraries = 'logging.getLogger("aiokafka").warning("odd %s", "thing")'
+    done = _run(f"{says}; {libraries}", how=", command=True")
+    assert done.stderr == "warning: topic differs (topic=t, wanted=1)\nwarning: odd thing\n"
+    assert done.stdout == ""
 
 
 def test_what_is_below_the_level_is_silent() -> None:

@@ -1,6 +1,6 @@
 """Mistakes that somebody might make, each as a patch of behaviour: the simulator has to find every one.
 
-Knows:    what each mistake breaks: the conditions under which it may be found.
+Knows:    what each mistake breaks: the breaches as which it may be found.
 """
 
 from collections.abc import Callable, Sequence
@@ -33,7 +33,7 @@ Patch = pytest.MonkeyPatch
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """`name` says what somebody got wrong; `found_as` are the conditions that may name it."""
+    """`name` says what somebody got wrong; `found_as` are the breaches that may name it."""
 
     name: str
     found_as: frozenset[str]

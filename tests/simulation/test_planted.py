@@ -4,14 +4,14 @@ import pytest
 
 from simulation.histories import Play, draw
 from simulation.plans import PLANS
-from simulation.verdict import CONDITIONS, Broken
+from simulation.verdict import BREACHES, Broken
 from tests.simulation.planted import MISTAKES, Mistake
 
 HISTORIES_MAX = 400
 
 
 def found(mistake: Mistake) -> Broken | None:
-    """The first condition that breaks within the first histories."""
+    """The first breach within the first histories."""
     for seed in range(HISTORIES_MAX):
         try:
             Play(draw(seed, PLANS, mistake.kinds), PLANS).run()
@@ -25,9 +25,9 @@ def test_the_simulator_finds(mistake: Mistake, monkeypatch: pytest.MonkeyPatch) 
     mistake.plant(monkeypatch)
     broken = found(mistake)
     assert broken is not None, "no history shows it"
-    assert broken.condition in mistake.found_as, broken
+    assert broken.breach in mistake.found_as, broken
 
 
-def test_every_condition_has_a_sentence_of_its_own() -> None:
-    assert len(set(CONDITIONS.values())) == len(CONDITIONS)
-    assert {name for mistake in MISTAKES for name in mistake.found_as} <= CONDITIONS.keys()
+def test_every_breach_has_a_sentence_of_its_own() -> None:
+    assert len(set(BREACHES.values())) == len(BREACHES)
+    assert {name for mistake in MISTAKES for name in mistake.found_as} <= BREACHES.keys()

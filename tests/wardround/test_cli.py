@@ -5,14 +5,19 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from ops.kafka import install
 from schemas.plan_toml import SECTIONS
 from wardround import registrar
 from wardround.cli import COMMANDS, main
 from wardround.commands.options import human_bytes, human_time
 from wardround.commands.registrar import size_bytes
+
+ROOT = Path(__file__).parents[2]
+PLAN = ROOT / "studies" / "lung" / "plan.toml"
 
 
 def test_every_command_explains_itself_with_an_example(capsys: pytest.CaptureFixture[str]) -> None:
@@ -53,11 +58,46 @@ def test_a_broker_that_is_not_there_ends_with_code_3(
     assert registrar.BROKER_S == 10.0
     monkeypatch.setattr(registrar, "BROKER_S", 0.2)
     assert main(["registrar", "keys", "--out", str(tmp_path)]) == 0
+    capsys.readouterr()
     key, broker = str(tmp_path / "registrar.sign"), f"127.0.0.1:{free_loopback_port}"
     assert main(["registrar", "roster", "--key", key, "--broker", broker]) == 3
-    words = capsys.readouterr().err
-    assert f"{broker} not reached in 0.2 s" in words
-    assert "Traceback" not in words
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err == f"error: broker {broker} not reached in 0.2 s; is it running, and is its address right?\n"
+
+
+def test_a_command_for_a_script_prints_nothing_but_its_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def started(folder: Path, **_: object) -> SimpleNamespace:
+        install._log.warning("no cache of Kafka's classes")
+        return SimpleNamespace(bootstrap="127.0.0.1:9092", pid=1)
+
+    monkeypatch.setattr("ops.kafka.ensure", lambda progress: None)
+    monkeypatch.setattr("ops.kafka.Broker.start", started)
+    assert main(["kafka", "up", "--json", "--folder", str(tmp_path)]) == 0
+    told = capsys.readouterr()
+    assert json.loads(told.out)["bootstrap"] == "127.0.0.1:9092"
+    assert told.err == "warning: no cache of Kafka's classes\n"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["keys", "new", "clinic", "--out", "keys"],
+        ["registrar", "keys", "--out", "keys"],
+        ["plan", "check", str(PLAN)],
+        ["simulate", str(PLAN), "--versions", "2", "--parameters", "7"],
+        ["kafka", "down", "--folder", "none"],
+    ],
+)
+def test_a_command_without_a_broker_says_nothing_beside_its_answer(words: list[str], tmp_path: Path) -> None:
+    line = [sys.executable, "-m", "wardround", *words, "--json"]
+    done = subprocess.run(
+        line, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    json.loads(done.stdout)
 
 
 def test_the_module_runs_as_the_command_does_and_hands_its_code_on() -> None:

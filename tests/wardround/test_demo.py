@@ -90,6 +90,8 @@ def test_an_unknown_study_or_missing_data_is_said_with_what_to_do(tmp_path: Path
     assert "DATA=" in caught.value.hint
     with pytest.raises(LocalError, match="lacks processed"):
         catalogue.entry("heart", tmp_path)
+    with pytest.raises(LocalError, match="brings its own data"):
+        catalogue.entry("lung", tmp_path)
 
 
 @pytest.mark.parametrize("name", sorted(catalogue.DEMOS))

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from schemas.errors import LocalError
-from schemas.records import Outcome
+from schemas.records import Action, Command, Outcome
 from tests.wardround.synthetic import START_MS, announcement, history, offer, plan, receipt
-from wardround.history import StudyHistory
+from wardround.history import Commanded, StudyHistory
 from wardround.report import Score, compare, prose, write_report
 from wardround.report.page import render
 
@@ -101,6 +101,64 @@ def test_an_update_without_an_answer_is_not_passed_over() -> None:
     said = " ".join(prose.course(grown))
     assert "1 was refused: 1 as “range”" in said
     assert "1 had no answer yet" in said
+
+
+@pytest.fixture(scope="module")
+def commanded() -> StudyHistory:
+    """A study that was paused for a while, with one site left out from then on."""
+    grown, minute = history(), 60_000
+    for serial, (action, site, version, reason) in enumerate(
+        [
+            (Action.PAUSE, None, None, "the broker moves <today>"),
+            (Action.RESUME, None, None, "it has moved"),
+            (Action.EXCLUDE, "site-3", None, "a wrong table"),
+            (Action.CLOSE, None, 12, "enough for now"),
+        ],
+        start=1,
+    ):
+        given = Command("lung", serial, int(action), site, version, reason)
+        grown.commands.append(Commanded(START_MS + serial * minute // 12, "clinic-operator", given))
+    return grown
+
+
+def test_every_command_is_shown_with_who_when_what_and_why(commanded: StudyHistory) -> None:
+    page = render(commanded, compare(commanded), period_s=0.75)
+    rows = page.partition("What operators commanded")[2].partition("</table>")[0]
+    assert rows.count("<tr><td>9 October 2025, 08:53 UTC") == 4
+    assert rows.count("clinic-operator") == 4
+    assert "the broker moves &lt;today&gt;" in rows
+    for words in ("pause: no round closes", "go on", "refuse the updates of site-3", "the round after version 12"):
+        assert words in rows
+    assert "that do not hold" not in page
+
+
+def test_the_course_says_who_commanded_and_what_holds_at_the_end(commanded: StudyHistory) -> None:
+    said = " ".join(prose.course(commanded))
+    assert "4 commands of clinic-operator stand on the log; at the end site-3 stayed excluded; see below." in said
+
+
+def test_commands_that_do_not_hold_are_counted_and_not_passed_over() -> None:
+    grown = history()
+    grown.commands_void = 2
+    page = render(grown, compare(grown), period_s=0.75)
+    assert "with a key that is revoked now: 2." in page
+    assert "Reason given" not in page
+
+
+def test_a_study_without_commands_has_no_such_part(page: str) -> None:
+    assert "What operators commanded" not in page
+    assert "on the log; see below" not in page
+
+
+def test_what_could_not_be_read_is_said() -> None:
+    grown = history()
+    grown.missing = ("wardround.offers.site-2",)
+    assert "The broker lacked wardround.offers.site-2" in " ".join(prose.course(grown))
+
+
+def test_every_reason_of_a_refusal_and_every_action_has_words() -> None:
+    assert prose.ACTIONS.keys() == set(Action)
+    assert "excluded" in prose.CODES
 
 
 def test_a_report_that_cannot_be_written_says_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -149,6 +149,8 @@ def test_a_study_may_be_learnt_under_another_plans_rules(capsys: pytest.CaptureF
         ([str(PLAN), "--learn", "--sites", "5"], "--sites invents sites"),
         ([str(PLAN), "--learn", "--parameters", "5"], "--parameters"),
         ([str(PLAN), "--target", "1"], "belong to --learn"),
+        ([str(LINE), "--learn", "--data", "here"], "--data here does nothing: the task studies.linear"),
+        ([str(PLAN), "--learn", str(LINE), "--data", "here"], "--data here does nothing: the task studies.linear"),
         ([str(PLAN), "--spread", "0"], "--spread 0 is not within"),
         ([str(PLAN), "--sites", "0"], "--sites 0 is not within"),
     ],

@@ -32,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run_up(arguments: argparse.Namespace) -> int:
     from ops.kafka import Broker, ensure
 
+    options.logs_of_a_command()
     running = Broker.find(arguments.folder)
     if running is None or not running.is_running():
         kafka = ensure(progress=_progress)
@@ -46,6 +47,7 @@ def run_up(arguments: argparse.Namespace) -> int:
 def run_down(arguments: argparse.Namespace) -> int:
     from ops.kafka import Broker
 
+    options.logs_of_a_command()
     broker = Broker.find(arguments.folder)
     was_running = broker is not None and broker.is_running()
     if broker is not None and was_running:

@@ -76,11 +76,17 @@ def add_registrar_key(parser: argparse.ArgumentParser) -> None:
 
 def kafka_settings(arguments: argparse.Namespace) -> KafkaSettings:
     """Kafka settings of a command; its library warnings are silenced, the command itself says what is wrong."""
-    from runtime.logs import configure
     from transport.settings import KafkaSettings
 
-    configure("warning" if os.environ.get("WARDROUND_LOG_LEVEL") is None else os.environ["WARDROUND_LOG_LEVEL"])
+    logs_of_a_command()
     return KafkaSettings(arguments.broker, client_id=f"wardround-{os.getpid()}", backoff_max_s=1.0)
+
+
+def logs_of_a_command() -> None:
+    """Warnings on stderr, and nothing a script would stumble over; to be called by commands whose rooms log."""
+    from runtime.logs import configure
+
+    configure(os.environ.get("WARDROUND_LOG_LEVEL", "warning"), command=True)
 
 
 def emit(arguments: argparse.Namespace, values: Mapping[str, Any], lines: Sequence[str]) -> None:

@@ -54,6 +54,7 @@ def study_values(history: "StudyHistory", now_ms: int) -> dict[str, Any]:
         "paused": history.orders.paused,
         "excluded": sorted(history.orders.excluded),
         "commands": [_commanded(one) for one in history.commands],
+        "topics_missing": list(history.missing),
         "sites": sites,
     }
 
@@ -99,7 +100,18 @@ def study_lines(history: "StudyHistory", now_ms: int) -> list[str]:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     table = ["  " + "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)) for row in rows]
     tail = f"  offers {history.offered}, counted {history.counted}, refused {refused}"
-    return [head, *(line.rstrip() for line in table), tail, *_command_lines(values, now_ms)]
+    missing = [_missing_line(history, topic) for topic in history.missing]
+    return [head, *(line.rstrip() for line in table), tail, *_command_lines(values, now_ms), *missing]
+
+
+def _missing_line(history: "StudyHistory", topic: str) -> str:
+    """Whose topic the broker has not, and who makes it."""
+    from schemas import topics
+
+    site = next((name for name in history.sites if topics.offers(name) == topic), None)
+    if site is None:
+        return f"  missing: the study's topic {topic}; `wardround study create` with its plan makes it, empty"
+    return f"  missing: the topic of {site}, {topic}; `wardround registrar member` makes it, empty"
 
 
 def _command_lines(values: dict[str, Any], now_ms: int) -> list[str]:

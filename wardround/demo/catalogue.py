@@ -26,6 +26,8 @@ def entry(name: str, data: Path | None) -> Entry:
         raise LocalError(f"there is no demo of `{name}`", hint=f"demos: {', '.join(DEMOS)}")
     found = DEMOS[name]
     if not found.files:
+        if data is not None:
+            raise LocalError(f"--data {data} does nothing: study {name} brings its own data", hint="leave --data out")
         return found
     how = f"make demo STUDY={name} DATA=<folder>; studies/{name}/README.md says how to obtain the data"
     if data is None:

@@ -22,11 +22,12 @@ STATES = {
 }
 _SPANS_MAX = 4000  # shapes in one figure; a longer study is drawn coarser
 _VERSION_LINES_MAX = 60
+_COMMAND_LINES_MAX = 60
 _ROOMY = 40  # more versions get smaller marks, so that those of one site do not hide each other
 
 
 def timeline(history: StudyHistory, period_s: float) -> Any:
-    """A line a site: connected, training, sending, away; ticks where it offered, dots where an update counted."""
+    """A line a site: connected, training, sending, away; dots where an update counted; operators' commands."""
     names = sorted(history.sites)
     start, end = _bounds(history)
     unit, per_unit_ms = _unit(end - start)
@@ -38,13 +39,16 @@ def timeline(history: StudyHistory, period_s: float) -> Any:
         for version in history.versions.values():
             axes.axvline((version.at_ms - start) / per_unit_ms, color=FAINT, linewidth=0.6, zorder=0)
     _marks(axes, history, names, start, per_unit_ms)
+    commanded = [one.at_ms for one in history.commands if start <= one.at_ms <= end][-_COMMAND_LINES_MAX:]
+    for at_ms in commanded:
+        axes.axvline((at_ms - start) / per_unit_ms, color=VERMILION, linewidth=1.0, linestyle=(0, (4, 2)), zorder=3)
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(max(len(names), 1) - 0.45, -0.55)
     axes.set_xlim(0, max((end - start) / per_unit_ms, 1e-3))
     axes.set_xlabel(f"{unit} since version 0" + (" (each thin line: a new version)" if _lined(history) else ""))
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
-    _timeline_legend(drawn)
+    _timeline_legend(drawn, commands=bool(commanded))
     return drawn
 
 
@@ -56,7 +60,8 @@ def _bounds(history: StudyHistory) -> tuple[int, int]:
     seen = [at for site in history.sites.values() for at in site.seen_ms]
     made = [version.at_ms for version in history.versions.values()]
     start = history.started_ms or min([*seen, *made], default=0)
-    return start, max([*seen, *made, start + 1])
+    commanded = [one.at_ms for one in history.commands]
+    return start, max([*seen, *made, *commanded, start + 1])
 
 
 def _unit(span_ms: int) -> tuple[str, float]:
@@ -107,7 +112,7 @@ def _marks(axes: Any, history: StudyHistory, names: list[str], start: int, per_u
         )  # fmt: skip
 
 
-def _timeline_legend(drawn: Any) -> None:
+def _timeline_legend(drawn: Any, *, commands: bool) -> None:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
@@ -129,7 +134,16 @@ def _timeline_legend(drawn: Any) -> None:
         handles.append(
             Line2D([], [], linestyle="none", marker=marker, markerfacecolor=face, markeredgecolor=INK, label=label)
         )
-    drawn.legend(handles=handles, loc="outside lower center", ncols=7, columnspacing=1.0, handletextpad=0.4, fontsize=8)
+    if commands:
+        handles.append(Line2D([], [], color=VERMILION, linewidth=1.0, linestyle=(0, (4, 2)), label="a command"))
+    drawn.legend(
+        handles=handles,
+        loc="outside lower center",
+        ncols=8 if commands else 7,
+        columnspacing=1.0,
+        handletextpad=0.4,
+        fontsize=8,
+    )
 
 
 def staleness(history: StudyHistory) -> Any:

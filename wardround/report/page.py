@@ -70,6 +70,7 @@ def render(
         "seconds": prose.human_seconds,
         "score": prose.human_score,
         "moment": prose.human_moment,
+        "command": prose.command,
     }
     environment.filters.update(filters)
     words = _words(history, comparison)
@@ -91,6 +92,7 @@ def _words(history: StudyHistory, comparison: Comparison) -> dict[str, Any]:
         "moved_down": sum(site.bytes_down for site in history.sites.values()),
         "raw": sum(site.bytes_data or 0 for site in history.sites.values()),
         "codes": prose.CODES,
+        "commands": prose.newest_commands(history),
         "states": SiteState,
     }
 

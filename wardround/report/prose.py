@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from schemas.plan import Aggregation, Plan
-from schemas.records import Stop
-from wardround.history import OVERTAKEN, StudyHistory
+from schemas.records import Action, Command, Stop
+from wardround.history import OVERTAKEN, Commanded, StudyHistory
 from wardround.report.comparison import Comparison, Score
 
 CODES = {
@@ -25,6 +25,7 @@ CODES = {
     "range": "had numbers outside the plan's bounds",
     "malformed": "could not be read",
     "trustees": "named other trustees than the plan",
+    "excluded": "came from a site that an operator had excluded",
     "void": "was in a cohort that failed as a whole",
     OVERTAKEN: "was decided while nobody was reading, and later ones after it",
 }
@@ -36,6 +37,17 @@ STOPS = {
     Stop.TIME: "The study ended because its time was over.",
     Stop.OPERATOR: "The study was ended by its operator.",
 }
+
+ACTIONS = {
+    Action.START: "begin",
+    Action.PAUSE: "pause: no round closes",
+    Action.RESUME: "go on",
+    Action.STOP: "end the study",
+    Action.EXCLUDE: "refuse the updates of {site}",
+    Action.INCLUDE: "take the updates of {site} again",
+    Action.CLOSE: "close the round after version {version} with what is there",
+}
+COMMANDS_MAX = 200  # rows of the table
 
 
 def human_bytes(count: int) -> str:
@@ -109,7 +121,30 @@ def course(history: StudyHistory) -> list[str]:
         )
     if history.failed:
         said.append(f"{len(history.failed)} cohorts failed as a whole; their sites trained again.")
+    if history.commands:
+        said.append(_commanded(history))
+    if history.missing:
+        said.append(f"The broker lacked {listing(history.missing)}: what stood there is not in this report.")
     return [*said, STOPS[history.stop]]
+
+
+def _commanded(history: StudyHistory) -> str:
+    count = len(history.commands)
+    who = listing(sorted({one.operator for one in history.commands}))
+    now = [f"{listing(sorted(history.orders.excluded))} stayed excluded"] if history.orders.excluded else []
+    now += ["the study stayed paused"] if history.orders.paused and not history.final else []
+    held = f"; at the end {listing(now)}" if now else ""
+    return f"{count} command{'s' * (count != 1)} of {who} stand{'s' * (count == 1)} on the log{held}; see below."
+
+
+def command(given: Command) -> str:
+    """What an operator wanted, in words."""
+    return ACTIONS[Action(given.action)].format(site=given.site, version=given.version)
+
+
+def newest_commands(history: StudyHistory) -> list[Commanded]:
+    """Those that a report has room for, in the order of the log."""
+    return history.commands[-COMMANDS_MAX:]
 
 
 def _refusals(history: StudyHistory) -> str:

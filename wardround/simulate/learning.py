@@ -9,11 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from learning.entry import load_task
 from learning.task import DataSource, SiteData, Task, TrainingSettings, Vector
+from schemas.errors import LocalError
 from schemas.plan import Plan
 from schemas.plan_toml import Draft
 from simulation.vectors import Learner
@@ -21,6 +23,17 @@ from simulation.world import World
 from studies.experiment import Judge as JudgedBy
 
 NEAR = 0.99  # of the pooled metric: the target unless another is named
+
+
+class _Watched(DataSource):
+    """Where a site's patients are; knows whether the task has asked for the folder."""
+
+    looked = False
+
+    def __getattribute__(self, name: str) -> Any:
+        if name == "folder":
+            object.__setattr__(self, "looked", True)
+        return object.__getattribute__(self, name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +45,14 @@ class Patients:
 
     @classmethod
     def load(cls, draft: Draft, folder: Path | None) -> "Patients":
-        """Raises LocalError when a site's patients cannot be used."""
+        """Raises LocalError when a site's patients cannot be used, or nobody looks into `folder`."""
         task = load_task(draft.entry)
-        loaded = [task.load(DataSource(site, folder, draft.options)) for site in draft.sites]
+        sources = [_Watched(site, folder, draft.options) for site in draft.sites]
+        loaded = [task.load(source) for source in sources]
+        if folder is not None and not any(source.looked for source in sources):
+            raise LocalError(
+                f"--data {folder} does nothing: the task {draft.entry} brings its own data", hint="leave --data out"
+            )
         return cls(task, {data.site: data for data in loaded if len(data.train)})
 
     def pooled(self, plan: Plan, judged_by: JudgedBy) -> float:

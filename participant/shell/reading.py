@@ -1,0 +1,97 @@
+"""What this site reads with its one reader: the registrar's topics, and those of every study that has all of its own.
+
+Knows:    where reading stands in each topic; whose topics the broker has not, and that they may come (back).
+Never:    lets the topics of one study end the service, or keep another study from being read.
+Used by:  participant.shell.site.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+
+import structlog
+
+from schemas import topics
+from transport.errors import NO_TOPIC_HINT, TopicMissing
+from transport.log import EARLIEST, Entry, LogReader
+
+AGAIN_S = 30.0  # how long until topics that are missing are looked for again
+REGISTRAR = ""  # the name under which the registrar's topics stand beside those of the studies
+
+log = structlog.get_logger()
+
+
+class Reading:
+    """Hands every entry to `feed`, those of the registrar first: keys before what was signed with them."""
+
+    def __init__(self, reader: LogReader, feed: Callable[[Entry], None]) -> None:
+        self._reader, self._feed = reader, feed
+        self._topics: dict[str, tuple[str, ...]] = {REGISTRAR: (topics.MEMBERS, topics.PLANS)}
+        self._unread: dict[str, str] = {}  # whose topics are missing -> which
+        self._looked_s = 0.0
+
+    async def begin(self) -> None:
+        """Read to its end what the registrar said. Raises TopicMissing: without his topics there is no federation."""
+        await self._reader.assign(dict.fromkeys(self._topics[REGISTRAR], EARLIEST))
+        await self._catch_up()
+
+    async def add(self, studies: Mapping[str, Iterable[str]]) -> None:
+        """Read the topics of these studies, too, and all that is on them now; a study that lacks one waits for it."""
+        self._topics |= {study: tuple(sorted(names)) for study, names in studies.items()}
+        await self._assign()
+
+    def why_unread(self, study: str) -> str:
+        """Which topic keeps a study from being read; empty when none does."""
+        return self._unread.get(study, "")
+
+    async def follow(self, *, wait_ms: int) -> None:
+        """Feed what comes within `wait_ms`; notice topics that went, and those that came."""
+        for entry in await self._reader.batch(wait_ms=wait_ms):
+            self._feed(entry)
+        gone = self._reader.gone()
+        if gone and (missing := await self._reader.missing(gone)):
+            self._leave_out(missing)
+            await self._assign()
+        if self._unread and time.monotonic() - self._looked_s >= AGAIN_S:
+            await self._look()
+
+    async def _look(self) -> None:
+        """Take up again those who have all their topics now, each from its beginning: it may be another one."""
+        self._looked_s = time.monotonic()
+        wanted = {topic for name in self._unread for topic in self._topics[name]}
+        missing = await self._reader.missing(wanted)
+        if missing is None:
+            return
+        back = [name for name in self._unread if missing.isdisjoint(self._topics[name])]
+        for name in back:
+            del self._unread[name]
+            log.info("missing topics are there, going on", study=name or None)
+        if back:
+            await self._assign()
+
+    async def _assign(self) -> None:
+        read = self._reader.positions()
+        while True:
+            wanted = [topic for name, own in self._topics.items() if name not in self._unread for topic in own]
+            try:
+                await self._reader.assign({topic: read.get(topic, EARLIEST) for topic in wanted})
+                break
+            except TopicMissing as error:
+                self._leave_out(error.topics)
+        await self._catch_up()
+
+    def _leave_out(self, missing: frozenset[str]) -> None:
+        self._looked_s = time.monotonic()
+        for name, own in self._topics.items():
+            if name not in self._unread and (lacking := sorted(missing.intersection(own))):
+                self._unread[name] = f"no topic {', '.join(lacking)} on the broker, or no right to read it"
+                log.error(
+                    "topics are missing, waiting for them", study=name or None, topics=lacking, hint=NO_TOPIC_HINT
+                )
+
+    async def _catch_up(self) -> None:
+        """Feed everything that is on the assigned topics now."""
+        ends = await self._reader.ends()
+        while not await self._reader.reached(ends):
+            for entry in await self._reader.batch(records_max=10_000, wait_ms=50):
+                self._feed(entry)
+            ends = {topic: end for topic, end in ends.items() if topic not in self._reader.gone()}

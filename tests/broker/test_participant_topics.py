@@ -1,0 +1,75 @@
+"""Topics that are missing, or deleted by hand: they keep one study of a participant waiting, and nothing else."""
+
+from pathlib import Path
+
+import pytest
+
+from ops.kafka import Broker
+from schemas import topics
+from schemas.plan import Plan
+from schemas.records import Outcome
+from tests.broker.federation import Federation, delete_topics, federation
+from tests.broker.participants import Hospital, hospital, late_site, plan
+from wardround.registrar import Registrar
+
+pytestmark = pytest.mark.broker
+
+
+async def create(fed: Federation, study: Plan) -> None:
+    """What `wardround study create` does; run again, it makes topics that are missing."""
+    async with Registrar(fed.kafka, fed.registrar) as office:
+        await office.create_study(study, bytes(4 * study.parameters))
+
+
+async def waits(at: Hospital, study: str, topic: str) -> None:
+    await at.until(lambda: f"no topic {topic}" in at.standing(study).held, f"word of {topic}")
+    assert at.standing(study).state == "paused"
+
+
+async def test_a_study_without_its_topics_waits_for_them_while_the_others_of_the_site_go_on(
+    kafka: Broker, tmp_path: Path
+) -> None:
+    other = plan()
+    async with federation(kafka.bootstrap, tmp_path, plan(versions=3), 2) as fed:
+        await create(fed, other)
+        await delete_topics(fed, topics.keys(other.study))
+        with hospital(fed, late_site(fed).name, more=[other]) as at:
+            at.go()
+            at.start()
+            await waits(at, other.study, topics.keys(other.study))
+            async with fed.coordinator():
+                sequence = await at.finished()
+                assert (await fed.receipt(at.name, sequence)).outcome == Outcome.COUNTED
+                assert at.log.count("topics are missing, waiting for them") == 1
+                assert "wardround study create" in at.log
+                await create(fed, other)
+                await at.until(lambda: (at.of(other) / "started").exists(), "the study whose topic is made")
+            await at.until(lambda: not at.standing(other.study).held, "its end of waiting")
+
+
+async def test_the_only_study_of_a_site_waits_for_its_topics_instead_of_ending_the_service(
+    kafka: Broker, tmp_path: Path
+) -> None:
+    async with federation(kafka.bootstrap, tmp_path, plan(), 2) as fed:
+        await delete_topics(fed, topics.rounds(fed.study), topics.offers(late_site(fed).name))
+        with hospital(fed, late_site(fed).name) as at:
+            at.start()
+            await waits(at, fed.study, topics.rounds(fed.study))
+            await at.until(lambda: "this site's topic is missing" in at.log, "word of the site's own topic")
+            assert await at.stop() == 0
+
+
+async def test_a_topic_deleted_while_it_is_followed_holds_that_study_alone(kafka: Broker, tmp_path: Path) -> None:
+    other = plan()
+    async with federation(kafka.bootstrap, tmp_path, plan(versions=3), 2) as fed, fed.coordinator():
+        await create(fed, other)
+        with hospital(fed, late_site(fed).name, more=[other]) as at:
+            at.start()
+            await at.until(lambda: at.standing(other.study).state in ("fetching", "waiting", "training"), "its work")
+            await delete_topics(fed, topics.receipts(other.study))
+            await waits(at, other.study, topics.receipts(other.study))
+            at.go()
+            sequence = await at.finished()
+            assert (await fed.receipt(at.name, sequence)).outcome == Outcome.COUNTED
+            await create(fed, other)
+            await at.until(lambda: not at.standing(other.study).held, "its end of waiting")
