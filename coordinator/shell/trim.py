@@ -3,12 +3,18 @@
 import asyncio
 from collections import deque
 
+import structlog
+
 from coordinator.shell.services import Services
 from schemas import topics
+from schemas.errors import LocalError
 from schemas.plan import Plan
 from schemas.records import Announcement, BodyAt, Request
 
 PERIOD_S = 2.0
+AGAIN_S = 30.0
+
+log = structlog.get_logger()
 
 
 class Trimmer:
@@ -30,8 +36,15 @@ class Trimmer:
             self._wanted.set()
 
     async def run(self) -> None:
+        """Until cancelled. A broker that refuses is no reason to stop learning: it is said, and tried again."""
         while True:
             await self._wanted.wait()
             self._wanted.clear()
-            await self._services.admin.trim(self._topic, self._firsts[0])
-            await asyncio.sleep(PERIOD_S)
+            try:
+                await self._services.admin.trim(self._topic, self._firsts[0])
+            except LocalError as error:
+                log.error("old versions stay on the log and fill its disk", reason=str(error), hint=error.hint)
+                self._wanted.set()
+                await asyncio.sleep(AGAIN_S)
+            else:
+                await asyncio.sleep(PERIOD_S)
