@@ -109,9 +109,7 @@ class Services:
 
     def kill_trainers(self, *, fork_server: bool) -> int:
         """SIGKILL trainers, or the server that forks them; their users start them again. Returns how many."""
-        servers = [pid for pid in guard.owned(self.stage.folder) if _is_fork_server(pid)]
-        parents = {pid: _parent(pid) for pid in servers}
-        wanted = [pid for pid in servers if (parents[pid] not in servers) is fork_server]
+        wanted = trainers(self.stage.folder, fork_server=fork_server)
         for pid in wanted:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -130,6 +128,12 @@ async def _open(reader: BodyReader, study: str, announced: Announcement, epoch_k
     plain = b"".join(opener.open(index, chunk) for index, chunk in enumerate(sealed))
     assert digest_of([plain]) == announced.model.digest
     return np.frombuffer(plain, "<f4")
+
+
+def trainers(folder: Path, *, fork_server: bool) -> list[int]:
+    """The trainers that belong to a folder, or the servers that fork them."""
+    servers = [pid for pid in guard.owned(folder) if _is_fork_server(pid)]
+    return [pid for pid in servers if (_parent(pid) not in servers) is fork_server]
 
 
 def _is_fork_server(pid: int) -> bool:
