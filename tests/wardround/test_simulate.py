@@ -153,6 +153,7 @@ def test_a_study_may_be_learnt_under_another_plans_rules(capsys: pytest.CaptureF
         ([str(PLAN), "--learn", str(LINE), "--data", "here"], "--data here does nothing: the task studies.linear"),
         ([str(PLAN), "--spread", "0"], "--spread 0 is not within"),
         ([str(PLAN), "--sites", "0"], "--sites 0 is not within"),
+        ([str(PLAN), "--speeds", "s.csv", "--up", "1Mbit"], "--up would do nothing beside --speeds"),
     ],
 )
 def test_a_mistake_is_told_in_one_line_and_ends_with_code_2(

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from wardround.simulate.play import Connected, Judge, Played, Setting
     from wardround.simulate.variants import Tables, Variant
 
+_SPEEDS = {"train": "10m", "up": "2Mbit", "down": "10Mbit", "spread": 2.0}  # where no file says more
 _BITS = {"kbit": 1e3, "Mbit": 1e6, "Gbit": 1e9}
 
 
@@ -44,11 +45,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     where = parser.add_argument_group("the sites")
     where.add_argument("--sites", type=int, metavar="N", help="so many invented sites instead of the plan's")
     where.add_argument("--trace", default="steady", metavar="TRACE", help="when links are up (default: steady)")
-    where.add_argument("--train", default="10m", metavar="TIME", help="median time of one training (default: 10m)")
-    where.add_argument("--up", default="2Mbit", metavar="RATE", help="median rate up (default: 2Mbit a second)")
-    where.add_argument("--down", default="10Mbit", metavar="RATE", help="median rate down (default: 10Mbit)")
+    where.add_argument("--train", metavar="TIME", help="median time of one training (default: 10m)")
+    where.add_argument("--up", metavar="RATE", help="median rate up (default: 2Mbit a second)")
+    where.add_argument("--down", metavar="RATE", help="median rate down (default: 10Mbit)")
     where.add_argument(
-        "--spread", type=float, default=2.0, metavar="X", help="two sites in three lie within this factor (default: 2)"
+        "--spread", type=float, metavar="X", help="two sites in three lie within this factor (default: 2)"
     )
     where.add_argument("--speeds", type=Path, metavar="CSV", help="site,train_s,up_bytes_s,down_bytes_s instead")
     learn = parser.add_argument_group("learning")
@@ -108,6 +109,12 @@ def _check(arguments: argparse.Namespace) -> None:
         raise LocalError(f"--sites {arguments.sites} is not within 1..4096")
     if arguments.target is not None and not math.isfinite(arguments.target):
         raise LocalError(f"--target {arguments.target:g} is no value of a metric")
+    idle = [f"--{name}" for name in _SPEEDS if arguments.speeds and getattr(arguments, name) is not None]
+    if idle:
+        raise LocalError(f"{', '.join(idle)} would do nothing beside --speeds", hint="the file says it for every site")
+    for name, value in _SPEEDS.items():
+        if getattr(arguments, name) is None:
+            setattr(arguments, name, value)
     if not 1 <= arguments.spread <= 100:
         raise LocalError(f"--spread {arguments.spread:g} is not within 1..100", hint="1: all sites alike")
 
