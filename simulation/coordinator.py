@@ -48,7 +48,7 @@ class Coordinator(Process):
             return
         self.leads = True
         self._publisher = Publisher(self, self.world.log.fence())
-        self.clock.at(self._after_reading(0), self, self._read_log)
+        self.clock.at(self._after_reading(0), self, self._settle)
 
     def stand_by(self) -> None:
         """Another one leads, and this process heard of it: it stops the study, forgets it, and waits for its turn."""
@@ -67,9 +67,11 @@ class Coordinator(Process):
     def _after_reading(self, size_bytes: int) -> int:
         return self.link.fetched_ms(self.clock.now_ms + self.world.costs.restore_ms, size_bytes)
 
+    def _settle(self) -> None:
+        self._publisher.settle(self._read_log)
+
     def _read_log(self) -> None:
         """`rounds` and `receipts` to their ends: nobody else can write there any more."""
-        self._publisher.settle()
         log, plan = self.world.log, self.world.plan
         found = Found(RoundsView(plan.study, self.world.plan_digest), log.receipts.by_key())
         for entry in log.rounds.read(0)[0]:

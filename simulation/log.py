@@ -7,7 +7,7 @@ Never:    promises that a record is written once: a sender that did not hear the
 Source:   docs/decisions/0004; what Kafka does with transactions is told in KIP-98.
 """
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Generic, TypeVar
@@ -96,12 +96,16 @@ class Topic(Generic[T]):
 
     def mark(self, transaction: "Transaction", fate: Fate) -> None:
         """A transaction has ended here, and with it those whose markers were forgotten: to Kafka they are one."""
-        for one in [*self.hidden, transaction]:
+        ended = [*self.hidden, transaction]
+        self.hidden.clear()
+        for one in ended:
             one.fates[self.name] = fate
             if fate is Fate.COMMITTED:
                 self._committed(one)
-        self.hidden.clear()
         self.append(None)
+        if fate is Fate.COMMITTED:
+            for one in ended:
+                one.happened()
 
     def _committed(self, transaction: "Transaction") -> None:
         for topic, offset in transaction.written:
@@ -112,10 +116,13 @@ class Topic(Generic[T]):
 
 
 class Transaction:
-    """What one producer wrote since `begin`: `count` records when it is whole; `tell` is called once it happened."""
+    """What one producer wrote since `begin`: `count` records when it is whole; `tell` is called once it is readable.
 
-    def __init__(self, began_ms: int, count: int, tell: Callable[[], None]) -> None:
-        self.began_ms, self._count, self._tell = began_ms, count, tell
+    ends   topics that it has markers for beside those it wrote to: what is hidden there ends with it
+    """
+
+    def __init__(self, began_ms: int, count: int, tell: Callable[[], None], *, ends: Sequence[Topic[Any]] = ()) -> None:
+        self.began_ms, self._count, self._tell, self._ends = began_ms, count, tell, ends
         self.fates: dict[str, Fate] = {}
         self.written: list[tuple[Topic[Any], int]] = []
         self._told = False
@@ -127,14 +134,15 @@ class Transaction:
 
     def end(self, fate: Fate, forgotten: Container[str] = ()) -> None:
         """Markers on every topic but those `forgotten`."""
-        for topic in dict.fromkeys(topic for topic, _ in self.written):
-            if topic.name in forgotten:
-                topic.hidden.append(self)
-            else:
+        mine = dict.fromkeys(topic for topic, _ in self.written)
+        for topic in {**mine, **dict.fromkeys(self._ends)}:
+            if topic.name not in forgotten:
                 topic.mark(self, fate)
+            elif topic in mine:
+                topic.hidden.append(self)
 
     def happened(self) -> None:
-        """It counts, whoever can read it yet."""
+        """Somebody can read it, on one topic at least."""
         if not self._told:
             self._told = True
             self._tell()
@@ -163,7 +171,6 @@ class Producer:
         self._check(now_ms)
         assert self.open is not None
         self._log.end(self.open, Fate.COMMITTED)
-        self.open.happened()
         self.open = None
 
     def abort(self) -> None:
@@ -172,15 +179,11 @@ class Producer:
         self._log.end(self.open, Fate.ABORTED)
         self.open = None
 
-    def end_hidden(self, now_ms: int, *, commit: bool) -> None:
-        """A transaction without a record: its markers end those whose own were forgotten."""
+    def begin_ending(self, now_ms: int) -> None:
+        """A transaction without a record: its markers end those whose own were forgotten, as it ends itself."""
         self._check(now_ms)
-        for topic in self._log.decided:
-            for transaction in topic.hidden:
-                if commit:
-                    transaction.happened()
-            if topic.hidden:
-                topic.mark(topic.hidden.pop(), Fate.COMMITTED if commit else Fate.ABORTED)
+        ends = [topic for topic in self._log.decided if topic.hidden]
+        self._log.open = self.open = Transaction(now_ms, 0, lambda: None, ends=ends)
 
     def _check(self, now_ms: int) -> None:
         self._log.expire(now_ms)

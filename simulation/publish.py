@@ -12,7 +12,7 @@ from protocol.digests import record_digest
 from protocol.rounds import RoundsRecord, RoundsView
 from schemas.records import Announcement, BodyAt, BodyRef, Failed, Receipt, Request, Stop
 from simulation.clock import ProcessEnded
-from simulation.log import Producer
+from simulation.log import Fate, Producer
 from simulation.records import Chosen, Model
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ ROSTER = hashlib.sha256(b"roster").digest()
 CHUNK_BYTES = 512 * 1024
 SHOW_MS = 1_000
 LOOK_MS = 10_000
+ENDING_MS = 10
 
 
 class Publisher:
@@ -29,6 +30,7 @@ class Publisher:
 
     def __init__(self, node: "Coordinator", producer: Producer) -> None:
         self._node, self._producer = node, producer
+        self._ending = False
         self._log = node.world.log
         self._plan = node.world.plan
 
@@ -72,6 +74,9 @@ class Publisher:
     def commit(self, records: Sequence[RoundsRecord], receipts: Sequence[Receipt], then: Callable[[], None]) -> None:
         """One transaction; `then` once it is certain. The process ends when another one leads."""
         node, producer, now_ms = self._node, self._producer, self._node.clock.now_ms
+        if self._ending:
+            node.clock.after(ENDING_MS, node, self.commit, records, receipts, then)
+            return
         if self._log.hidden:  # what was committed before is shown first
             node.clock.after(SHOW_MS, node, self._show_first, records, receipts, then)
             return
@@ -85,27 +90,53 @@ class Publisher:
         arrives_ms = node.link.sent_ms(now_ms, 0) + node.world.costs.transaction_ms
         node.clock.at(arrives_ms, node, self._end, records, receipts, then)
 
-    def settle(self) -> None:
+    def settle(self, then: Callable[[], None]) -> None:
         """Behind the fence: what is hidden is committed where all of it is there, and taken back where it is not."""
-        hidden = self._log.hidden
-        if hidden:
-            self._end_hidden(commit=all(transaction.whole for transaction in hidden))
+        whole = {transaction.whole for transaction in self._log.hidden}
+        assert len(whole) < 2, "a transaction was begun while another one was hidden"
+        self._end_hidden(then, commit=whole == {True})
 
     def _show_first(
         self, records: Sequence[RoundsRecord], receipts: Sequence[Receipt], then: Callable[[], None]
     ) -> None:
-        self._end_hidden(commit=True)
-        self.commit(records, receipts, then)
+        self._end_hidden(lambda: self.commit(records, receipts, then), commit=True)
 
     def _show(self) -> None:
-        """An idle leader looks now and then."""
-        if self._log.hidden:
-            self._end_hidden(commit=True)
+        """An idle leader looks now and then; a busy one shows it before its next transaction."""
+        if self._log.open is None and not self._ending:
+            self._end_hidden(lambda: None, commit=True)
 
-    def _end_hidden(self, *, commit: bool) -> None:
-        self._node.hazard()
-        self._producer.end_hidden(self._node.clock.now_ms, commit=commit)
+    def _end_hidden(self, then: Callable[[], None], *, commit: bool) -> None:
+        """End what is hidden, by a transaction that may be cut short itself; then it is taken back as a whole.
+
+        Where a part of the hidden one can be read already, that would leave a part of it on the log (the condition
+        log-lost: a person has to act), so that histories do not cut it short there.
+        """
+        if not self._log.hidden:
+            then()
+            return
+        node = self._node
+        node.hazard()
+        self._producer.begin_ending(node.clock.now_ms)
+        if any(Fate.COMMITTED in transaction.fates.values() for transaction in self._log.hidden):
+            self._ended_hidden(then, commit)
+            return
+        self._ending = True
+        node.clock.after(node.world.costs.transaction_ms, node, self._ended_hidden, then, commit)
+
+    def _ended_hidden(self, then: Callable[[], None], commit: bool) -> None:
+        if self._ending:
+            self._node.hazard()
+        self._ending = False
+        if commit:
+            self._producer.commit(self._node.clock.now_ms)
+        else:
+            self._producer.abort()
         self._node.world.shown()
+        if self._log.hidden:  # the broker has forgotten these markers as well
+            self._end_hidden(then, commit=commit)
+        else:
+            then()
 
     def _end(self, records: Sequence[RoundsRecord], receipts: Sequence[Receipt], then: Callable[[], None]) -> None:
         node = self._node
@@ -126,21 +157,29 @@ class Publisher:
             then()
 
     def aborted(self, records: Sequence[RoundsRecord], receipts: Sequence[Receipt], then: Callable[[], None]) -> None:
-        """Certainly not committed: a new producer, and the same records again; but the process ends where readers get
-        what was taken back.
+        """Certainly not committed: a new producer, and the same records again. The process ends where all of them turn
+        out to be there.
         """
+        node = self._node
         self._producer = self._log.fence()
-        if any(transaction.whole for transaction in self._log.hidden):
-            self.settle()
-            raise ProcessEnded("its own records are there")
-        self.settle()
-        self._node.clock.after(self._node.world.costs.transaction_ms, self._node, self.commit, records, receipts, then)
+        there = any(transaction.whole for transaction in self._log.hidden)
+
+        def again() -> None:
+            if there:
+                raise ProcessEnded("its own records are there")
+            node.clock.after(node.world.costs.transaction_ms, node, self.commit, records, receipts, then)
+
+        self.settle(again)
 
     def _ask_the_log(self, then: Callable[[], None]) -> None:
         """The answer to the commit got lost: a new producer of the same id, then what the log says."""
+        node = self._node
         self._producer = self._log.fence()
-        self.settle()
-        self._node.clock.after(self._node.world.costs.restore_ms, self._node, then)
+
+        def read() -> None:
+            node.clock.after(node.world.costs.restore_ms, node, then)
+
+        self.settle(read)
 
     def _announcement(
         self,

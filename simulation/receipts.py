@@ -64,10 +64,14 @@ class ReceiptChecks:
             raise Broken("lost", f"{name} is overtaken by nothing")
 
     def at_rest(self, offers: Mapping[Name, SentOffer]) -> None:
-        """Every offer that was signed by its site has got an answer, or a later one has."""
+        """Every offer that was signed by its site has got an answer, or a later one has.
+
+        But for what was asked for again from a site that had it no more: its folder was put back to an old copy.
+        """
         for (site, sequence), offer in offers.items():
             gone = offer.fact.offset < self._world.log.offers[site].start
-            excused = gone or ((site, sequence) not in self.sealed and (site, sequence) in self._asked)
+            held = (site, sequence) in self.sealed and not self._world.sites[site].copied
+            excused = gone or (not held and (site, sequence) in self._asked)
             if sequence > self._final.get(site, -1) and not excused:
                 raise Broken("lost", f"{site}/{sequence} was offered and never decided")
 

@@ -15,6 +15,7 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from schemas.errors import LocalError, TransientError
 from transport.clients import end, new_admin, refused, started
+from transport.errors import TopicMissing
 from transport.link import Link
 from transport.settings import KafkaSettings
 
@@ -61,7 +62,7 @@ class Admin:
         self._settings = settings
         self._link = link
         self._client: AIOKafkaAdminClient | None = None
-        self._lock = asyncio.Lock()
+        self._starting = asyncio.Lock()
 
     async def create_topics(self, specs: Iterable[TopicSpec]) -> list[TopicDifference]:
         """Create what is missing; existing topics are left as they are and what differs is returned.
@@ -98,8 +99,10 @@ class Admin:
     async def trim(self, topic: str, before_offset: int) -> None:
         """Delete everything before an offset of partition 0; what is gone already is no error.
 
-        Raises LocalError when the broker refuses.
+        Raises TopicMissing, and LocalError when the broker refuses.
         """
+        if not await self.existing([topic]):
+            raise TopicMissing([topic], self._settings.bootstrap)  # aiokafka would ask for its leader for ever
         records = {TopicPartition(topic, 0): RecordsToDelete(before_offset=before_offset)}
         try:
             await self._call(lambda client: client.delete_records(records))
@@ -141,22 +144,27 @@ class Admin:
         return configs
 
     async def _call(self, call: Callable[[AIOKafkaAdminClient], Awaitable[Any]]) -> Any:
-        """One request, repeated with a fresh client while the broker is away."""
-        async with self._lock:
-            while True:
-                if self._client is None:
-                    self._client = await started(lambda: new_admin(self._settings), self._link)
-                try:
-                    return await call(self._client)
-                except (KafkaError, OSError, TimeoutError) as error:
-                    final = refused(error)
-                    if final is not None:
-                        raise final from error
-                    if isinstance(error, KafkaError) and not error.retriable:
-                        raise
+        """One request, repeated with a fresh client while the broker is away; others may be under way meanwhile."""
+        while True:
+            client = await self._live_client()
+            try:
+                return await call(client)
+            except (KafkaError, OSError, TimeoutError) as error:
+                final = refused(error)
+                if final is not None:
+                    raise final from error
+                if isinstance(error, KafkaError) and not error.retriable:
+                    raise
+                if client is self._client:
                     self._link.down(error)
                     await self.close()
-                    await self._link.backoff()
+                await self._link.backoff()
+
+    async def _live_client(self) -> AIOKafkaAdminClient:
+        async with self._starting:
+            if self._client is None:
+                self._client = await started(lambda: new_admin(self._settings), self._link)
+            return self._client
 
 
 def _refusal(what: str, code: int, detail: list[object]) -> LocalError:

@@ -192,6 +192,10 @@ async def _start(client: Client) -> None:
 
 
 async def _end(client: Client) -> None:
+    if isinstance(client, AIOKafkaProducer) and client._txn_manager is not None:
+        waiter = client._txn_manager._transaction_waiter
+        if waiter is not None:
+            waiter.add_done_callback(of_no_interest)
     has_stop = isinstance(client, AIOKafkaConsumer | AIOKafkaProducer)
     if await _finished(client.stop() if has_stop else client.close(), STOP_S):
         return
@@ -209,7 +213,7 @@ async def _finished(work: Coroutine[Any, Any, None], seconds: float) -> bool:
     return bool(done) and not task.cancelled() and task.exception() is None
 
 
-def _of_no_interest(task: "asyncio.Task[None]") -> None:
+def of_no_interest(task: "asyncio.Future[Any]") -> None:
     """What a task that was given up raised; asyncio would report it as never retrieved."""
     if not task.cancelled():
         task.exception()
@@ -221,7 +225,7 @@ async def _kill_producer(producer: AIOKafkaProducer) -> None:
     if sender.sender_task is not None:
         # aiokafka's own callback does what is done here, and trips over a producer without transactions.
         sender.sender_task.remove_done_callback(sender._fail_all)
-        sender.sender_task.add_done_callback(_of_no_interest)
+        sender.sender_task.add_done_callback(of_no_interest)
     batches = [batch for queue in accumulator._batches.values() for batch in queue] + list(accumulator._pending_batches)
     accumulator.fail_all(errors.ProducerClosed())
     for batch in batches:

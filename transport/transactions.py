@@ -9,7 +9,7 @@ Used by:  coordinator.shell alone; nobody else may hold back readers.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Set
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
@@ -18,13 +18,14 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import IllegalOperation, InvalidProducerEpoch, KafkaError, ProducerFenced
 from aiokafka.structs import RecordMetadata
 
-from transport.clients import STOP_S, end, new_producer, refused, started
+from transport.clients import STOP_S, end, new_producer, of_no_interest, refused, started
 from transport.errors import CommitUnknown, Fenced, LogReset, LogUndecided, TopicMissing, TransactionAborted
 from transport.labels import HEADER, Label, all_there
 from transport.link import Link
-from transport.log import Entry, read_to_end
+from transport.log import read_to_end
+from transport.outcome import Records, outcome
 from transport.settings import KafkaSettings
-from transport.visible import VisibleWatch, read_around, require_visible
+from transport.visible import VisibleWatch, ends_of, read_around, require_visible
 from transport.writer import check_topic
 
 COMMIT_S = 30.0
@@ -32,8 +33,6 @@ SHOW_S = 1.0  # how long what was committed may be on its way to readers before 
 _AGAIN_S = 0.01
 
 _log = structlog.get_logger("transport")
-
-Records = dict[str, list[tuple[int, bytes | None]]]  # topic -> (offset, value)
 
 _FENCED = ProducerFenced | InvalidProducerEpoch
 # aiokafka's state machine asserts where a producer died under it
@@ -80,6 +79,7 @@ class TransactionalWriter:
         self._id = transactional_id
         self._producer: AIOKafkaProducer | None = None
         self._topics: set[str] = set()
+        self._aside: dict[str, LogUndecided | TopicMissing] = {}  # topics that nobody can settle: one study's trouble
         self._ends: dict[str, int] = {}  # topic -> the offset before which all is known to whoever uses this writer
         self._started = False
         self._one_at_a_time = asyncio.Lock()
@@ -102,6 +102,7 @@ class TransactionalWriter:
         """Nobody decides on these topics any more."""
         for topic in topics:
             self._ends.pop(topic, None)
+            self._aside.pop(topic, None)
             self._topics.discard(topic)
             self._visible.forget(topic)
 
@@ -111,12 +112,16 @@ class TransactionalWriter:
         Raises LogUndecided when they do not say it, TopicMissing, and what `write` does.
         """
         names = set(topics)
+        await ends_of(self._settings, self._link, names, committed=True)  # one that is missing holds up nobody else
         while True:
             try:
                 async with self._one_at_a_time:
                     producer = await self._live_producer()
                     async with self._dropped_after_errors(producer):
                         await self._settle(producer, names)
+                        self._ends |= await ends_of(self._settings, self._link, names, committed=True)
+                for name in names:
+                    self._aside.pop(name, None)
                 return
             except TransactionAborted as error:
                 self._link.down(error)
@@ -173,7 +178,10 @@ class TransactionalWriter:
         await asyncio.gather(self._drop(), self._visible.close())
 
     async def check(self, producer: AIOKafkaProducer, topic: str) -> None:
-        """Raise LocalError when a topic, seen for the first time, does not exist."""
+        """Raise LocalError when a topic, seen for the first time, does not exist, or when nobody can settle it."""
+        trouble = self._aside.get(topic)
+        if isinstance(trouble, LogUndecided):
+            raise trouble
         if topic not in self._topics:
             await check_topic(producer.client, topic, self._settings.bootstrap)
             self._topics.add(topic)
@@ -199,19 +207,24 @@ class TransactionalWriter:
         return self._producer
 
     async def _refuse_others(self, producer: AIOKafkaProducer) -> None:
-        """What was not looked through is never used. A topic that is gone is for those to notice who write there."""
+        """What was not looked through is never used."""
         async with self._dropped_after_errors(producer):
-            names = self._topics | self._ends.keys()
-            try:
-                await self._settle(producer, names)
-            except TopicMissing as error:
-                self._topics.difference_update(error.topics)
-                names.difference_update(error.topics)
-                await self._settle(producer, names)
+            names = await self._settle_most(producer, self._topics | self._ends.keys())
             start = {topic: end for topic, end in self._ends.items() if topic in names}
             entries = await read_to_end(self._settings, self._link, list(start), start=start)
             if entries:
                 raise Fenced(f"another process has written under {self._id}, on {entries[0].topic}")
+
+    async def _settle_most(self, producer: AIOKafkaProducer, topics: Set[str]) -> Set[str]:
+        """Settle all topics that can be; the others are set aside, for those to hear of who write there."""
+        while True:
+            names = topics - self._aside.keys()
+            try:
+                await self._settle(producer, names)
+                return names
+            except (LogUndecided, TopicMissing) as error:
+                self._aside.update(dict.fromkeys(error.topics, error))
+                self._topics.difference_update(error.topics)
 
     @asynccontextmanager
     async def _dropped_after_errors(self, producer: AIOKafkaProducer) -> AsyncIterator[None]:
@@ -233,32 +246,27 @@ class TransactionalWriter:
 
     def _written(self, transaction: Transaction, offsets: list[int]) -> None:
         for (topic, _, _), offset in zip(transaction.sent, offsets, strict=True):
-            self._visible.committed(topic, offset + 1)
+            self._visible.committed(topic, offset)
             if topic in self._ends:
                 self._ends[topic] = offset + 1
 
     async def _release(self, topics: list[str]) -> None:
-        """End what is hidden although it was committed for certain. Raises Fenced when another process leads."""
+        """End what is hidden although it was committed for certain. Raises Fenced and CommitUnknown as `write` does."""
         async with self._one_at_a_time:
             with suppress(TransactionAborted):  # it is looked at again
                 producer = await self._live_producer()
-                async with self._dropped_after_errors(producer):
-                    await self._end_hidden(producer, topics, commit=True)
+                hidden = await self._visible.hidden()
+                if still := [topic for topic in topics if topic in hidden]:
+                    await self._end_hidden(producer, still, commit=True)
 
     async def _show_last(self, producer: AIOKafkaProducer) -> None:
-        """What was committed here is visible before the next transaction begins, which would take it back with itself.
-
-        What stays hidden then is held up by somebody else's transaction, and nothing here can end that.
-        """
-        for last in (False, True):
-            until_s = time.monotonic() + SHOW_S
-            while hidden := await self._visible.hidden():
-                if time.monotonic() > until_s:
-                    break
-                await asyncio.sleep(_AGAIN_S)
-            if not hidden or last:
-                return
-            await self._end_hidden(producer, sorted(hidden), commit=True)
+        """See that the last transaction is visible before the next begins, which would take it back with itself."""
+        until_s = time.monotonic() + SHOW_S
+        while hidden := await self._visible.hidden():
+            if time.monotonic() > until_s:
+                await self._end_hidden(producer, sorted(hidden), commit=True)
+                until_s = time.monotonic() + SHOW_S
+            await asyncio.sleep(_AGAIN_S)
 
     async def _settle(self, producer: AIOKafkaProducer, topics: Iterable[str]) -> None:
         """Behind the fence and under the lock: whatever is hidden now has lost its markers."""
@@ -271,9 +279,29 @@ class TransactionalWriter:
             await require_visible(self._settings, self._link, names)
 
     async def _end_hidden(self, producer: AIOKafkaProducer, topics: list[str], *, commit: bool) -> None:
-        """A transaction without a record, under the lock: its markers end what those of an earlier one should have."""
+        """A transaction without a record, under the lock: its markers end what those of an earlier one should have.
+
+        Raises Fenced and CommitUnknown when a commit fails in the middle: whoever starts next under this id takes it
+        back then, and with it what it was to end.
+        """
         how = "committing" if commit else "taking back"
         _log.warning(f"hidden records, {how} once more", topics=topics, transactional_id=self._id)
+        marking = asyncio.ensure_future(self._mark(producer, topics, commit=commit))
+        marking.add_done_callback(of_no_interest)
+        try:
+            await asyncio.shield(marking)
+        except asyncio.CancelledError:
+            await asyncio.wait({marking}, timeout=STOP_S)  # half of it is the worst of all
+            marking.cancel()
+            raise
+        except (*_BROKEN, TimeoutError) as error:
+            await self._drop()
+            failure = self.failure(error, producer)
+            if commit and isinstance(failure, TransactionAborted):
+                raise CommitUnknown(f"hidden records of {self._id} could not be committed once more") from error
+            raise failure from error
+
+    async def _mark(self, producer: AIOKafkaProducer, topics: list[str], *, commit: bool) -> None:
         await producer.begin_transaction()
         for topic in topics:
             producer._txn_manager.maybe_add_partition_to_txn(TopicPartition(topic, 0))
@@ -319,8 +347,10 @@ class TransactionalWriter:
             expected.setdefault(topic, []).append((offset, value))
         start = {topic: sent[0][0] for topic, sent in expected.items()} | self._ends
         try:
-            await self._settle(producer, start)
-            entries = await read_to_end(self._settings, self._link, list(start), start=start)
+            names = await self._settle_most(producer, start.keys())
+            if not expected.keys() <= names:
+                raise CommitUnknown(f"a transaction of {self._id} cannot be looked for on all its topics")
+            entries = await read_to_end(self._settings, self._link, sorted(names), start={n: start[n] for n in names})
             return outcome(expected, entries, self._id)
         except (*_BROKEN, TimeoutError) as error:
             await self._drop()
@@ -336,6 +366,7 @@ class TransactionalWriter:
         hang would count with its first commit.
         """
         task = asyncio.ensure_future(producer.abort_transaction())
+        task.add_done_callback(of_no_interest)
         try:
             await asyncio.wait({task}, timeout=STOP_S)
         finally:
@@ -355,21 +386,3 @@ def _is_fenced(error: BaseException, producer: AIOKafkaProducer) -> bool:
         return isinstance(error, _FENCED)
     waiter = manager._transaction_waiter
     return waiter is not None and waiter.done() and isinstance(waiter.exception(), _FENCED)
-
-
-def outcome(expected: Records, entries: Iterable[Entry], transactional_id: str) -> bool:
-    """Whether `expected` (per topic: offsets and values) is what now lies on the topics, all of it or nothing.
-
-    Raises Fenced when somebody else has written there, CommitUnknown when only a part is found.
-    """
-    found: Records = {}
-    for entry in entries:
-        found.setdefault(entry.topic, []).append((entry.offset, entry.value))
-    if not found:
-        return False
-    if found == expected:
-        return True
-    known = {record for sent in expected.values() for record in sent}
-    if any(record not in known for records in found.values() for record in records):
-        raise Fenced(f"another process has written under {transactional_id}")
-    raise CommitUnknown(f"a part of a transaction of {transactional_id} is missing on its topics")

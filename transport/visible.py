@@ -10,6 +10,9 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable
 
+import structlog
+
+from schemas.errors import LocalError
 from transport.errors import LogUndecided, TopicMissing
 from transport.labels import label_of
 from transport.link import Link
@@ -19,6 +22,7 @@ from transport.settings import KafkaSettings
 LOOK_S = 5.0
 PATIENCE_S = 3.0
 _AGAIN_S = 0.25
+_log = structlog.get_logger("transport")
 _MARKERS = 2  # control records that may stand behind the records of a transaction
 
 
@@ -66,13 +70,14 @@ class VisibleWatch:
 
     def __init__(self, settings: KafkaSettings, link: Link, release: Callable[[list[str]], Awaitable[None]]) -> None:
         self._release = release
-        self._unseen: dict[str, int] = {}  # topic -> one after the newest committed record, not seen to be visible
+        self._unseen: dict[str, tuple[int, int]] = {}  # topic -> committed records not seen to be visible: [first, end)
         self._reader = LogReader(settings, link, fetch_wait_ms=10)
         self._asking = asyncio.Lock()
 
-    def committed(self, topic: str, end: int) -> None:
-        """A record before `end` was committed for certain."""
-        self._unseen[topic] = max(end, self._unseen.get(topic, 0))
+    def committed(self, topic: str, offset: int) -> None:
+        """The record at `offset` was committed for certain."""
+        first, end = self._unseen.get(topic, (offset, offset))
+        self._unseen[topic] = (min(first, offset), max(end, offset + 1))
 
     def forget(self, topic: str) -> None:
         """Nobody asks about this topic any more."""
@@ -80,31 +85,37 @@ class VisibleWatch:
 
     async def run(self, look_s: float = LOOK_S) -> None:
         """For ever; costs nothing while nothing is written. What is hidden at two looks in a row is released."""
-        before: dict[str, int] = {}
+        before: dict[str, int] = {}  # topic -> what was committed there at the last look
         while True:
             await asyncio.sleep(look_s)
-            hidden = await self.hidden()
-            stuck = sorted(topic for topic in hidden if topic in before and hidden[topic] < before[topic])
-            if stuck:
-                await self._release(stuck)
-            before = {topic: self._unseen[topic] for topic in hidden if topic in self._unseen}
+            try:
+                hidden = await self.hidden()
+                stuck = sorted(topic for topic in hidden if topic in before and hidden[topic] < before[topic])
+                if stuck:
+                    await self._release(stuck)
+            except LocalError as error:  # for those to hear of who write there
+                _log.warning("cannot see whether readers get what was committed, trying again", reason=str(error))
+            before = {topic: end for topic, (_, end) in self._unseen.items()}
 
     async def hidden(self) -> dict[str, int]:
-        """The topics on which something committed cannot be read yet, with the offset where it begins."""
+        """The topics on which something committed here cannot be read yet, with the offset where it begins.
+
+        Left out is what a transaction holds up that was open before: another's, which nobody here can end.
+        """
         wanted = dict(self._unseen)
-        if not wanted:
-            return {}
-        async with self._asking:
+        while wanted:
             try:
-                visible = await self._reader.ends(wanted)
+                async with self._asking:
+                    visible = await self._reader.ends(wanted)
+                break
             except TopicMissing as error:
                 for topic in error.topics:
                     self.forget(topic)
-                return {}
-        for topic, end in wanted.items():
-            if visible[topic] >= end and self._unseen.get(topic) == end:
+                wanted = {topic: span for topic, span in wanted.items() if topic not in error.topics}
+        for topic, span in wanted.items():
+            if visible[topic] >= span[1] and self._unseen.get(topic) == span:
                 del self._unseen[topic]
-        return {topic: visible[topic] for topic, end in wanted.items() if visible[topic] < end}
+        return {topic: visible[topic] for topic, (first, end) in wanted.items() if first <= visible[topic] < end}
 
     async def close(self) -> None:
         """End its connection; bounded."""

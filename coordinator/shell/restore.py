@@ -9,6 +9,7 @@ from pathlib import Path
 import structlog
 
 from coordinator.core.events import Evaluated
+from coordinator.core.site import Site
 from coordinator.shell.epochs import Epochs
 from coordinator.shell.intake import read_offer_topic
 from coordinator.shell.services import Services
@@ -23,7 +24,18 @@ from protocol.signing import verify
 from schemas import topics
 from schemas.errors import LocalError, PeerError
 from schemas.plan import Plan
-from schemas.records import Announcement, AskAgain, BodyAt, Failed, PlanRecord, Receipt, Request, Signed, kind_of
+from schemas.records import (
+    Announcement,
+    AskAgain,
+    BodyAt,
+    Failed,
+    PlanRecord,
+    Receipt,
+    Request,
+    RequestEntry,
+    Signed,
+    kind_of,
+)
 from transport.log import Entry, each_to_end
 from transport.plain import check_listed, plain_chunks
 
@@ -43,6 +55,7 @@ class Restored:
     suspicion: Suspicion
     ends: dict[str, int]  # topic -> one after the last record read
     is_patient: bool  # whether the plan stops by patience, which looks at all evaluations
+    counted: tuple[RequestEntry, ...] = ()  # into the newest version
     evaluations: list[tuple[tuple[str, bytes], ...]] = field(default_factory=list)  # by version, as announced
 
     @property
@@ -87,8 +100,15 @@ async def read_study(services: Services, plan: Plan) -> Restored:
 
 
 def _refuse_lost(restored: Restored) -> None:
-    """Receipts are written with the versions they name: a log that ends before them has lost its end."""
+    """Receipts are written with the versions they name: a log that has only one of them has lost the other."""
     view = restored.view
+    for entry in restored.counted:
+        receipt = restored.receipts.get(entry.site)
+        if receipt is None or Site.from_receipt(receipt).sequence < entry.sequence:
+            raise PeerError(
+                f"version {view.version} counts update {entry.sequence} of {entry.site}, no receipt does",
+                code="lost",
+            )
     for receipt in restored.receipts.values():
         named = max(receipt.version or 0, *(past.version or 0 for past in receipt.recent))
         if named > view.version:
@@ -119,6 +139,8 @@ def _take(restored: Restored, entry: Entry, signed: Signed, services: Services) 
     restored.view.add(record)
     sites = [entry.site for entry in asked.entries] if asked is not None else []
     if isinstance(record, Announcement):
+        if asked is not None:
+            restored.counted = asked.entries
         if restored.is_patient:
             restored.evaluations.append(record.evaluations)
         restored.suspicion = restored.suspicion.after_counted(sites) if sites else restored.suspicion

@@ -85,7 +85,6 @@ class StudyRunner:
         self._newer_roster = False
         self._pending: dict[str, Receipt] = {}
         self._flushed_ms = now_ms()
-        self._watched: frozenset[str] = frozenset()
         self._commands: CommandLog
         self._next_command = 0
         self._view: RoundsView
@@ -105,7 +104,8 @@ class StudyRunner:
             await self._restore()
             await self._lead()
         finally:
-            self._services.transactions.forget(self._watched | {topics.keys(self.plan.study)})
+            study = self.plan.study
+            self._services.transactions.forget((topics.rounds(study), topics.receipts(study), topics.keys(study)))
             self._bodies.close()
             await self._offers.close()
 
@@ -169,7 +169,6 @@ class StudyRunner:
             old.unlink()
         restored = await read_study(self._services, self.plan)
         self._view = restored.view
-        self._watched = frozenset(restored.watched)
         self._services.transactions.watch(restored.watched)
         self._commands, self._next_command = restored.commands, restored.ends[topics.commands(self.plan.study)]
         await self._epochs.restore()

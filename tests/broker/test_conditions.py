@@ -84,6 +84,17 @@ async def test_a_decision_log_that_was_made_anew_is_not_begun_again(kafka: Any, 
 
 
 @pytest.mark.timeout(180)
+async def test_a_version_without_the_receipts_of_its_cohort_is_not_built_upon(
+    kafka: Any, tmp_path: Path, free_port: int
+) -> None:
+    async with played(kafka, tmp_path, free_port) as fed:
+        await make_anew(fed, topics.receipts(fed.study))
+        before = await fed.rounds()
+        async with fed.coordinator():
+            await condition(fed, free_port, "log-lost")
+        assert await fed.rounds() == before
+
+
 async def test_a_decision_log_that_is_made_anew_meanwhile_gets_no_version_out_of_place(
     kafka: Any, tmp_path: Path, free_port: int
 ) -> None:

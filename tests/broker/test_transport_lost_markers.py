@@ -5,12 +5,14 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 import pytest_asyncio
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
 
 from ops.kafka import Broker
 from tests.broker.conftest import make_topics
 from tests.broker.lost_markers import Record, leave, unchecked
 from transport import visible
-from transport.errors import LogUndecided
+from transport.errors import CommitUnknown, LogUndecided
 from transport.labels import Label
 from transport.link import Link
 from transport.log import read_to_end
@@ -123,8 +125,8 @@ async def test_a_writer_shows_what_it_has_committed_before_it_begins_anything_th
     await log.left(log.version, lost={log.rounds, log.receipts}, commit=True)
     writer = TransactionalWriter(log.settings, log.link, log.id)
     await writer.start()
-    for topic, end in ((log.rounds, 1), (log.receipts, 2)):
-        writer._visible.committed(topic, end)  # as if it had written them itself
+    for topic, offset in ((log.rounds, 0), (log.receipts, 0), (log.receipts, 1)):
+        writer._visible.committed(topic, offset)  # as if it had written them itself
 
     async def fail() -> None:
         async with writer.transaction(1) as transaction:
@@ -144,10 +146,52 @@ async def test_an_idle_writer_shows_it_too(log: Log) -> None:
     await log.left(log.version, lost={log.rounds, log.receipts}, commit=True)
     writer = TransactionalWriter(log.settings, log.link, log.id)
     await writer.start()
-    writer._visible.committed(log.rounds, 1)
+    writer._visible.committed(log.rounds, 0)
     keeping = asyncio.create_task(writer._visible.run(look_s=0.05))
     async with asyncio.timeout(20):
         while await log.seen(log.rounds) != [b"version"]:
             pass
     keeping.cancel()
+    await writer.close()
+
+
+async def test_who_fails_while_ending_hidden_records_does_not_know_how_they_ended(
+    log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await log.left(log.version, lost={log.rounds, log.receipts}, commit=True)
+    writer = TransactionalWriter(log.settings, log.link, log.id)
+    await writer.start()
+    for topic in (log.rounds, log.receipts):
+        writer._visible.committed(topic, 0)
+
+    async def dies(producer: AIOKafkaProducer) -> None:
+        raise KafkaError("the broker died again")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(AIOKafkaProducer, "commit_transaction", dies)
+        with pytest.raises(CommitUnknown, match="hidden records"):
+            await writer.write([(log.rounds, b"next", None)])
+    await writer.close()
+    successor = await log.settled()
+    assert (await log.seen(log.rounds), await log.seen(log.receipts)) in (([], []), ([b"version"], [b"a", b"b"]))
+    await successor.close()
+
+
+async def test_topics_of_one_study_that_nobody_can_settle_do_not_keep_another_from_writing(
+    log: Log, name: Names, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = name("other")
+    await make_topics(log.settings, other)
+    writer = TransactionalWriter(log.settings, log.link, log.id)
+    await writer.start()
+    await writer.settle((log.rounds, log.receipts))
+    await writer.settle((other,))
+    await writer._drop()
+    with monkeypatch.context() as foreign:
+        foreign.setattr(Label, "to_bytes", lambda self: b"another program's")
+        await log.left(log.version, lost={log.rounds, log.receipts}, commit=True)
+    await writer.write([(other, b"goes on", None)])
+    assert await log.seen(other) == [b"goes on"]
+    with pytest.raises(LogUndecided):
+        await writer.write([(log.rounds, b"next", None)])
     await writer.close()

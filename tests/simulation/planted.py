@@ -276,7 +276,7 @@ def a_refused_base_never_trained_again(patch: Patch) -> None:
 
 def hidden_records_not_looked_for(patch: Patch) -> None:
     """A successor takes what it can read for all there is."""
-    patch.setattr(Publisher, "settle", lambda self: None)
+    patch.setattr(Publisher, "settle", lambda self, then: then())
 
 
 def hidden_records_taken_back_without_a_look(patch: Patch) -> None:
@@ -342,8 +342,15 @@ MISTAKES = (
     _mistake(an_offer_that_is_never_repeated, "no-progress", "lost", under=("offers-gone", "stall", "kill")),
     _mistake(a_refused_base_never_trained_again, "no-progress", under=("roster",)),
     _mistake(hidden_records_not_looked_for, "two-models", "new-cohort", "untrue", under=("markers", "kill", "die")),
-    _mistake(hidden_records_taken_back_without_a_look, "two-models", "lost", "untrue", under=("markers", "kill")),
-    _mistake(hidden_records_committed_without_a_look, "open-request", under=("markers", "die")),
+    _mistake(
+        hidden_records_taken_back_without_a_look,
+        "no-progress",
+        "two-models",
+        "lost",
+        "untrue",
+        under=("markers", "kill"),
+    ),
+    _mistake(hidden_records_committed_without_a_look, "open-request", "counted-twice", under=("markers", "die")),
     _mistake(
         the_next_transaction_begun_on_hidden_records, "no-progress", "lost", "two-models", under=("markers", "abort")
     ),

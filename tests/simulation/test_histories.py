@@ -114,6 +114,14 @@ def test_repro_an_update_that_was_asked_for_again_is_given_up_while_it_goes_up_o
     assert broken(History(18438, 2, 3, 1, 1, faults), PLANS) is None
 
 
+def test_repro_an_update_whose_body_went_with_the_newer_folder_is_nobodys_loss() -> None:
+    faults = (
+        Fault("old-copy", "site-1", at_ms=6478, length_ms=25000, number=5),
+        Fault("bodies-gone", "site-1", at_ms=23074, length_ms=3000),
+    )
+    assert broken(History(64861, 6, 2, 1, 0, faults), PLANS) is None
+
+
 def test_what_breaks_is_made_short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("participant.core.outbox.Outbox.remind", lambda self, now_ms: None)
     needed = Fault("offers-gone", "site-0", at_ms=7587)

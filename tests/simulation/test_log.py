@@ -79,14 +79,23 @@ def left_hidden(log: Log, *forgotten: str, commit: bool, count: int = 2) -> list
     return said
 
 
+def end_hidden(log: Log, *, commit: bool) -> None:
+    producer = log.fence()
+    producer.begin_ending(2)
+    if commit:
+        producer.commit(3)
+    else:
+        producer.abort()
+
+
 def test_a_transaction_whose_markers_are_forgotten_holds_readers_up_until_it_is_ended_once_more() -> None:
     log = Log(["a"])
     said = left_hidden(log, "receipts", commit=True)
-    assert said == ["happened"]
+    assert said == ["happened"]  # on rounds
     assert len(log.rounds.read(0)[0]) == 1
     assert (values(log), log.receipts.newest("a")) == ([], None)
     assert [one.whole for one in log.hidden] == [True]
-    log.fence().end_hidden(2, commit=True)
+    end_hidden(log, commit=True)
     assert (values(log), log.hidden, said) == ([1], [], ["happened"])
 
 
@@ -106,10 +115,10 @@ def test_one_that_was_taken_back_or_has_a_record_missing_is_not_whole() -> None:
     log = Log(["a"])
     left_hidden(log, "receipts", commit=False)
     assert [one.whole for one in log.hidden] == [False]
-    log.fence().end_hidden(2, commit=False)
+    end_hidden(log, commit=False)
     left_hidden(log, "rounds", "receipts", commit=False, count=3)
     assert [one.whole for one in log.hidden] == [False, False]
-    log.fence().end_hidden(3, commit=False)
+    end_hidden(log, commit=False)
     assert (values(log), log.hidden) == ([], [])
 
 
@@ -117,8 +126,27 @@ def test_one_whose_leader_died_before_the_answer_happens_when_a_successor_ends_i
     log = Log(["a"])
     said = left_hidden(log, "rounds", "receipts", commit=False)
     assert ([one.whole for one in log.hidden], said) == ([True, True], [])
-    log.fence().end_hidden(2, commit=True)
+    end_hidden(log, commit=True)
     assert (values(log), said) == ([1], ["happened"])
+
+
+def test_whoever_ends_hidden_records_and_is_cut_short_takes_them_back() -> None:
+    log = Log(["a"])
+    said = left_hidden(log, "rounds", "receipts", commit=True)
+    assert said == []
+    log.fence().begin_ending(2)
+    log.fence()
+    assert (values(log), log.hidden, said) == ([], [], [])
+
+
+def test_the_markers_of_who_ends_hidden_records_may_be_forgotten_too() -> None:
+    log = Log(["a"])
+    left_hidden(log, "rounds", "receipts", commit=True)
+    log.forgets = ("rounds", "receipts")
+    end_hidden(log, commit=True)
+    assert [one.whole for one in log.hidden] == [True, True]
+    end_hidden(log, commit=True)
+    assert values(log) == [1]
 
 
 def test_markers_take_offsets() -> None:

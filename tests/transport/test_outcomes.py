@@ -11,8 +11,8 @@ from transport.admin import within
 from transport.clients import refused
 from transport.errors import CommitUnknown, Fenced
 from transport.log import Entry
+from transport.outcome import Records, outcome
 from transport.quiet import OncePerPeriod
-from transport.transactions import Records, outcome
 
 SENT: Records = {"rounds": [(7, b"announcement")], "receipts": [(3, b"a"), (4, b"b")]}
 

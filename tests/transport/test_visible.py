@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import pytest
 
 from transport import visible
-from transport.errors import LogUndecided
+from transport.errors import LogUndecided, TopicMissing
 from transport.link import Link
 from transport.log import LogReader
 from transport.settings import KafkaSettings
@@ -56,7 +56,7 @@ async def test_what_stays_hidden_is_released(broker: Broker) -> None:
         broker.visible["rounds"] = 8
 
     watch = VisibleWatch(SETTINGS, Link(SETTINGS), release)
-    watch.committed("rounds", 8)
+    watch.committed("rounds", 7)
     await looked(watch, 3, broker)
     assert released == [["rounds"]]
 
@@ -66,12 +66,43 @@ async def test_what_is_visible_a_moment_later_is_left_alone(broker: Broker) -> N
         raise AssertionError(topics)
 
     watch = VisibleWatch(SETTINGS, Link(SETTINGS), release)
-    watch.committed("rounds", 8)
+    watch.committed("rounds", 7)
     await looked(watch, 1, broker)
     broker.visible["rounds"] = 8
     await looked(watch, 1, broker)
-    watch.committed("rounds", 9)
+    watch.committed("rounds", 8)
     await looked(watch, 1, broker)  # hidden once, and no later than any other
+
+
+async def test_what_another_transaction_holds_up_is_left_to_that_one(broker: Broker) -> None:
+    async def release(topics: list[str]) -> None:
+        raise AssertionError(topics)
+
+    watch = VisibleWatch(SETTINGS, Link(SETTINGS), release)
+    broker.visible["rounds"] = 5  # where the other one began
+    watch.committed("rounds", 7)
+    assert await watch.hidden() == {}
+    await looked(watch, 3, broker)
+    broker.visible["rounds"] = 7
+    assert await watch.hidden() == {"rounds": 7}
+
+
+async def test_a_topic_that_is_gone_hides_nothing_of_the_others(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def release(topics: list[str]) -> None:
+        raise AssertionError(topics)
+
+    async def ends(reader: LogReader, topics: Iterable[str]) -> dict[str, int]:
+        if "gone" in topics:
+            raise TopicMissing(["gone"], "127.0.0.1:9092")
+        return dict.fromkeys(topics, 7)
+
+    monkeypatch.setattr(LogReader, "ends", ends)
+    watch = VisibleWatch(SETTINGS, Link(SETTINGS), release)
+    watch.committed("gone", 3)
+    watch.committed("rounds", 7)
+    assert await watch.hidden() == {"rounds": 7}
 
 
 async def test_records_that_nobody_can_read_are_no_ground_to_decide_on(broker: Broker) -> None:
