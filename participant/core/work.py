@@ -69,8 +69,8 @@ class Work:
 
     @property
     def fails(self) -> bool:
-        """Whether training has failed so often in a row that people have to know."""
-        return self._pauses.failures("train") >= TRIES_MAX
+        """Whether training has failed so often in a row that people have to know, and is still wanted."""
+        return not self.final and self._pauses.failures("train") >= TRIES_MAX
 
     @property
     def final(self) -> bool:
