@@ -94,8 +94,8 @@ def _kill(demo: Demo, study: str, role: str, moments: random.Random) -> list[sub
         os.kill(moments.choice(found), signal.SIGKILL)
         return []
     rows = json.loads((demo.out / study / "processes.json").read_text())
-    services = [row for row in rows if row["name"] not in (BROKER, COORDINATOR)]
-    row = moments.choice(services) if role == PARTICIPANT else demo.row(study, role)
+    sites = [row for row in rows if "participant" in row["argv"]]
+    row = moments.choice(sites) if role == PARTICIPANT else demo.row(study, role)
     os.kill(row["pid"], signal.SIGKILL)
     demo.until(f"{row['name']} .* is gone")
     quiet = subprocess.DEVNULL
