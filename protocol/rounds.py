@@ -11,9 +11,30 @@ from protocol.digests import record_digest
 from schemas.errors import PeerError
 from schemas.records import Announcement, AskAgain, Failed, Request
 
-GENESIS = bytes(32)  # `previous` of the record with index 0
+_DIGEST_BYTES = 32
+GENESIS = bytes(_DIGEST_BYTES)  # `previous` of the record with index 0
 
 RoundsRecord = Announcement | Request | AskAgain | Failed
+
+
+class _Digests:
+    """A list of digests in one piece: what is kept for as long as a study lasts must not lie scattered in memory."""
+
+    def __init__(self) -> None:
+        self._bytes = bytearray()
+
+    def __len__(self) -> int:
+        return len(self._bytes) // _DIGEST_BYTES
+
+    def append(self, digest: bytes) -> None:
+        assert len(digest) == _DIGEST_BYTES
+        self._bytes += digest
+
+    def at(self, index: int) -> bytes | None:
+        """None where there is none."""
+        if not 0 <= index < len(self):
+            return None
+        return bytes(self._bytes[index * _DIGEST_BYTES : (index + 1) * _DIGEST_BYTES])
 
 
 class RoundsView:
@@ -31,8 +52,7 @@ class RoundsView:
         self.plan = plan
         self._trustees = trustees
         self._remembered = dict(remembered or {})
-        self._digests: list[bytes] = []
-        self._models: list[bytes] = []
+        self._digests, self._models = _Digests(), _Digests()  # of records by index, of models by version
         self._named: dict[str, int] = {}
         self._roster: tuple[int, bytes] | None = None
         self.newest: Announcement | None = None
@@ -46,7 +66,7 @@ class RoundsView:
     @property
     def previous(self) -> bytes:
         """What the next record has to carry as `previous`."""
-        return self._digests[-1] if self._digests else GENESIS
+        return self._digests.at(len(self._digests) - 1) or GENESIS
 
     @property
     def version(self) -> int:
@@ -61,15 +81,15 @@ class RoundsView:
     @property
     def open_digest(self) -> bytes | None:
         """R of the open Request."""
-        return None if self.open_request is None else self._digests[self.open_request.index]
+        return None if self.open_request is None else self._digests.at(self.open_request.index)
 
     def digest_at(self, index: int) -> bytes | None:
         """Digest of the record at `index`, None when it has not been read."""
-        return self._digests[index] if 0 <= index < len(self._digests) else None
+        return self._digests.at(index)
 
     def model_digest(self, version: int) -> bytes | None:
         """Body digest of a version's model, None when it has not been announced."""
-        return self._models[version] if 0 <= version < len(self._models) else None
+        return self._models.at(version)
 
     def add(self, record: RoundsRecord) -> bool:
         """Take the next verified record; False when it has been read before.

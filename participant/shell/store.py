@@ -287,7 +287,7 @@ class Store:
         return "INSERT INTO ledger VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (*values, left.bytes, left.messages)
 
     def _prepare(self, site: str) -> None:
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=5000"):
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=5000", "cache_size=-256"):
             self._db.execute(f"PRAGMA {pragma}")
         if self._db.execute("SELECT count(*) FROM sqlite_master WHERE name = 'meta'").fetchone()[0] == 0:
             self._db.executescript(f"BEGIN; {_SCHEMA} {_DECIDED} COMMIT;")

@@ -36,7 +36,7 @@ BEGIN_S = 120.0
 PERIOD_S = 5.0
 WARM_UP = 0.1  # of the run, not judged
 GROWTH_MB, GROWTH_SHARE = 5.0, 0.05  # between first and last third; more is not flat
-BROKER = "broker"
+BROKER, COORDINATOR, LARGEST = "broker", "coordinator", "largest {}"
 Samples = Mapping[str, Sequence[tuple[float, float]]]  # process -> (seconds, MB)
 
 
@@ -92,11 +92,14 @@ async def _sample(one: Federation, sampling: dict[str, list[tuple[float, float]]
     while True:
         at_s = time.monotonic() - began_s
         pids = {service.name: service.process.pid for service in one.services} | {BROKER: one.broker.pid or 0}
-        for name, pid in pids.items():
-            sampling[name].append((at_s, resident_mb(pid)))
+        sizes = {name: resident_mb(pid) for name, pid in pids.items()}
+        leading = [name for name in sizes if name.startswith(COORDINATOR)]  # who leads changes: the largest is judged
+        sizes[LARGEST.format(COORDINATOR)] = max(sizes.pop(name) for name in leading)
+        for name, size_mb in sizes.items():
+            sampling[name].append((at_s, size_mb))
         trainers = await asyncio.to_thread(one.trainers)
         if trainers:
-            sampling["largest trainer"].append((at_s, max(resident_mb(pid) for pid in trainers)))
+            sampling[LARGEST.format("trainer")].append((at_s, max(resident_mb(pid) for pid in trainers)))
         await asyncio.sleep(PERIOD_S)
 
 
