@@ -68,8 +68,13 @@ def main() -> int:
     if chosen.lead:
         asyncio.run(_lead(*chosen.lead))
         return 0
+    if chosen.runs < 1:
+        parser.error(f"--runs {chosen.runs} is no number above 0")
     print(f"seed {chosen.seed}")
-    found = asyncio.run(_measure(chosen.runs, random.Random(chosen.seed)))
+    try:
+        found = asyncio.run(_measure(chosen.runs, random.Random(chosen.seed)))
+    except KeyboardInterrupt:
+        return 130
     OUT.mkdir(parents=True, exist_ok=True)
     (OUT / "commits.json").write_text(json.dumps([asdict(one) for one in found], indent=1))
     hidden = sum(bool(one.hidden) for one in found)
