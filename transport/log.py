@@ -128,16 +128,16 @@ class LogReader:
         return frozenset(topic for topic in self._positions if not consumer.partitions_for_topic(topic))
 
     async def missing(self, topics: Iterable[str]) -> frozenset[str] | None:
-        """Those of `topics` that the broker has not; None when it does not answer now."""
-        consumer = self._consumer
-        if consumer is None:
-            return None
+        """Those of `topics` that the broker has not; None when it does not answer now. Asks nothing about none."""
+        consumer, topics = self._consumer, frozenset(topics)
+        if consumer is None or not topics:
+            return None if topics else topics
         try:
             async with asyncio.timeout(_STALL_S):
                 there: set[str] = await consumer.topics()
         except (KafkaError, OSError, TimeoutError, *DAMAGED):
             return None
-        return frozenset(topics) - there
+        return topics - there
 
     async def close(self) -> None:
         """End the consumer; bounded, and the reader is of no use afterwards."""
@@ -370,7 +370,8 @@ async def each_to_end(
 ) -> AsyncGenerator[Entry, None]:
     """Everything that is on the topics now, one by one, in order within each, from `start` or the beginning.
 
-    Waits for the broker. To be closed (contextlib.aclosing). Raises LocalError naming topics that do not exist.
+    Waits for the broker. To be closed (contextlib.aclosing). Raises TopicMissing naming those that do not exist, or
+    went while they were read.
     """
     reader = LogReader(settings, link, committed=committed, fetch_wait_ms=10)
     try:
@@ -379,6 +380,8 @@ async def each_to_end(
         while not await reader.reached(ends):
             for entry in await reader.batch(wait_ms=50):
                 yield entry
+            if missing := await reader.missing(reader.gone()):
+                raise TopicMissing(missing, settings.bootstrap)
     finally:
         await reader.close()
 

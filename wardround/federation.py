@@ -14,6 +14,7 @@ Used by:  notebooks, `wardround status`, `wardround report`, wardround.demo.
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterable
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -42,6 +43,7 @@ from wardround.study_log import StudyLog
 
 BROKER_S = 10.0
 PACE_S = 0.3
+MISSING_S = 5.0  # how long until topics that the broker lacks are looked for again
 T = TypeVar("T")
 
 
@@ -102,18 +104,26 @@ class Federation:
         """The study's history, again whenever it has grown (the same object); over broken links, for ever.
 
         Reads at most every `pace_s` seconds: many records at once cost much less than one by one. Sites that join later
-        are followed too. Raises LocalError when there is no such study.
+        are followed too; so are topics that the broker lacks, once it has them. Raises LocalError when there is no such
+        study.
         """
         directory = await self._directory()
         followed = StudyLog(_plan(directory, study), directory)
         reader = LogReader(self._settings, self._link)
         try:
-            await reader.assign(_positions(followed, {}))
+            await _read_what_is_there(reader, followed)
+            looked_s = time.monotonic()
             while True:
                 entries = await reader.batch(records_max=1000)
-                if self._take(directory, followed, entries):
-                    await reader.assign(_positions(followed, reader.positions()))
-                if entries:
+                joined, missing = self._take(directory, followed, entries), followed.history.missing
+                if joined:
+                    await _read_what_is_there(reader, followed)
+                elif time.monotonic() - looked_s > MISSING_S:
+                    lacking = reader.gone().union(missing)
+                    if await reader.missing(lacking) not in (None, frozenset(missing)):
+                        await _read_what_is_there(reader, followed)
+                    looked_s = time.monotonic()
+                if entries or followed.history.missing != missing:
                     yield followed.history
                     await asyncio.sleep(pace_s)
         finally:
@@ -265,6 +275,14 @@ def _plan(directory: Directory, study: str) -> Plan:
     return found[-1]
 
 
-def _positions(log: StudyLog, known: dict[str, int]) -> dict[str, int]:
-    wanted = [topics.MEMBERS, topics.PLANS, *log.topic_names()]
-    return {topic: known.get(topic, EARLIEST) for topic in wanted}
+async def _read_what_is_there(reader: LogReader, log: StudyLog) -> None:
+    """Follow those of the study's topics that the broker has, and note the others."""
+    known, names = reader.positions(), [topics.MEMBERS, topics.PLANS, *log.topic_names()]
+    missing: frozenset[str] = frozenset()
+    while True:
+        try:
+            await reader.assign({topic: known.get(topic, EARLIEST) for topic in names if topic not in missing})
+            break
+        except TopicMissing as error:
+            missing |= error.topics
+    log.history.missing = tuple(name for name in names if name in missing)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from aiokafka.admin import AIOKafkaAdminClient
 
 from ops.kafka import Broker
 from ops.kafka.ports import free_ports
@@ -89,6 +90,20 @@ async def make_topics(settings: KafkaSettings, *names: str, **config: str) -> No
     try:
         specs = [TopicSpec(topic, config=words) for topic in names]
         await within(admin.create_topics(specs), 30, "the broker")
+    finally:
+        await admin.close()
+
+
+async def delete_topics(settings: KafkaSettings, *names: str) -> None:
+    """Delete topics by hand, and wait until the broker tells of them no more."""
+    client, admin = AIOKafkaAdminClient(bootstrap_servers=settings.bootstrap), Admin(settings, Link(settings))
+    await client.start()
+    await client.delete_topics(list(names))
+    await client.close()
+    try:
+        async with asyncio.timeout(30):
+            while await admin.existing(names):  # noqa: ASYNC110  # a broker tells nobody of it
+                await asyncio.sleep(0.05)
     finally:
         await admin.close()
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-from aiokafka.admin import AIOKafkaAdminClient
 from numpy.typing import NDArray
 
 from coordinator.app import serve
@@ -40,7 +39,6 @@ from schemas.records import (
 )
 from schemas.roster import Membership
 from tests.schemas.plans import PLAN, changed
-from transport.admin import Admin
 from transport.bodies import BodyReader, BodyWriter
 from transport.link import Link
 from transport.log import Entry, read_to_end
@@ -287,19 +285,4 @@ async def federation(bootstrap: str, folder: Path, plan: Plan, sites: int) -> As
         await one.close()
 
 
-async def delete_topics(fed: Federation, *names: str) -> None:
-    """Delete topics by hand, and wait until the broker tells of them no more."""
-    client = AIOKafkaAdminClient(bootstrap_servers=fed.bootstrap)
-    await client.start()
-    await client.delete_topics(list(names))
-    await client.close()
-    admin = Admin(fed.kafka, fed.link)
-
-    async def gone() -> bool | None:
-        return None if await admin.existing(names) else True
-
-    await fed.until(gone, f"the end of {', '.join(names)}")
-    await admin.close()
-
-
-__all__ = ["Federation", "Site", "delete_topics", "federation", "read_card", "small_plan"]
+__all__ = ["Federation", "Site", "federation", "read_card", "small_plan"]

@@ -13,7 +13,8 @@ import pytest
 from protocol.signing import SigningKey
 from schemas import topics
 from schemas.records import Presence
-from tests.broker.federation import Federation, delete_topics, federation
+from tests.broker.conftest import delete_topics
+from tests.broker.federation import Federation, federation
 from tests.broker.test_coordinator import STEP, all_offer, metric, plan, unit
 from transport.admin import Admin, TopicSpec
 from transport.link import Link
@@ -49,7 +50,7 @@ async def condition(fed: Federation, port: int, name: str) -> None:
 
 async def make_anew(fed: Federation, topic: str) -> None:
     """Delete a topic by hand and make it again, empty."""
-    await delete_topics(fed, topic)
+    await delete_topics(fed.kafka, topic)
     admin = Admin(fed.kafka, Link(fed.kafka))
     await admin.create_topics([TopicSpec(topic)])
     await admin.close()
@@ -109,7 +110,7 @@ async def test_a_decision_log_that_is_made_anew_meanwhile_gets_no_version_out_of
 
 async def test_without_its_topic_a_study_waits_and_says_which(kafka: Any, tmp_path: Path, free_port: int) -> None:
     async with played(kafka, tmp_path, free_port) as fed:
-        await delete_topics(fed, topics.commands(fed.study))
+        await delete_topics(fed.kafka, topics.commands(fed.study))
         async with fed.coordinator():
             await condition(fed, free_port, "topic-missing")
 

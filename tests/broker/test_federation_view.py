@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,9 @@ import pytest
 from ops.kafka import Broker
 from schemas import topics
 from schemas.errors import LocalError, TransientError
+from tests.broker.conftest import delete_topics, make_topics
 from tests.broker.federation import Federation as Small
-from tests.broker.federation import delete_topics, federation, small_plan
+from tests.broker.federation import federation, small_plan
 from wardround import Federation
 from wardround.cli import main
 from wardround.history import StudyHistory
@@ -94,6 +96,31 @@ async def test_following_tells_of_what_happens_after_it_began(kafka: Broker, tmp
     assert history.counted == 2
 
 
+async def test_following_goes_on_without_a_topic_names_it_and_takes_it_up_again(
+    kafka: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("wardround.federation.MISSING_S", 0.2)
+    plan = small_plan("view-follow-missing", sites=2)
+    own = topics.offers("view-follow-missing-1")
+
+    async def until(following: AsyncIterator[StudyHistory], missing: tuple[str, ...], version: int) -> None:
+        async with asyncio.timeout(60):
+            async for history in following:
+                if (history.missing, history.version) == (missing, version):
+                    return
+
+    async with federation(kafka.bootstrap, tmp_path, plan, 2) as small:
+        following = view(small).follow(plan.study, pace_s=0.01)
+        async with small.coordinator():
+            await until(following, (), 0)
+            await one_version(small)
+            await until(following, (), 1)
+        await delete_topics(small.kafka, own)
+        await until(following, (own,), 1)
+        await make_topics(small.kafka, own)
+        await until(following, (), 1)
+
+
 async def test_without_await_it_works_in_a_running_loop_as_in_a_notebook(kafka: Broker, tmp_path: Path) -> None:
     plan = small_plan("view-sync", sites=1)
     async with federation(kafka.bootstrap, tmp_path, plan, 1) as small, small.coordinator():
@@ -141,14 +168,14 @@ async def test_a_status_without_a_sites_topic_shows_the_others_and_says_whose_is
         async with small.coordinator():
             await one_version(small)
         gone = topics.offers("view-missing-1")
-        await delete_topics(small, gone)
+        await delete_topics(small.kafka, gone)
         public = ["--registrar", str(tmp_path / "registrar.pub"), "--broker", small.bootstrap]
         assert await asyncio.to_thread(main, ["status", plan.study, *public]) == 0
         told = capsys.readouterr().out
         assert await asyncio.to_thread(main, ["status", plan.study, "--json", *public]) == 0
         (values,) = json.loads(capsys.readouterr().out)["studies"]
         async with view(small, "view-missing-0") as seen:
-            await delete_topics(small, topics.keys(plan.study))
+            await delete_topics(small.kafka, topics.keys(plan.study))
             with pytest.raises(LocalError, match=topics.keys(plan.study)):
                 await seen.version(plan.study)
     assert "view-missing: version 1" in told
@@ -164,7 +191,7 @@ async def test_a_status_without_a_studys_topic_shows_the_other_studies(
     async with federation(kafka.bootstrap, tmp_path, plan, 1) as small:
         async with Registrar(small.kafka, small.registrar) as office:
             await office.create_study(other, bytes(4 * other.parameters))
-        await delete_topics(small, topics.rounds(plan.study))
+        await delete_topics(small.kafka, topics.rounds(plan.study))
         public = ["--registrar", str(tmp_path / "registrar.pub"), "--broker", small.bootstrap]
         assert await asyncio.to_thread(main, ["status", *public]) == 0
     told = capsys.readouterr().out

@@ -8,7 +8,8 @@ from ops.kafka import Broker
 from schemas import topics
 from schemas.plan import Plan
 from schemas.records import Outcome
-from tests.broker.federation import Federation, delete_topics, federation
+from tests.broker.conftest import delete_topics
+from tests.broker.federation import Federation, federation
 from tests.broker.participants import Hospital, hospital, late_site, plan
 from wardround.registrar import Registrar
 
@@ -32,7 +33,7 @@ async def test_a_study_without_its_topics_waits_for_them_while_the_others_of_the
     other = plan()
     async with federation(kafka.bootstrap, tmp_path, plan(versions=3), 2) as fed:
         await create(fed, other)
-        await delete_topics(fed, topics.keys(other.study))
+        await delete_topics(fed.kafka, topics.keys(other.study))
         with hospital(fed, late_site(fed).name, more=[other]) as at:
             at.go()
             at.start()
@@ -51,7 +52,7 @@ async def test_the_only_study_of_a_site_waits_for_its_topics_instead_of_ending_t
     kafka: Broker, tmp_path: Path
 ) -> None:
     async with federation(kafka.bootstrap, tmp_path, plan(), 2) as fed:
-        await delete_topics(fed, topics.rounds(fed.study), topics.offers(late_site(fed).name))
+        await delete_topics(fed.kafka, topics.rounds(fed.study), topics.offers(late_site(fed).name))
         with hospital(fed, late_site(fed).name) as at:
             at.start()
             await waits(at, fed.study, topics.rounds(fed.study))
@@ -66,7 +67,7 @@ async def test_a_topic_deleted_while_it_is_followed_holds_that_study_alone(kafka
         with hospital(fed, late_site(fed).name, more=[other]) as at:
             at.start()
             await at.until(lambda: at.standing(other.study).state in ("fetching", "waiting", "training"), "its work")
-            await delete_topics(fed, topics.receipts(other.study))
+            await delete_topics(fed.kafka, topics.receipts(other.study))
             await waits(at, other.study, topics.receipts(other.study))
             at.go()
             sequence = await at.finished()

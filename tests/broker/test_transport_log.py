@@ -3,17 +3,19 @@
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import aclosing
 
 import pytest
 
 from ops.kafka import Broker
 from ops.link_proxy import LinkProxy
 from schemas.errors import LocalError, TransientError
-from tests.broker.conftest import make_topics
+from tests.broker.conftest import delete_topics, make_topics
 from transport import log, watch
 from transport.admin import Admin, TopicSpec, within
+from transport.errors import TopicMissing
 from transport.link import Link
-from transport.log import EARLIEST, LATEST, Entry, LogReader, read_to_end
+from transport.log import EARLIEST, LATEST, Entry, LogReader, each_to_end, read_to_end
 from transport.settings import KafkaSettings
 from transport.writer import Writer
 
@@ -87,6 +89,20 @@ async def test_a_topic_that_does_not_exist_is_named(
         await read_to_end(settings, link, [missing])
     await reader.close()
     await writer.close()
+
+
+async def test_a_topic_that_is_deleted_while_it_is_read_to_its_end_is_named(
+    settings: KafkaSettings, link: Link, name: Callable[[str], str]
+) -> None:
+    topic = name("log")
+    await make_topics(settings, topic)
+    await _write(settings, link, topic, *(bytes(500_000) for _ in range(40)))
+    async with asyncio.timeout(60), aclosing(each_to_end(settings, link, [topic])) as entries:
+        await anext(entries)
+        await delete_topics(settings, topic)
+        with pytest.raises(TopicMissing, match=topic):
+            async for _ in entries:
+                pass
 
 
 async def test_a_record_that_is_too_large_is_refused_and_the_next_one_passes(

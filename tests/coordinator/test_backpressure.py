@@ -157,7 +157,7 @@ async def test_a_newer_roster_waits_for_no_full_queue_and_is_looked_at_before_wh
     monkeypatch.setattr(one._core, "on", on)
     one._commands = CommandLog(plan.study)
     one._view = cast(Any, SimpleNamespace(newest=SimpleNamespace(version=0)))
-    one._services.membership = cast(Any, SimpleNamespace(sites=lambda _study: ("site-7",)))  # type: ignore[misc]
+    one._services.membership = cast(Any, SimpleNamespace(sites=lambda _study: ("site-7",)))  # type: ignore[misc]  # a stand-in here, a property there
     while not one._queue.full():
         one._queue.put_nowait(Tick())
     one.membership_changed()  # whoever follows the directory does not wait in here, though nobody takes anything

@@ -23,6 +23,7 @@ class Topic:
         self._key = key
         self.sent: list[dict[str, int]] = []
         self.missing = 0  # so often it is not there
+        self.heard = asyncio.Semaphore(0)  # one for each message
 
     async def send(self, topic: str, value: bytes) -> int:
         assert topic == "wardround.offers.site-1"
@@ -30,11 +31,14 @@ class Topic:
             self.missing -= 1
             raise TopicMissing([topic], "broker:9092", wanted="write")
         self.sent.append(dict(verify(Signed.from_bytes(value), Presence, self._key.public).states))
+        self.heard.release()
         return len(self.sent)
 
 
-async def told(tmp_path: Path, *, interval_min_s: float, period_s: float, missing: int = 0) -> tuple[Topic, Store]:
-    """Three changes at once, then quiet; the topic is `missing` so often."""
+async def told(
+    tmp_path: Path, *, interval_min_s: float, period_s: float, missing: int = 0, messages: int = 0
+) -> tuple[Topic, Store]:
+    """Three changes at once, then quiet, for 0.2 s and until there were `messages`; the topic is `missing` so often."""
     key, store = SigningKey.generate(), Store(tmp_path, "site-1")
     topic = Topic(key)
     topic.missing = missing
@@ -52,6 +56,9 @@ async def told(tmp_path: Path, *, interval_min_s: float, period_s: float, missin
     for state in (State.IDLE, State.FETCHING, State.TRAINING):
         teller.show("demo", state)
     await asyncio.sleep(0.2)
+    async with asyncio.timeout(30):
+        for _ in range(messages):
+            await topic.heard.acquire()
     running.cancel()
     teller.list_now()
     return topic, store
@@ -65,7 +72,7 @@ async def test_changes_that_follow_each_other_are_told_as_one(tmp_path: Path) ->
 
 
 async def test_a_quiet_site_is_heard_of_now_and_then(tmp_path: Path) -> None:
-    topic, _ = await told(tmp_path, interval_min_s=0.01, period_s=0.02)
+    topic, _ = await told(tmp_path, interval_min_s=0.01, period_s=0.02, messages=2)
     assert len(topic.sent) > 1
     assert all(states == {"demo": SiteState.TRAINING} for states in topic.sent)
 
@@ -74,6 +81,6 @@ async def test_without_its_topic_a_site_says_so_once_and_tells_its_state_once_it
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(presence, "AGAIN_S", 0.01)
-    topic, _ = await told(tmp_path, interval_min_s=0.01, period_s=60, missing=3)
+    topic, _ = await told(tmp_path, interval_min_s=0.01, period_s=60, missing=3, messages=1)
     assert topic.sent == [{"demo": SiteState.TRAINING}]
     assert capsys.readouterr().out.count("this site's topic is missing") == 1
