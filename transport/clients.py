@@ -226,7 +226,11 @@ async def _kill_producer(producer: AIOKafkaProducer) -> None:
         # aiokafka's own callback does what is done here, and trips over a producer without transactions.
         sender.sender_task.remove_done_callback(sender._fail_all)
         sender.sender_task.add_done_callback(of_no_interest)
-    batches = [batch for queue in accumulator._batches.values() for batch in queue] + list(accumulator._pending_batches)
+    queued = [batch for queue in accumulator._batches.values() for batch in queue]
+    batches = queued + list(accumulator._pending_batches)
+    # The end of a batch that was sent before takes it out of those on their way, where one that waits to be sent again
+    # is not; aiokafka would trip over that as well.
+    accumulator._pending_batches.update(batch for batch in queued if batch.retry_count)
     accumulator.fail_all(errors.ProducerClosed())
     for batch in batches:
         for future in (batch.future, batch._drain_waiter, *(future for future, _ in batch._msg_futures)):

@@ -178,13 +178,13 @@ class TransactionalWriter:
         await asyncio.gather(self._drop(), self._visible.close())
 
     async def check(self, producer: AIOKafkaProducer, topic: str) -> None:
-        """Raise LocalError when a topic, seen for the first time, does not exist, or when nobody can settle it."""
+        """Raise LocalError when the producer knows no such topic and there is none, or when nobody can settle it."""
         trouble = self._aside.get(topic)
         if isinstance(trouble, LogUndecided):
             raise trouble
-        if topic not in self._topics:
+        if not producer.client.cluster.partitions_for_topic(topic):
             await check_topic(producer.client, topic, self._settings.bootstrap)
-            self._topics.add(topic)
+        self._topics.add(topic)
 
     def failure(self, error: BaseException, producer: AIOKafkaProducer) -> Exception:
         """What an error before the commit means: nothing was committed, whatever else."""

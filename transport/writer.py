@@ -35,7 +35,6 @@ class Writer:
         self._link = link
         self._producer: AIOKafkaProducer | None = None
         self._starting = asyncio.Lock()
-        self._topics: set[str] = set()
 
     async def start(self) -> None:
         """Connect; waits for the broker for ever."""
@@ -56,9 +55,8 @@ class Writer:
         while True:
             producer = await self._live_producer()
             try:
-                if topic not in self._topics:
+                if not producer.client.cluster.partitions_for_topic(topic):
                     await check_topic(producer.client, topic, self._settings.bootstrap)
-                    self._topics.add(topic)
                 return Ticket(producer, await producer.send(topic, value, key, partition=0))
             except (KafkaError, OSError) as error:
                 await self._failed(producer, error)

@@ -105,6 +105,29 @@ async def test_a_topic_that_is_deleted_while_it_is_read_to_its_end_is_named(
                 pass
 
 
+async def test_a_writer_names_a_topic_that_is_deleted_under_it_and_goes_on_once_it_is_made_again(
+    settings: KafkaSettings,
+    link: Link,
+    name: Callable[[str], str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(watch, "STALL_S", 2.0)
+    topic, other = name("log"), name("other")
+    await make_topics(settings, topic, other)
+    writer = Writer(settings, link)
+    assert [await writer.send(topic, b"0"), await writer.send(other, b"0")] == [0, 0]
+    await delete_topics(settings, topic)
+    async with asyncio.timeout(60):
+        with pytest.raises(TopicMissing, match=topic):
+            await writer.send(topic, b"1")
+        assert await writer.send(other, b"1") == 1
+        await make_topics(settings, topic)
+        assert await writer.send(topic, b"2") == 0
+    await writer.close()
+    assert "Exception" not in capsys.readouterr().out
+
+
 async def test_a_record_that_is_too_large_is_refused_and_the_next_one_passes(
     settings: KafkaSettings, link: Link, name: Callable[[str], str]
 ) -> None:
