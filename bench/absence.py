@@ -1,7 +1,7 @@
 """What absence that goes with case mix does to a model, and what absence_cap does about it; on virtual time.
 
   python -m bench.absence heart --data <folder>
-  python -m bench.absence eicu --data <folder> --seeds 3
+  python -m bench.absence eicu --data <folder>
 
 The hospitals whose patients are most ill have a link that flaps, or one at night alone; the others always have one. The
 ill are heart's Switzerland and VA, eicu's hospitals with a death among their training patients. A cohort is two
