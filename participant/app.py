@@ -36,6 +36,7 @@ from schemas.errors import FederationError, LocalError
 from transport.bodies import BodyReader, BodyWriter
 from transport.link import Link
 from transport.log import LogReader
+from transport.quiet import on_produce_error
 from transport.settings import KafkaSettings
 from transport.writer import Writer
 
@@ -133,6 +134,8 @@ def _services(
 ) -> Services:
     metrics = ParticipantMetrics()
     link.on_change(lambda connected: metrics.connected.set(connected))
+    link.on_rebuild(lambda kind: metrics.rebuilds.labels(kind).inc())
+    on_produce_error(lambda name: metrics.broker_errors.labels(name).inc())
     path = settings.trainer.fork_server
     modules = [study.task.partition(":")[0] for study in settings.studies if study.task]
     launcher = Launcher(Path(path).absolute() if path else None, list(dict.fromkeys(modules)))

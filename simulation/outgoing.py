@@ -95,9 +95,11 @@ class Outgoing:
     def _uploaded(self, sequence: int) -> None:
         site = self._site
         row, topic = site.store.now.rows[sequence], self._world.log.bodies[site.name]
-        at = topic.append(row.body)
-        topic.trim(topic.end - BODIES_KEPT)
-        site.store.note(acked(sequence, site.plan.body_bytes))
+        at = row.body_at
+        if at < 0:
+            at = topic.append(row.body)
+            topic.trim(topic.end - BODIES_KEPT)
+            site.store.note(acked(sequence, site.plan.body_bytes, at))
         self._up(OFFER_BYTES, self._offer_sent, sequence, at, first_ms=self._measuring.get(row.base_version, 0))
 
     def _offer_sent(self, sequence: int, body: int) -> None:

@@ -18,7 +18,7 @@ class DiskFull(Exception):  # noqa: N818  # named as the state it is
 
 @dataclass(slots=True)
 class Row:
-    """One update in the outbox; `acked_bytes` of its body are known to be on the log."""
+    """One update in the outbox; `acked_bytes` of its body are known to be on the log, all of it at `body_at`."""
 
     base_version: int
     base_digest: bytes
@@ -26,6 +26,7 @@ class Row:
     body: Body
     offer_offset: int = -1
     acked_bytes: int = 0
+    body_at: int = -1
 
 
 @dataclass(slots=True)
@@ -108,15 +109,20 @@ def offered(sequence: int, offset: int) -> Change:
 
     def change(content: Content) -> None:
         if sequence in content.rows:
-            content.rows[sequence].offer_offset, content.rows[sequence].acked_bytes = offset, 0
+            row = content.rows[sequence]
+            row.offer_offset = offset
+            if offset < 0:
+                row.acked_bytes, row.body_at = 0, -1
 
     return change
 
 
-def acked(sequence: int, size_bytes: int) -> Change:
+def acked(sequence: int, size_bytes: int, body_at: int) -> Change:
+    """All of its body is on the log."""
+
     def change(content: Content) -> None:
         if sequence in content.rows:
-            content.rows[sequence].acked_bytes = size_bytes
+            content.rows[sequence].acked_bytes, content.rows[sequence].body_at = size_bytes, body_at
 
     return change
 

@@ -45,6 +45,8 @@ class ParticipantMetrics:
         self.bytes = self._counter("bytes", "Bytes of bodies and records", "study", "direction")
         self.refused = self._counter("records_refused", "Records of others that could not be believed", "reason")
         self.alarms = self._counter("alarms", "Things on the log that must not be", "study")
+        self.rebuilds = self._counter("client_rebuilds", "Clients replaced as they made no progress", "client")
+        self.broker_errors = self._counter("broker_errors", "What the broker answered instead of storing", "error")
 
     def show(self, study: str, state: State) -> None:
         """One state is 1, the others are 0."""

@@ -10,6 +10,8 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+import structlog
+
 from participant.core.absence import weights
 from participant.shell.body import SealedChunks, write_body
 from participant.shell.gate import Gate, What, millionths
@@ -24,9 +26,13 @@ from schemas.errors import PeerError
 from schemas.plan import Plan
 from schemas.records import BodyRef, Evaluation, Header, KeyBox, Offer
 from schemas.roster import Membership
+from transport.errors import TopicMissing
 
 ALONE = "alone-"
 ACKED_AFTER_S = 1.0  # an upload that takes longer is worth resuming
+AGAIN_S = 5.0  # how long until an evaluation is tried again
+
+log = structlog.get_logger()
 
 
 class Outgoing:
@@ -140,7 +146,16 @@ class Outgoing:
                 self._services.store.note_fact(self._plan.study, ALONE + name, value)
 
     async def _send_evaluation(self, version: int, value: bytes) -> None:
-        await self._services.writer.send(topics.offers(self._services.name), value)
+        """Wait for this site's topic as well: without it nothing leaves, and no study is at fault."""
+        while True:
+            try:
+                await self._services.writer.send(topics.offers(self._services.name), value)
+                break
+            except TopicMissing as error:
+                log.warning(
+                    "evaluation not sent, trying again", study=self._plan.study, version=version, reason=str(error)
+                )
+                await asyncio.sleep(AGAIN_S)
         self._count_up(len(value))
         self._services.store.note_fact(self._plan.study, "evaluated", version)
 

@@ -204,15 +204,18 @@ class Store:
         )
 
     def note_offered(self, row: Row, offset: int) -> None:
-        """Remember that the offer is out; lost in a crash, it is sent again, and recognised as the same."""
+        """Remember that the offer is out; lost in a crash, it is sent again, and recognised as the same.
+
+        Where the body lies stays known: a reminder after a restart offers it without sending it once more.
+        """
         row.offer_offset = offset
-        key = (row.study, row.sequence)
-        self._later.append(("UPDATE outbox SET offer_offset = ? WHERE study = ? AND sequence = ?", (offset, *key)))
-        self._later.append(("DELETE FROM acked WHERE study = ? AND sequence = ?", key))
+        values = (offset, row.study, row.sequence)
+        self._later.append(("UPDATE outbox SET offer_offset = ? WHERE study = ? AND sequence = ?", values))
 
     def note_anew(self, row: Row) -> None:
         """Forget what was acknowledged: the body has to go up again as a whole."""
         row.acked.clear()
+        self._later.append(("DELETE FROM acked WHERE study = ? AND sequence = ?", (row.study, row.sequence)))
         self.note_offered(row, -1)
 
     def note_settled(self, row: Row, body: Path, decision: Decision, *, again: bool) -> None:

@@ -8,7 +8,7 @@ from ops.kafka import Broker
 from schemas import topics
 from schemas.plan import Plan
 from schemas.records import Outcome
-from tests.broker.conftest import delete_topics
+from tests.broker.conftest import delete_topics, make_topics
 from tests.broker.federation import Federation, federation
 from tests.broker.participants import Hospital, hospital, late_site, plan
 from wardround.registrar import Registrar
@@ -57,6 +57,23 @@ async def test_the_only_study_of_a_site_waits_for_its_topics_instead_of_ending_t
             at.start()
             await waits(at, fed.study, topics.rounds(fed.study))
             await at.until(lambda: "this site's topic is missing" in at.log, "word of the site's own topic")
+            assert await at.stop() == 0
+
+
+async def test_a_missing_own_topic_ends_no_service_that_has_something_to_say_there(
+    kafka: Broker, tmp_path: Path
+) -> None:
+    async with federation(kafka.bootstrap, tmp_path, plan(evaluation={"every": 1}), 2) as fed, fed.coordinator():
+        topic = topics.offers(late_site(fed).name)
+        await fed.version(0)
+        await delete_topics(fed.kafka, topic)
+        with hospital(fed, late_site(fed).name) as at:
+            at.go()
+            at.start()
+            await at.until(lambda: "evaluation not sent, trying again" in at.log, "word of the evaluation")
+            sequence = await at.finished()
+            await make_topics(fed.kafka, topic)
+            assert (await fed.receipt(at.name, sequence)).outcome == Outcome.COUNTED
             assert await at.stop() == 0
 
 

@@ -64,14 +64,25 @@ def test_an_upload_that_was_cut_goes_on_after_a_restart(tmp_path: Path, store: S
     assert opened(tmp_path).row("demo", FIRST).acked == {0: 17, 1: 18}
 
 
-def test_an_offered_update_needs_no_acknowledged_chunks_any_more(tmp_path: Path, store: Store) -> None:
+def test_an_update_offered_before_a_restart_can_be_offered_again_without_sending_its_body(
+    tmp_path: Path, store: Store
+) -> None:
     one = put(store)
     store.note_acked(one, [(0, 17)])
     store.note_offered(one, 40)
     store.flush()
     again = opened(tmp_path)
     assert again.restored("demo").entries == ((FIRST, 3, 40),)
-    assert again.row("demo", FIRST).acked == {}
+    assert again.row("demo", FIRST).acked == {0: 17}
+
+
+def test_a_settled_update_leaves_no_acknowledged_chunks(tmp_path: Path, store: Store) -> None:
+    one = put(store)
+    store.note_acked(one, [(0, 17)])
+    store.note_settled(one, tmp_path / "body", COUNTED, again=False)
+    store.flush()
+    with contextlib.closing(sqlite3.connect(tmp_path / "site.db")) as database:
+        assert database.execute("SELECT count(*) FROM acked").fetchone() == (0,)
 
 
 def test_a_body_asked_for_again_forgets_what_was_acknowledged(tmp_path: Path, store: Store) -> None:
