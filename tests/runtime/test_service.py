@@ -1,14 +1,17 @@
 """A service ends with the exit code its operator can act on, one clear line, and within a bound when asked to stop."""
 
 import asyncio
+import gc
 import os
 import signal
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 import pytest
 
+from runtime import service
 from runtime.service import report, run_service
 from schemas.errors import FederationError, LocalError, PeerError, TransientError
 
@@ -47,6 +50,29 @@ def test_a_hint_follows_the_error_and_is_absent_when_there_is_none(capsys: pytes
     assert capsys.readouterr().err == "error: no key file\nhint:  make one\n"
     assert report(LocalError("no key file")) == 2
     assert capsys.readouterr().err == "error: no key file\n"
+
+
+class Connection:
+    """Refers to itself, as connections and their tasks do."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
+
+async def test_what_a_broken_connection_leaves_in_cycles_is_gone_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "TRIM_S", 0.01)
+    gone = asyncio.Event()
+    gc.disable()  # by itself the collector comes after thousands of objects
+    try:
+        broken = Connection()
+        weakref.finalize(broken, gone.set)
+        del broken
+        running = asyncio.create_task(service.give_memory_back())
+        async with asyncio.timeout(30):
+            await gone.wait()
+        running.cancel()
+    finally:
+        gc.enable()
 
 
 def test_a_service_that_ends_by_itself_ends_well() -> None:
