@@ -161,7 +161,7 @@ class StudyRun:
                 case seen.Add():
                     self.sum.add(self.spool.take(effect.offer), effect.weight)
                 case seen.Fetch():
-                    self.spool.fetch(effect.offer)
+                    self.spool.fetch(effect.offer, effect.number)
                 case seen.Decide():
                     self.pending[effect.receipt.site] = effect.receipt
                 case seen.Drop():

@@ -245,7 +245,7 @@ class StudyRunner:
         for effect in effects:
             match effect:
                 case Fetch():
-                    self._bodies.fetch(effect.offer, self._tasks)
+                    self._bodies.fetch(effect, self._tasks)
                 case Add():
                     await self._bodies.add(effect.offer, effect.weight)
                 case Remove():
