@@ -1,6 +1,7 @@
 """Rebuilds a study from the log alone: rounds, receipts, the newest model and state, progress towards the stop rule."""
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from coordinator.core.site import Site
 from coordinator.shell.epochs import Epochs
 from coordinator.shell.intake import read_offer_topic
 from coordinator.shell.services import Services
+from coordinator.shell.trim import first_offset
 from coordinator.shell.vectors import Stored
 from coordinator.strategies.stopping import Progress, overall
 from coordinator.strategies.suspicion import SUSPECTED_AFTER, Suspicion
@@ -55,6 +57,7 @@ class Restored:
     suspicion: Suspicion
     ends: dict[str, int]  # topic -> one after the last record read
     is_patient: bool  # whether the plan stops by patience, which looks at all evaluations
+    firsts: deque[int]  # on `models`, of the newest versions that are kept
     counted: tuple[RequestEntry, ...] = ()  # into the newest version
     evaluations: list[tuple[tuple[str, bytes], ...]] = field(default_factory=list)  # by version, as announced
 
@@ -84,8 +87,8 @@ async def read_study(services: Services, plan: Plan) -> Restored:
     await services.transactions.settle((topics.rounds(study), topics.receipts(study), topics.keys(study)))
     view = RoundsView(study, plan.digest, trustees=len(plan.privacy.trustees))
     wanted = (topics.rounds(study), topics.receipts(study), topics.commands(study))
-    patient = bool(plan.stop.patience)
-    restored = Restored(view, {}, CommandLog(study), Suspicion(), dict.fromkeys(wanted, 0), patient)
+    patient, firsts = bool(plan.stop.patience), deque[int](maxlen=plan.storage.versions_kept)
+    restored = Restored(view, {}, CommandLog(study), Suspicion(), dict.fromkeys(wanted, 0), patient, firsts)
     async with aclosing(_in_turns(services, sorted(restored.ends))) as entries:
         async for entry in entries:
             restored.ends[entry.topic] = entry.offset + 1
@@ -135,10 +138,12 @@ def _take(restored: Restored, entry: Entry, signed: Signed, services: Services) 
     if kind is None:
         raise PeerError(f"offset {entry.offset} of {entry.topic} holds no record of rounds")
     record = verify(signed, kind, public)
-    asked = restored.view.open_request
+    asked, before = restored.view.open_request, restored.view.version
     restored.view.add(record)
     sites = [entry.site for entry in asked.entries] if asked is not None else []
     if isinstance(record, Announcement):
+        if record.version > before:
+            restored.firsts.append(first_offset(record, asked))
         if asked is not None:
             restored.counted = asked.entries
         if restored.is_patient:

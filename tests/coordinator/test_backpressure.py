@@ -146,8 +146,8 @@ async def test_a_newer_roster_waits_for_no_full_queue_and_is_looked_at_before_wh
     one, _, _ = runner
     heard: list[Any] = []
 
-    async def ensure(_membership: object) -> bool:
-        return False
+    async def ensure(_membership: object) -> None:
+        pass
 
     monkeypatch.setattr(one._epochs, "ensure", ensure)
 
@@ -157,7 +157,7 @@ async def test_a_newer_roster_waits_for_no_full_queue_and_is_looked_at_before_wh
 
     monkeypatch.setattr(one._core, "on", on)
     one._commands = CommandLog(plan.study)
-    one._view = cast(Any, SimpleNamespace(newest=SimpleNamespace(version=0)))
+    one._view = cast(Any, SimpleNamespace(newest=SimpleNamespace(version=0, key_epoch=-1)))
     one._services.membership = cast(Any, SimpleNamespace(sites=lambda _study: ("site-7",)))  # type: ignore[misc]  # a stand-in here, a property there
     while not one._queue.full():
         one._queue.put_nowait(Tick())
