@@ -27,6 +27,7 @@ from schemas import topics
 from schemas.errors import LocalError, PeerError
 from schemas.plan import Plan
 from schemas.records import (
+    Action,
     Announcement,
     AskAgain,
     BodyAt,
@@ -99,6 +100,7 @@ async def read_study(services: Services, plan: Plan) -> Restored:
     if view.open_request is not None:
         raise PeerError(f"{study}: a Request without trustees is open; Request and Announcement belong together")
     _refuse_lost(restored)
+    _refuse_forgotten(restored)
     return restored
 
 
@@ -117,6 +119,19 @@ def _refuse_lost(restored: Restored) -> None:
         if named > view.version:
             raise PeerError(
                 f"a receipt of {receipt.site} names version {named}, the log ends with {view.version}", code="lost"
+            )
+
+
+def _refuse_forgotten(restored: Restored) -> None:
+    """Who was excluded would count again where `commands` was made anew, and nobody would have said so."""
+    for site, receipt in sorted(restored.receipts.items()):
+        codes = {receipt.code, *(past.code for past in receipt.recent)}
+        if "excluded" in codes and not restored.commands.mentions(Action.EXCLUDE, site):
+            raise PeerError(
+                f"a receipt of {site} says `excluded`, {topics.commands(restored.view.study)} has no such command any "
+                f"more, nor those before it: pause and exclude again what was, {site} at least (`include` it if that "
+                "was over), then start the coordinator again",
+                code="lost",
             )
 
 
