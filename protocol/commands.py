@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from protocol.signing import verify
 from schemas.errors import PeerError
-from schemas.records import Command, Role, Signed
+from schemas.records import Action, Command, Role, Signed
 from schemas.roster import Membership
 
 
@@ -55,6 +55,18 @@ class CommandLog:
     def holding(self, membership: Membership | None) -> tuple[Command, ...]:
         """The commands that hold, their serials rising."""
         return tuple(one.command for one in self.judge(membership) if one.command is not None)
+
+    def mentions(self, action: Action, site: str) -> bool:
+        """Whether any record says this of the site, be it judged to hold or not."""
+        return any(self._says(signed, action, site) for signed in self._records)
+
+    @staticmethod
+    def _says(signed: Signed, action: Action, site: str) -> bool:
+        try:
+            command = Command.from_bytes(signed.payload)
+        except PeerError:
+            return False
+        return (command.action, command.site) == (action, site)
 
     def _judge(self, signed: Signed, membership: Membership | None, serial: int) -> Judged:
         try:

@@ -136,7 +136,7 @@ class Coordinator(Process):
             final=newest.final,
             now_ms=self.now_ms(),
         )
-        self.run = StudyRun(self, core, view, model, self._publisher)
+        self.run = StudyRun(self, core, view, model, self._publisher, found.firsts)
         self.run.begin()
 
 
@@ -147,15 +147,18 @@ class Found:
     view: RoundsView
     receipts: dict[str, Receipt]
     announcements: list[Announcement] = field(default_factory=list)
+    firsts: list[int] = field(default_factory=list)  # where each version lies on `models`
     suspicion: Suspicion = field(default_factory=Suspicion)
 
     def take(self, record: RoundsRecord) -> None:
         """The next record of `rounds`."""
-        asked = self.view.open_request
+        asked, before = self.view.open_request, self.view.version
         self.view.add(record)
         sites = [entry.site for entry in asked.entries] if asked is not None else []
         if isinstance(record, Announcement):
             self.announcements.append(record)
+            if record.version > before:
+                self.firsts.append(record.model.body.runs[0][0])
             self.suspicion = self.suspicion.after_counted(sites) if sites else self.suspicion
         elif isinstance(record, Failed) and record.code in SUSPECTED_AFTER:
             self.suspicion = self.suspicion.after_failed(sites)

@@ -6,7 +6,7 @@ Source:   coordinator/shell/study.py, offers.py, spool.py, trim.py, which it sta
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ from coordinator.core.study import StudyCore
 from coordinator.strategies.suspicion import hold_ms
 from protocol.rounds import RoundsRecord, RoundsView
 from schemas.errors import PeerError
-from schemas.records import Announcement, Receipt, Stop
+from schemas.records import Receipt, Stop
 from simulation.clock import NEVER_MS, ProcessEnded, Timer, cancel
 from simulation.publish import Publisher
 from simulation.reading import OffersReader
@@ -42,8 +42,15 @@ class StudyRun:
     """From taking over to the end of the process, or of its lead."""
 
     def __init__(
-        self, node: "Coordinator", core: StudyCore, view: RoundsView, model: Model, publisher: Publisher
+        self,
+        node: "Coordinator",
+        core: StudyCore,
+        view: RoundsView,
+        model: Model,
+        publisher: Publisher,
+        firsts: Iterable[int],
     ) -> None:
+        """`firsts`: where the newest versions on the log lie on `models`, in order."""
         self.node, self.core, self.view, self.model = node, core, view, model
         self.world, self.clock = node.world, node.clock
         self.plan = node.world.plan
@@ -59,7 +66,7 @@ class StudyRun:
         self._flushed_ms = self._began_ms = node.now_ms()
         self._wake: Timer | None = None
         self._wake_ms = NEVER_MS
-        self._firsts: deque[int] = deque(maxlen=self.plan.storage.versions_kept)
+        self._firsts = deque(firsts, maxlen=self.plan.storage.versions_kept)
 
     def begin(self) -> None:
         """Tell the core who belongs, then read offers from where the receipts say."""
@@ -67,6 +74,7 @@ class StudyRun:
         self.post(seen.Commanded(tuple(self.world.commands)))  # before anything else: a paused study stays so
         self.post(seen.SitesChanged(self._members))
         self.reader.assign(self._members)
+        self._trim()
 
     def commanded(self) -> None:
         """An operator has said something: what holds now is heard in turn."""
@@ -161,7 +169,7 @@ class StudyRun:
                 case seen.Add():
                     self.sum.add(self.spool.take(effect.offer), effect.weight)
                 case seen.Fetch():
-                    self.spool.fetch(effect.offer)
+                    self.spool.fetch(effect.offer, effect.number)
                 case seen.Decide():
                     self.pending[effect.receipt.site] = effect.receipt
                 case seen.Drop():
@@ -239,7 +247,8 @@ class StudyRun:
         def effects_after() -> list[Effect]:
             self.model = model
             self._forget(close)
-            self._trim(announcement)
+            self._firsts.append(announcement.model.body.runs[0][0])
+            self._trim()
             return self._tell(seen.Committed(close.version, model.digest))
 
         self._commit([request, announcement], self._with_pending(close.receipts), effects_after)
@@ -273,8 +282,7 @@ class StudyRun:
         for offer in close.offers:
             self.spool.forget(offer)
 
-    def _trim(self, announcement: Announcement) -> None:
+    def _trim(self) -> None:
         """The newest `versions_kept` models stay on the log."""
-        self._firsts.append(announcement.model.body.runs[0][0])
         if len(self._firsts) == self._firsts.maxlen:
             self.world.log.models.trim(self._firsts[0])

@@ -21,6 +21,7 @@ class Spooled:
     offer: SentOffer
     body: Body | None = None
     held_bytes: int = 0
+    number: int = 0  # of its newest Fetch
     fetching: bool = False
 
 
@@ -42,7 +43,8 @@ class Spool:
         self._offers.setdefault((offer.fact.site, offer.fact.sequence), Spooled(offer))
         return offer.fact
 
-    def fetch(self, offer: OfferFact) -> None:
+    def fetch(self, offer: OfferFact, number: int) -> None:
+        self._offers[_name(offer)].number = number
         self._waiting.append(_name(offer))
         self._fetch_more()
 
@@ -98,10 +100,10 @@ class Spool:
         start_ms = max(run.clock.now_ms, self._pipe_free_ms)
         arrives_ms = run.node.link.fetched_ms(start_ms, size)
         self._pipe_free_ms = arrives_ms - run.node.link.latency_ms
-        run.clock.at(arrives_ms, run.node, self._fetched, spooled)
+        run.clock.at(arrives_ms, run.node, self._fetched, spooled, spooled.number)
 
-    def _fetched(self, spooled: Spooled) -> None:
-        if self._run.node.run is self._run and spooled.fetching:
+    def _fetched(self, spooled: Spooled, number: int) -> None:
+        if self._run.node.run is self._run and spooled.fetching and spooled.number == number:
             spooled.fetching = False
             self._run.post(self._judge(spooled))
 
@@ -110,10 +112,10 @@ class Spool:
         body = self._run.world.log.bodies[fact.site].get(spooled.offer.body)
         if body is not None and body.in_range and body.sequence == fact.sequence:
             spooled.body = body
-            return BodyReady(fact.site, fact.sequence)
+            return BodyReady(fact.site, fact.sequence, spooled.number)
         self._give_back(spooled)
         outside = body is not None and not body.in_range
-        return BodyUnusable(fact.site, fact.sequence, "range" if outside else None)
+        return BodyUnusable(fact.site, fact.sequence, "range" if outside else None, spooled.number)
 
     def _give_back(self, spooled: Spooled) -> None:
         self.used_bytes -= spooled.held_bytes

@@ -29,6 +29,7 @@ class BodyReady:
 
     site: str
     sequence: int
+    fetch: int  # the number of the Fetch that this answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,7 @@ class BodyUnusable:
     site: str
     sequence: int
     code: str | None
+    fetch: int  # the number of the Fetch that this answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +102,13 @@ Event = (
 
 @dataclass(frozen=True, slots=True)
 class Fetch:
-    """Fetch and verify the body of this offer, then report BodyReady or BodyUnusable."""
+    """Fetch and verify the body of this offer, then report BodyReady or BodyUnusable under this number.
+
+    An answer may lie in the queue while the offer is unloaded and fetched anew: under its old number it is no news.
+    """
 
     offer: OfferFact
+    number: int  # no two of one core have the same
 
 
 @dataclass(frozen=True, slots=True)

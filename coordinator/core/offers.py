@@ -83,14 +83,14 @@ class Offers:
 
     def body_ready(self, event: BodyReady) -> list[Effect]:
         """Note that a body may go into the sum."""
-        undecided = self._undecided(event.site, event.sequence)
-        if undecided is not None and undecided.phase is Phase.FETCHING:
+        undecided = self._fetched(event)
+        if undecided is not None:
             self.undecided.move(event.site, undecided, Phase.READY)
         return []
 
     def body_unusable(self, event: BodyUnusable) -> list[Effect]:
         """Refuse an offer by its body, or ask for the body again: so many times, then it is refused as malformed."""
-        undecided = self._undecided(event.site, event.sequence)
+        undecided = self._fetched(event)
         if undecided is None:
             return []
         site, offer = self.site(event.site), undecided.offer
@@ -200,6 +200,10 @@ class Offers:
             effects.append(Release(site.name))
         return effects
 
-    def _undecided(self, site: str, sequence: int) -> Undecided | None:
-        undecided = self.site(site).undecided
-        return undecided if undecided is not None and undecided.offer.sequence == sequence else None
+    def _fetched(self, event: BodyReady | BodyUnusable) -> Undecided | None:
+        """The offer whose fetch this answers; None when that fetch was given up, another one begun since or not."""
+        undecided = self.site(event.site).undecided
+        if undecided is None or undecided.phase is not Phase.FETCHING:
+            return None
+        asked = (undecided.offer.sequence, undecided.fetch)
+        return undecided if asked == (event.sequence, event.fetch) else None

@@ -25,6 +25,7 @@ class Undecided:
     offer: OfferFact
     phase: Phase
     arrival: int
+    fetch: int = 0  # the number of its newest Fetch
     weight: int = 0
 
 

@@ -61,6 +61,7 @@ class StudyCore:
         self._offers = Offers(plan, version=version, models=models, receipts=receipts, final=final)
         self._open = self._offers.undecided
         self.orders = Orders()
+        self._fetches = 0
         self._paused_ms: int | None = None
         self._gathering = Gathering(plan.aggregation.goal, plan.aggregation.minimum, plan.aggregation.deadline_ms)
         self._evaluations: dict[str, Evaluated] = {}
@@ -208,8 +209,10 @@ class StudyCore:
         eligible = {name: item for name, item in waiting.items() if item.offer.cohort_min <= size}
         effects: list[Effect] = []
         for name in sorted(self._entering(eligible, size, now_ms)):
+            self._fetches += 1
+            eligible[name].fetch = self._fetches
             self._open.move(name, eligible[name], Phase.FETCHING)
-            effects.append(Fetch(eligible[name].offer))
+            effects.append(Fetch(eligible[name].offer, self._fetches))
         return effects
 
     def _entering(self, eligible: Mapping[str, Undecided], size: int, now_ms: int) -> Iterable[str]:

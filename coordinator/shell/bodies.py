@@ -12,16 +12,18 @@ from dataclasses import dataclass
 import numpy as np
 import structlog
 
-from coordinator.core.events import BodyReady, BodyUnusable, Close, Event, OfferFact
+from coordinator.core.events import BodyReady, BodyUnusable, Close, Event, Fetch, OfferFact
 from coordinator.shell.intake import VerifiedOffer
 from coordinator.shell.services import INLINE_BYTES_MAX, Services
 from coordinator.shell.spool import fetch_body
 from coordinator.shell.vectors import RunningSum
 from protocol.fixed_point import Encoding, Words
 from schemas import topics
-from schemas.errors import PeerError
+from schemas.errors import LocalError, PeerError
 from schemas.plan import Plan
 from transport.errors import BodyGone
+
+AGAIN_S = 30.0
 
 log = structlog.get_logger()
 
@@ -53,10 +55,10 @@ class Bodies:
         """The offers of a cohort, in the order of its entries."""
         return [self._held[_name(offer)].offer for offer in close.offers]
 
-    def fetch(self, offer: OfferFact, tasks: asyncio.TaskGroup) -> None:
+    def fetch(self, wanted: Fetch, tasks: asyncio.TaskGroup) -> None:
         """Fetch the body in a task of its own; the core is told what came of it."""
-        held = self._held[_name(offer)]
-        held.fetch = tasks.create_task(self._fetch_and_tell(offer, held))
+        held = self._held[_name(wanted.offer)]
+        held.fetch = tasks.create_task(self._fetch_and_tell(wanted, held))
 
     async def add(self, offer: OfferFact, weight: int) -> None:
         held = self._held[_name(offer)]
@@ -110,25 +112,50 @@ class Bodies:
         for held in self._held.values():
             self._free(held)
 
-    async def _fetch_and_tell(self, offer: OfferFact, held: _Held) -> None:
-        spool, metrics = self._services.spool, self._services.metrics
-        body = await spool.take(self._encoding)
+    async def _fetch_and_tell(self, wanted: Fetch, held: _Held) -> None:
+        """Until there is an answer, or nobody wants it any more.
+
+        What this coordinator may not read is no fault of the site's, which would send its body again in vain: the
+        offer waits as for a slow link, and the others go on.
+        """
+        while True:
+            try:
+                event = await self._fetched(wanted, held)
+            except LocalError as error:
+                self._refused(wanted.offer, error)
+                await asyncio.sleep(AGAIN_S)
+            else:
+                break
+        await self._tell(event)
+
+    async def _fetched(self, wanted: Fetch, held: _Held) -> Event:
+        """Raises LocalError when the broker refuses the body to this coordinator."""
+        spool, metrics, offer = self._services.spool, self._services.metrics, wanted.offer
+        body, kept = await spool.take(self._encoding), False
         try:
             with metrics.fetch_s.labels(self._study).time():
                 await fetch_body(self._services, held.offer, self._encoding, body)
-            held.body = body
+            held.body, kept = body, True
             metrics.body_bytes.labels(self._study).inc(body.nbytes)
-            event: Event = BodyReady(offer.site, offer.sequence)
+            return BodyReady(offer.site, offer.sequence, wanted.number)
         except (PeerError, BodyGone) as error:
             damaged = isinstance(error, BodyGone) or error.code == "malformed"
-            update = f"{self._study}/{offer.site}/{offer.sequence}"
-            log.warning("body not usable", update=update, reason=str(error), ask_again=damaged)
+            log.warning("body not usable", update=self._update(offer), reason=str(error), ask_again=damaged)
             code = None if isinstance(error, BodyGone) or damaged else error.code
-            event = BodyUnusable(offer.site, offer.sequence, code)
+            return BodyUnusable(offer.site, offer.sequence, code, wanted.number)
         finally:
-            if held.body is None:
+            if not kept:
                 spool.give_back(body, reusable=False)
-        await self._tell(event)
+
+    def _refused(self, offer: OfferFact, error: LocalError) -> None:
+        self._services.metrics.bodies_refused.labels(self._study, offer.site).inc()
+        log.error(
+            "a site's update cannot be read; it waits, the others go on", update=self._update(offer),
+            topic=topics.bodies(offer.site), reason=str(error), to_do=error.hint, again_in_s=AGAIN_S,
+        )  # fmt: skip
+
+    def _update(self, offer: OfferFact) -> str:
+        return f"{self._study}/{offer.site}/{offer.sequence}"
 
     def _free(self, held: _Held) -> None:
         if held.fetch is not None:

@@ -20,7 +20,12 @@ _KEEP = "change nothing on the broker, keep a copy of its data, and tell the reg
 FORKED = Condition("forked", True, f"two records claim one place on the log: {_KEEP}; sites have stopped as well")
 LOST = Condition("log-lost", True, f"records that other topics refer to are gone: {_KEEP}; a backup may have them")
 UNREADABLE = Condition("log-unreadable", True, f"somebody else wrote on a topic of the coordinator: {_KEEP}")
-NO_TOPIC = Condition("topic-missing", False, "let the registrar make it again: `wardround study create` with the plan")
+NO_TOPIC = Condition(
+    "topic-missing",
+    False,
+    "let the registrar make it again: `wardround study create` with the plan; with `commands` went pauses and "
+    "exclusions: command them again at once",
+)
 BODY_GONE = Condition(
     "body-gone",
     False,

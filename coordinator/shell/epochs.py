@@ -8,12 +8,12 @@ import asyncio
 import structlog
 
 from coordinator.shell.services import Services
-from protocol.sealing import new_epoch_key, open_epoch_key, seal_epoch_key
+from protocol.sealing import new_epoch_key, open_epoch_box, open_epoch_key, seal_epoch_key
 from protocol.signing import verify
 from schemas import topics
-from schemas.errors import PeerError
+from schemas.errors import LocalError, PeerError
 from schemas.plan import Plan
-from schemas.records import EpochKey, Signed
+from schemas.records import Announcement, EpochKey, Signed
 from schemas.roster import Membership
 from transport.log import read_to_end
 
@@ -28,6 +28,7 @@ class Epochs:
         self._plan = plan
         self._keys: dict[int, bytes] = {}
         self._held: dict[tuple[int, str], bytes] = {}  # (epoch, member) -> key_id it is sealed to
+        self._unopened: set[int] = set()  # epochs whose key is there and does not open
 
     @property
     def current(self) -> int:
@@ -50,18 +51,42 @@ class Epochs:
                 public = services.membership.signing_key(services.name, signed.key_id)
                 record = verify(signed, EpochKey, public)
                 if record.member == services.name:
+                    self._unopened.add(record.epoch)
                     key = open_epoch_key(services.opening, record.study, record.epoch, record.member, record.box)
                     self._keys[record.epoch] = key
+                    self._unopened.discard(record.epoch)
             except PeerError as error:
                 log.warning("key record not usable", study=self._plan.study, offset=entry.offset, reason=str(error))
                 continue
             self._held[record.epoch, record.member] = record.key_id
 
-    async def ensure(self, membership: Membership) -> bool:
+    def require(self, newest: Announcement | None) -> None:
+        """Before anything is written: the key of the newest version is there, and the one it was announced under.
+
+        Members would be given another key under the same number, where `keys` was emptied. Raises PeerError (`lost`)
+        then, and LocalError when a key is there that this coordinator cannot open.
+        """
+        topic, epoch = topics.keys(self._plan.study), newest.key_epoch if newest is not None else 0
+        if closed := sorted(one for one in self._unopened if one >= epoch):
+            raise LocalError(
+                f"the key of epoch {closed[0]} on {topic} does not open with this coordinator's opening key",
+                hint="give it back the opening key that it had, and let the registrar publish that one",
+            )
+        if newest is None:
+            return
+        under = f"under which version {newest.version} was announced"
+        if epoch not in self._keys:
+            raise PeerError(f"{topic} has no key of epoch {epoch}, {under}", code="lost")
+        try:
+            open_epoch_box(self._keys[epoch], newest.model.body.boxes)
+        except PeerError as error:
+            raise PeerError(f"{topic} has another key of epoch {epoch} than the one {under}", code="lost") from error
+
+    async def ensure(self, membership: Membership) -> None:
         """Give the current key to every member that may have it; begin a new epoch when somebody left.
 
         In one transaction: a coordinator that was overtaken must not give members another key for the same epoch.
-        Returns whether the epoch changed: then the newest version has to be announced again under it.
+        The newest version has to be announced again where it is under an older one.
         """
         members = self._readers(membership)
         holders = {member for epoch, member in self._held if epoch == self.current}
@@ -80,7 +105,6 @@ class Epochs:
             )
         self._keys[epoch] = key
         self._held.update({(epoch, record.member): record.key_id for record in given})
-        return fresh
 
     def _readers(self, membership: Membership) -> set[str]:
         return {*membership.sites(self._plan.study), *self._plan.storage.auditors, self._services.name}

@@ -95,10 +95,11 @@ class LeadPartition:
             except (LocalError, BodyGone, PeerError, LogReset, OSError) as error:
                 del self._runners[plan.study]
                 condition = condition_of(error)
+                to_do = (error.hint if isinstance(error, LocalError) else "") or condition.to_do
                 self._tell(plan.study, condition)
                 what = "study stands" if condition.stands else "study interrupted"
                 log.error(
-                    what, study=plan.study, condition=condition.name, reason=str(error), to_do=condition.to_do,
+                    what, study=plan.study, condition=condition.name, reason=str(error), to_do=to_do,
                     again_in_s=None if condition.stands else TRY_AGAIN_S,
                 )  # fmt: skip
                 if condition.stands:

@@ -19,6 +19,9 @@ class CoordinatorMetrics:
         self.heartbeat_age_s = self._gauge("lead_heartbeat_age_seconds", "Since the broker last heard this member")
         self.condition = self._gauge("study_condition", "1 for the condition a study is in", "study", "condition")
         self.offers_lost = self._counter("offers_lost", "Records of sites gone before they were read", "study", "site")
+        self.bodies_refused = self._counter(
+            "bodies_refused", "Times the broker did not let it read a site's update", "study", "site"
+        )
         self.topics_missing = self._gauge("topics_missing", "Sites whose topics do not exist", "study")
         self.broker_errors = self._counter("broker_errors", "What the broker answered instead of storing", "error")
         self.version = self._gauge("version", "Newest announced version", "study")

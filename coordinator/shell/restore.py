@@ -1,6 +1,7 @@
 """Rebuilds a study from the log alone: rounds, receipts, the newest model and state, progress towards the stop rule."""
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from coordinator.core.site import Site
 from coordinator.shell.epochs import Epochs
 from coordinator.shell.intake import read_offer_topic
 from coordinator.shell.services import Services
+from coordinator.shell.trim import first_offset
 from coordinator.shell.vectors import Stored
 from coordinator.strategies.stopping import Progress, overall
 from coordinator.strategies.suspicion import SUSPECTED_AFTER, Suspicion
@@ -25,6 +27,7 @@ from schemas import topics
 from schemas.errors import LocalError, PeerError
 from schemas.plan import Plan
 from schemas.records import (
+    Action,
     Announcement,
     AskAgain,
     BodyAt,
@@ -55,6 +58,7 @@ class Restored:
     suspicion: Suspicion
     ends: dict[str, int]  # topic -> one after the last record read
     is_patient: bool  # whether the plan stops by patience, which looks at all evaluations
+    firsts: deque[int]  # on `models`, of the newest versions that are kept
     counted: tuple[RequestEntry, ...] = ()  # into the newest version
     evaluations: list[tuple[tuple[str, bytes], ...]] = field(default_factory=list)  # by version, as announced
 
@@ -84,8 +88,8 @@ async def read_study(services: Services, plan: Plan) -> Restored:
     await services.transactions.settle((topics.rounds(study), topics.receipts(study), topics.keys(study)))
     view = RoundsView(study, plan.digest, trustees=len(plan.privacy.trustees))
     wanted = (topics.rounds(study), topics.receipts(study), topics.commands(study))
-    patient = bool(plan.stop.patience)
-    restored = Restored(view, {}, CommandLog(study), Suspicion(), dict.fromkeys(wanted, 0), patient)
+    patient, firsts = bool(plan.stop.patience), deque[int](maxlen=plan.storage.versions_kept)
+    restored = Restored(view, {}, CommandLog(study), Suspicion(), dict.fromkeys(wanted, 0), patient, firsts)
     async with aclosing(_in_turns(services, sorted(restored.ends))) as entries:
         async for entry in entries:
             restored.ends[entry.topic] = entry.offset + 1
@@ -96,6 +100,7 @@ async def read_study(services: Services, plan: Plan) -> Restored:
     if view.open_request is not None:
         raise PeerError(f"{study}: a Request without trustees is open; Request and Announcement belong together")
     _refuse_lost(restored)
+    _refuse_forgotten(restored)
     return restored
 
 
@@ -117,6 +122,19 @@ def _refuse_lost(restored: Restored) -> None:
             )
 
 
+def _refuse_forgotten(restored: Restored) -> None:
+    """Who was excluded would count again where `commands` was made anew, and nobody would have said so."""
+    for site, receipt in sorted(restored.receipts.items()):
+        codes = {receipt.code, *(past.code for past in receipt.recent)}
+        if "excluded" in codes and not restored.commands.mentions(Action.EXCLUDE, site):
+            raise PeerError(
+                f"a receipt of {site} says `excluded`, {topics.commands(restored.view.study)} has no such command any "
+                f"more, nor those before it: pause and exclude again what was, {site} at least (`include` it if that "
+                "was over), then start the coordinator again",
+                code="lost",
+            )
+
+
 def take_command(commands: CommandLog, entry: Entry) -> None:
     """Keep a record of `commands`; bytes that are none are said and left out."""
     try:
@@ -135,10 +153,12 @@ def _take(restored: Restored, entry: Entry, signed: Signed, services: Services) 
     if kind is None:
         raise PeerError(f"offset {entry.offset} of {entry.topic} holds no record of rounds")
     record = verify(signed, kind, public)
-    asked = restored.view.open_request
+    asked, before = restored.view.open_request, restored.view.version
     restored.view.add(record)
     sites = [entry.site for entry in asked.entries] if asked is not None else []
     if isinstance(record, Announcement):
+        if record.version > before:
+            restored.firsts.append(first_offset(record, asked))
         if asked is not None:
             restored.counted = asked.entries
         if restored.is_patient:

@@ -172,13 +172,14 @@ class StudyRunner:
         self._services.transactions.watch(restored.watched)
         self._commands, self._next_command = restored.commands, restored.ends[topics.commands(self.plan.study)]
         await self._epochs.restore()
-        fresh = await self._epochs.ensure(self._services.membership)
+        self._epochs.require(self._view.newest)
+        await self._epochs.ensure(self._services.membership)
         if self._view.newest is None:
             await self._begin()
         else:
-            await self._resume(self._view.newest, announce=fresh)
-        newest = self._view.newest
-        assert newest is not None
+            await self._resume(self._view.newest)
+        self._trimmer.restored(restored.firsts)
+        newest = await self._under_current_key()
         reach = range(max(0, newest.version - self.plan.aggregation.staleness_max), newest.version + 1)
         models = {version: digest for version in reach if (digest := self._view.model_digest(version)) is not None}
         self._core = StudyCore(
@@ -198,21 +199,26 @@ class StudyRunner:
         placed = await self._publisher.model(0, Growing.whole(self._model.path, self._model.size_bytes))
         await self._commit_announcement(self._publisher.first(self._view, placed.at(self._model)))
 
-    async def _resume(self, newest: Announcement, *, announce: bool) -> None:
+    async def _resume(self, newest: Announcement) -> None:
         version = newest.version
         services, plan = self._services, self.plan
         self._model = await fetch_model(services, plan, self._epochs, newest, self._path("model", version))
         self._state = await fetch_state(services, plan, newest, self._path("state", version))
-        if announce:
-            await self._commit_announcement(self._publisher.again(self._view, _stop(newest)))
+
+    async def _under_current_key(self) -> Announcement:
+        """The newest Announcement; first once more under the current key, which who joins has alone.
+
+        The log says whether that was done: a predecessor may have died between the keys and the Announcement.
+        """
+        assert self._view.newest is not None
+        if self._view.newest.key_epoch != self._epochs.current:
+            self._log.info("new epoch", epoch=self._epochs.current)
+            await self._commit_announcement(self._publisher.again(self._view, _stop(self._view.newest)))
+        return self._view.newest
 
     async def _members_changed(self) -> None:
-        fresh = await self._epochs.ensure(self._services.membership)
-        newest = self._view.newest
-        assert newest is not None
-        if fresh:
-            self._log.info("new epoch", epoch=self._epochs.current)
-            await self._commit_announcement(self._publisher.again(self._view, _stop(newest)))
+        await self._epochs.ensure(self._services.membership)
+        await self._under_current_key()
         await self._offers.sites_changed()
         await self._obey()
         await self._do(self._core.on(SitesChanged(self._sites()), now_ms()))
@@ -245,7 +251,7 @@ class StudyRunner:
         for effect in effects:
             match effect:
                 case Fetch():
-                    self._bodies.fetch(effect.offer, self._tasks)
+                    self._bodies.fetch(effect, self._tasks)
                 case Add():
                     await self._bodies.add(effect.offer, effect.weight)
                 case Remove():

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Iterable
 
 import structlog
 
@@ -17,6 +18,12 @@ AGAIN_S = 30.0
 log = structlog.get_logger()
 
 
+def first_offset(announcement: Announcement, request: Request | None) -> int:
+    """The first record of `models` that stays with a version: the body that the version before it needs does."""
+    bodies: list[BodyAt | None] = [announcement.model, announcement.state, request.cohort if request else None]
+    return min(run[0] for body in bodies if body is not None for run in body.body.runs)
+
+
 class Trimmer:
     """Trims at most once in `PERIOD_S`, off the path of a round. What a crash leaves behind goes with the next trim."""
 
@@ -27,11 +34,17 @@ class Trimmer:
         self._kept = plan.storage.versions_kept
         self._wanted = asyncio.Event()
 
+    def restored(self, firsts: Iterable[int]) -> None:
+        """`first_offset` of the newest versions on the log, in order: coordinators may change more often than these."""
+        self._firsts.extend(firsts)
+        self._want()
+
     def announced(self, announcement: Announcement, request: Request) -> None:
-        """A version is on the log; the body that the version before it needs stays as long as that version does."""
-        bodies: list[BodyAt | None] = [announcement.model, announcement.state, request.cohort]
-        offsets = [run[0] for body in bodies if body is not None for run in body.body.runs]
-        self._firsts.append(min(offsets))
+        """A version is on the log."""
+        self._firsts.append(first_offset(announcement, request))
+        self._want()
+
+    def _want(self) -> None:
         if len(self._firsts) == self._kept:
             self._wanted.set()
 

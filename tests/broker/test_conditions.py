@@ -15,7 +15,7 @@ from schemas import topics
 from schemas.records import Presence
 from tests.broker.conftest import delete_topics
 from tests.broker.federation import Federation, federation
-from tests.broker.test_coordinator import STEP, all_offer, metric, plan, unit
+from tests.broker.test_coordinator import STEP, all_offer, join, metric, plan, unit
 from transport.admin import Admin, TopicSpec
 from transport.link import Link
 
@@ -94,6 +94,27 @@ async def test_a_version_without_the_receipts_of_its_cohort_is_not_built_upon(
         async with fed.coordinator():
             await condition(fed, free_port, "log-lost")
         assert await fed.rounds() == before
+
+
+async def test_a_key_topic_that_was_made_anew_gets_no_second_key_of_its_epoch(
+    kafka: Any, tmp_path: Path, free_port: int
+) -> None:
+    async with played(kafka, tmp_path, free_port) as fed:
+        await make_anew(fed, topics.keys(fed.study))
+        async with fed.coordinator():
+            await condition(fed, free_port, "log-lost")
+            assert await fed.read(topics.keys(fed.study)) == []
+
+
+async def test_a_key_topic_that_is_made_anew_meanwhile_gets_no_key_for_who_joins(
+    kafka: Any, tmp_path: Path, free_port: int
+) -> None:
+    async with played(kafka, tmp_path, free_port) as fed, fed.coordinator():
+        await condition(fed, free_port, "runs")
+        await make_anew(fed, topics.keys(fed.study))
+        await join(fed, f"{fed.study}-late")
+        await condition(fed, free_port, "log-lost")
+        assert await fed.read(topics.keys(fed.study)) == []
 
 
 async def test_a_decision_log_that_is_made_anew_meanwhile_gets_no_version_out_of_place(

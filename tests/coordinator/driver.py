@@ -59,7 +59,8 @@ class Driver:
         self.heard: list[tuple[Event, int, list[Effect]]] = []
         self.round_ms = self.began_ms = self.now_ms
         self.sum: Counter[Name] = Counter()
-        self.fetching: dict[Name, OfferFact] = {}
+        self.fetching: dict[Name, seen.Fetch] = {}
+        self.answers: list[seen.BodyReady | seen.BodyUnusable] = []  # whatever any fetch may have to say
         self.spooled: set[Name] = set()
         self._repeated: set[tuple[str, int]] = set()  # offsets that this process ignored
         self.pending: dict[str, Receipt] = {}
@@ -175,15 +176,16 @@ class Driver:
         """One of the fetches under way ends."""
         if self.fetching:
             name = sorted(self.fetching)[index % len(self.fetching)]
-            offer = self.fetching.pop(name)
+            fetch = self.fetching.pop(name)
+            offer = fetch.offer
             sent = self.log.offers[offer.site][offer.offset]
             assert sent is not None
             body = sent[1]
             if body is Body.GOOD:
                 self.spooled.add(name)
-                self.on(seen.BodyReady(*name))
+                self.on(seen.BodyReady(*name, fetch.number))
             else:
-                self.on(seen.BodyUnusable(*name, None if body is Body.GONE else "range"))
+                self.on(seen.BodyUnusable(*name, None if body is Body.GONE else "range", fetch.number))
 
     def fetch_all(self) -> None:
         while self.fetching:
@@ -232,10 +234,11 @@ class Driver:
 
     def _do_one(self, effect: Effect) -> None:
         match effect:
-            case seen.Fetch(offer):
+            case seen.Fetch(offer, number):
                 name = name_of(offer)
                 assert name not in {*self.fetching, *self.spooled, *self.sum}
-                self.fetching[name] = offer
+                self.fetching[name] = effect
+                self.answers += (seen.BodyReady(*name, number), seen.BodyUnusable(*name, None, number))
             case seen.Add(offer, weight):
                 self.spooled.remove(name_of(offer))
                 self.sum[name_of(offer)] += weight

@@ -11,7 +11,8 @@ import pytest_asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coordinator.core.events import Close, Committed, OfferFact, SitesChanged, Tick
+from coordinator.core.events import Close, Commanded, Committed, OfferFact, SitesChanged, Tick
+from coordinator.core.site import Phase
 from coordinator.core.study import StudyCore
 from coordinator.shell import bodies
 from coordinator.shell.bodies import Bodies
@@ -22,7 +23,7 @@ from coordinator.shell.study import QUEUE_MAX, StudyRunner
 from protocol.commands import CommandLog
 from protocol.fixed_point import Encoding, Words
 from schemas.plan import Plan
-from schemas.records import PlanRecord
+from schemas.records import Action, Command, PlanRecord
 from tests.coordinator.log import model_digest
 from tests.coordinator.plans import plan_of
 from tests.schemas.plans import changed
@@ -145,8 +146,8 @@ async def test_a_newer_roster_waits_for_no_full_queue_and_is_looked_at_before_wh
     one, _, _ = runner
     heard: list[Any] = []
 
-    async def ensure(_membership: object) -> bool:
-        return False
+    async def ensure(_membership: object) -> None:
+        pass
 
     monkeypatch.setattr(one._epochs, "ensure", ensure)
 
@@ -156,7 +157,7 @@ async def test_a_newer_roster_waits_for_no_full_queue_and_is_looked_at_before_wh
 
     monkeypatch.setattr(one._core, "on", on)
     one._commands = CommandLog(plan.study)
-    one._view = cast(Any, SimpleNamespace(newest=SimpleNamespace(version=0)))
+    one._view = cast(Any, SimpleNamespace(newest=SimpleNamespace(version=0, key_epoch=-1)))
     one._services.membership = cast(Any, SimpleNamespace(sites=lambda _study: ("site-7",)))  # type: ignore[misc]  # a stand-in here, a property there
     while not one._queue.full():
         one._queue.put_nowait(Tick())
@@ -168,6 +169,30 @@ async def test_a_newer_roster_waits_for_no_full_queue_and_is_looked_at_before_wh
     assert told[0] == SitesChanged(frozenset({"site-7"}))
     assert isinstance(told[1], Tick)
     assert heard.count(told[0]) == 1
+
+
+async def test_repro_a_pause_that_ends_while_word_of_a_body_waits_in_the_queue_ends_no_process(
+    plan: Plan, runner: tuple[StudyRunner, Memory, list[Close]]
+) -> None:
+    one, memory, _ = runner
+    one._core.on(SitesChanged(frozenset({"site-7"})), 0)
+    offer = offered(plan, "site-7")
+    pause, resume = (
+        Command(plan.study, serial, action, None, None, "as agreed")
+        for serial, action in ((1, Action.PAUSE), (2, Action.RESUME))
+    )
+    async with asyncio.TaskGroup() as tasks:
+        one._tasks = tasks
+        one._bodies.know(offer)
+        await one._do(one._core.on(offer.fact, 1))
+        await until(lambda: not one._queue.empty())
+        for event in (Commanded((pause,)), Commanded((pause, resume)), one._queue.get_nowait()):
+            await one._do(one._core.on(cast(Any, event), 2))
+        await until(lambda: not one._queue.empty())
+        await one._do(one._core.on(cast(Any, one._queue.get_nowait()), 3))
+    assert one._core.waiting() == {"site-7": Phase.ADDED}
+    assert memory.fetched == 2
+    assert one._services.spool._used == 0
 
 
 @given(st.lists(st.tuples(st.integers(1, 60), st.booleans()), min_size=1, max_size=30))

@@ -1,12 +1,19 @@
 """Every way in which a study can stop has a name and says what to do."""
 
+import asyncio
+import contextlib
 import logging
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from aiokafka.errors import KafkaStorageError, NotLeaderForPartitionError
 
+from coordinator.shell import leading
 from coordinator.shell.condition import ALL, RUNS, condition_of
+from coordinator.shell.metrics import CoordinatorMetrics
 from schemas.errors import FederationError, LocalError, PeerError
+from tests.schemas.plans import PLAN
 from transport.errors import BodyGone, LogReset, LogUndecided, TopicMissing
 from transport.quiet import OncePerPeriod, on_produce_error
 
@@ -34,6 +41,32 @@ def test_what_ends_a_study_has_one_name(error: FederationError | OSError, name: 
 def test_every_condition_but_the_good_one_says_what_to_do() -> None:
     assert len({one.name for one in ALL}) == len(ALL)
     assert all(bool(one.to_do) == (one is not RUNS) for one in ALL)
+
+
+async def test_what_an_error_itself_says_to_do_is_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Refused:
+        def __init__(self, *_: object) -> None:
+            pass
+
+        async def run(self) -> None:
+            raise LocalError("the broker refuses access", hint="have the right granted")
+
+    async def confirmed() -> None:
+        pass
+
+    monkeypatch.setattr(leading, "StudyRunner", Refused)
+    services = cast(Any, SimpleNamespace(metrics=CoordinatorMetrics()))
+    partition = leading.LeadPartition(services, 0, confirmed)
+    running = asyncio.create_task(partition._run(services, PLAN, cast(Any, None)))
+    await asyncio.sleep(0.05)
+    running.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await running
+    said = capsys.readouterr().out
+    assert "local-trouble" in said
+    assert "have the right granted" in said
 
 
 def test_a_full_broker_disk_is_counted_by_name_although_the_client_tries_again_in_silence(

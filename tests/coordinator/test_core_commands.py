@@ -4,7 +4,17 @@ from dataclasses import replace
 
 import pytest
 
-from coordinator.core.events import BodyReady, Commanded, Committed, Fetch, Ignored, OffersAnew, SitesChanged, Unload
+from coordinator.core.events import (
+    BodyReady,
+    BodyUnusable,
+    Commanded,
+    Committed,
+    Fetch,
+    Ignored,
+    OffersAnew,
+    SitesChanged,
+    Unload,
+)
 from coordinator.core.orders import Orders
 from coordinator.core.study import StudyCore
 from schemas.records import Action, Command, Outcome, Stop
@@ -48,6 +58,23 @@ def test_a_pause_keeps_no_body_in_memory_that_is_not_in_the_sum() -> None:
     assert any(isinstance(effect, Unload) for _, _, effects in driver.heard for effect in effects)
     assert not driver.fetching
     assert not driver.spooled
+
+
+@pytest.mark.parametrize("resumed", [True, False], ids=["resumed", "still paused"])
+@pytest.mark.parametrize("late", [BodyReady("a", 0, 1), BodyUnusable("a", 0, None, 1)])
+def test_repro_what_a_fetch_says_after_a_pause_is_not_taken_for_the_word_of_the_next(
+    late: BodyReady | BodyUnusable, resumed: bool
+) -> None:
+    driver = Driver(plan_of(goal=2), SITES)
+    driver.offer("a")
+    driver.read_all()
+    driver.command(Action.PAUSE)
+    if resumed:
+        driver.command(Action.RESUME)
+    assert driver.on(late) == []
+    driver.command(Action.RESUME)
+    driver.fetch_all()
+    assert driver.sum == {("a", 0): 16}
 
 
 def test_what_is_plainly_wrong_is_refused_during_a_pause_too() -> None:
@@ -172,7 +199,7 @@ def test_a_sites_topic_made_anew_is_heard_from_its_first_offset_and_counts_nothi
     assert driver.on(OffersAnew("a")) == []
     assert driver.on(old) == [Ignored(old)]
     fresh = replace(old, sequence=1, base_version=1, base_digest=model_digest(1))
-    assert driver.core.on(fresh, driver.now_ms) == [Fetch(fresh)]
+    assert driver.core.on(fresh, driver.now_ms) == [Fetch(fresh, 2)]
 
 
 def test_an_offer_that_waits_while_its_topic_is_made_anew_counts_and_hides_nothing_of_the_new_one() -> None:
@@ -180,9 +207,10 @@ def test_an_offer_that_waits_while_its_topic_is_made_anew_counts_and_hides_nothi
     core = StudyCore(source.plan, version=0, models={0: model_digest(0)}, now_ms=0)
     core.on(SitesChanged(frozenset(SITES)), 0)
     waiting, other = replace(source.offer("a"), offset=500), source.offer("b")
-    for fact in (waiting, BodyReady("a", waiting.sequence), OffersAnew("a"), other, BodyReady("b", other.sequence)):
+    first, second = BodyReady("a", waiting.sequence, 1), BodyReady("b", other.sequence, 2)
+    for fact in (waiting, first, OffersAnew("a"), other, second):
         core.on(fact, 0)
     core.on(Committed(1, model_digest(1)), 0)
     assert (core.next_offset("a"), core.next_offset("b")) == (0, other.offset + 1)
     fresh = replace(waiting, offset=1, sequence=waiting.sequence + 1, base_version=1, base_digest=model_digest(1))
-    assert core.on(fresh, 0) == [Fetch(fresh)]
+    assert core.on(fresh, 0) == [Fetch(fresh, 3)]

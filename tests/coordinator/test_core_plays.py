@@ -37,9 +37,10 @@ WRONG: tuple[dict[str, Any], ...] = (
 
 
 def _ghost(driver: Driver, site: str, number: int) -> None:
-    """News of a fetch that was cancelled, too late to be stopped."""
-    if (site, number) not in driver.fetching:
-        driver.on(BodyReady(site, number))
+    """News of a fetch that was given up, too late to be stopped; another one of the same body may be under way."""
+    under_way = {fetch.number for fetch in driver.fetching.values()}
+    late = [answer for answer in driver.answers if answer.fetch not in under_way]
+    driver.on(late[-1 - number % min(len(late), 8)] if late else BodyReady(site, number, 0))
 
 
 def _leave(driver: Driver, site: str, number: int) -> None:

@@ -136,7 +136,7 @@ def test_who_leaves_while_its_body_is_fetched_is_dropped() -> None:
     driver.read_all("a")
     driver.change_members(["b"])
     assert not driver.fetching
-    assert driver.on(BodyReady("a", 0)) == []
+    assert driver.on(BodyReady("a", 0, 1)) == []
     assert answer(driver, "a") == (Outcome.REFUSED, "revoked")
 
 

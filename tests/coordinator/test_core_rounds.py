@@ -16,11 +16,11 @@ SITES = ("a", "b", "c", "d", "e")
 def test_the_effects_of_a_full_cohort_are_fetch_add_close_in_this_order() -> None:
     driver = Driver(plan_of(goal=1), SITES)
     offer = driver.offer("a")
-    assert driver.on(offer) == [Fetch(offer)]
+    assert driver.on(offer) == [Fetch(offer, 1)]
     driver.position["a"] = 1
     driver.spooled.add(("a", 0))
     driver.fetching.clear()
-    add, close = driver.on(BodyReady("a", 0))
+    add, close = driver.on(BodyReady("a", 0, 1))
     assert add == Add(offer, 16)
     assert isinstance(close, Close)
     assert close.sum_w == 16

@@ -9,7 +9,7 @@ import pytest
 
 from coordinator.shell import trim
 from coordinator.shell.services import Services
-from coordinator.shell.trim import Trimmer
+from coordinator.shell.trim import Trimmer, first_offset
 from schemas.errors import LocalError
 from schemas.records import Announcement, BodyAt, BodyRef, Request
 from tests.schemas.plans import changed
@@ -53,4 +53,36 @@ async def test_what_lies_before_the_versions_that_are_kept_goes_sooner_or_later(
     running.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await running
+    assert admin.trimmed == [10]
+
+
+async def test_versions_that_earlier_coordinators_made_leave_the_log_however_short_their_lives_were() -> None:
+    admin, plan = Admin(0), changed(storage={"versions_kept": 3})
+    services = cast(Services, cast(Any, SimpleNamespace(admin=admin)))
+    firsts: list[int] = []
+    for life in range(3):
+        trimmer = Trimmer(services, plan)
+        trimmer.restored(firsts)
+        admin.done.clear()
+        for number in (2 * life, 2 * life + 1):
+            trimmer.announced(*version(10 * number))
+            firsts.append(first_offset(*version(10 * number)))
+        running = asyncio.create_task(trimmer.run())
+        if life:
+            async with asyncio.timeout(5):
+                await admin.done.wait()
+        running.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await running
+    assert admin.trimmed == [10, 30]
+
+
+async def test_what_a_predecessor_left_to_be_trimmed_goes_before_the_next_version() -> None:
+    admin, plan = Admin(0), changed(storage={"versions_kept": 2})
+    trimmer = Trimmer(cast(Services, cast(Any, SimpleNamespace(admin=admin))), plan)
+    trimmer.restored([5, 10, 20])
+    running = asyncio.create_task(trimmer.run())
+    async with asyncio.timeout(5):
+        await admin.done.wait()
+    running.cancel()
     assert admin.trimmed == [10]

@@ -78,7 +78,7 @@ class InMemory:
     def _do(self, effect: Effect) -> None:
         match effect:
             case Fetch():
-                self._tell(BodyReady(effect.offer.site, effect.offer.sequence))
+                self._tell(BodyReady(effect.offer.site, effect.offer.sequence, effect.number))
             case Add():
                 self._sum.add(self._bodies[effect.offer.site], effect.weight)
             case Close():

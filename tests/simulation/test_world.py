@@ -4,12 +4,14 @@ from collections import Counter
 
 import numpy as np
 
+from schemas.records import Action
 from simulation.observe import Observer
 from simulation.plans import plan_of
+from simulation.process import KILLED
 from simulation.records import Floats
 from simulation.site import SiteSpec
 from simulation.vectors import Learner
-from simulation.world import Outcome, World
+from simulation.world import Costs, Outcome, World
 from tests.simulation.sites import sites_of
 
 HOUR_MS = 3_600_000
@@ -98,6 +100,29 @@ def test_a_slow_uplink_takes_the_time_that_its_rate_says() -> None:
     World(plan, [slow], seed=1, observers=[count]).run(until_ms=HOUR_MS)
     assert 100_000 <= count.versions[1][1] <= 105_000
     assert count.bytes["slow", "up"] >= 1_000_000
+
+
+def test_repro_a_pause_that_ends_before_a_fetched_body_is_heard_of_ends_no_coordinator() -> None:
+    """Both commands, and the body, come while a version is being made."""
+    costs = Costs(step_ms=1_500, coordinator_bytes_s=800)
+    world = World(plan_of(goal=1, versions=8), sites_of(3, train_ms=1_000), seed=1, costs=costs)
+    while not world.final and world.clock.now_ms < HOUR_MS:
+        for action, waited_ms in ((Action.PAUSE, 1_700), (Action.RESUME, 50)):
+            world.run(until_ms=world.clock.now_ms + waited_ms)
+            world.command(action)
+    assert world.version == 8
+
+
+def test_old_versions_leave_the_log_however_short_the_lives_of_its_coordinators_are() -> None:
+    plan = plan_of(goal=1, versions=9)
+    world = World(plan, sites_of(1), seed=1)
+    for version in range(plan.stop.versions + 1):
+        world.run(until_version=version, until_ms=HOUR_MS)
+        (coordinator,) = world.coordinators.values()
+        coordinator.ended(KILLED)
+    world.run(until_ms=HOUR_MS)
+    assert world.version == plan.stop.versions
+    assert world.log.models.end - world.log.models.start == plan.storage.versions_kept
 
 
 def test_sites_that_learn_reach_the_mean_of_what_they_want() -> None:
