@@ -37,10 +37,11 @@ class Content:
     sequence_next: int | None = None
     evaluated: int = -1
     counted: int = 0
+    record: int = -1
 
     def copy(self) -> "Content":
         rows = {sequence: replace(row) for sequence, row in self.rows.items()}
-        return Content(rows, dict(self.trained), self.sequence_next, self.evaluated, self.counted)
+        return Content(rows, dict(self.trained), self.sequence_next, self.evaluated, self.counted, self.record)
 
 
 Change = Callable[[Content], None]
@@ -66,7 +67,13 @@ class Store:
         entries = tuple((number, row.base_version, row.offer_offset) for number, row in sorted(self.now.rows.items()))
         now = self.now
         return Restored(
-            entries, dict(now.trained), self.sequence_next(), now.evaluated, alone_done=True, counted=now.counted
+            entries,
+            dict(now.trained),
+            self.sequence_next(),
+            now.evaluated,
+            alone_done=True,
+            counted=now.counted,
+            record=now.record,
         )
 
     def sequence_next(self) -> int:
@@ -130,6 +137,15 @@ def settled(sequence: int, *, again: bool, counted: bool) -> Change:
         if again:
             for base in [base for base, number in content.trained.items() if number == sequence]:
                 del content.trained[base]
+
+    return change
+
+
+def met(record: int) -> Change:
+    """The newest record of `rounds` that was read; its digest is not kept: the log of a history never forks."""
+
+    def change(content: Content) -> None:
+        content.record = max(content.record, record)
 
     return change
 
