@@ -9,7 +9,6 @@ from participant.core import events as seen
 from participant.core.events import Event
 from schemas.records import Announcement, Receipt
 from simulation.records import Chosen
-from simulation.store import met
 
 if TYPE_CHECKING:
     from simulation.site import Site
@@ -101,8 +100,7 @@ class Follower:
                     self._requested = [seen.Requested(record.record.version, mine.sequence, mine.weight)]
                 else:
                     self._requested = []
-        if self._record > self._site.store.now.record:
-            self._site.later(met(self._record))
+        self._site.store.met(self._record)
 
     def _take_receipts(self) -> None:
         entry = self._log.receipts.newest(self._site.name)

@@ -96,6 +96,13 @@ class Store:
         change(self.now)
         self._later.append(change)
 
+    def met(self, record: int) -> None:
+        """The newest record of `rounds` that was read goes to the disk with the next write, and has none of its own.
+
+        Its digest is not kept: the log of a history never forks.
+        """
+        self.now.record = max(self.now.record, record)
+
     def flush(self) -> None:
         """Write what waits. Raises DiskFull; it goes on waiting then."""
         self._write(None)
@@ -104,6 +111,7 @@ class Store:
         if self.full:
             raise DiskFull
         waiting, self._later = self._later, []
+        self._disk.record = self.now.record
         for one in waiting:
             one(self._disk)
         if change is not None:
@@ -137,15 +145,6 @@ def settled(sequence: int, *, again: bool, counted: bool) -> Change:
         if again:
             for base in [base for base, number in content.trained.items() if number == sequence]:
                 del content.trained[base]
-
-    return change
-
-
-def met(record: int) -> Change:
-    """The newest record of `rounds` that was read; its digest is not kept: the log of a history never forks."""
-
-    def change(content: Content) -> None:
-        content.record = max(content.record, record)
 
     return change
 

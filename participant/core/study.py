@@ -162,7 +162,9 @@ class StudyCore:
         """A log that ends before what this site has met on it holds the study, until it has that again."""
         newest, before = self._work.newest, self._lost
         self._lost = self._past.lost(-1 if newest is None else newest.version)
-        if self._lost and not before:
+        if self._lost == before:
+            return
+        if not before:
             self._effects.append(do.Alarm(self._lost))
         if self._holds.on(seen.Held(self._lost, by="past")):
             self._stop()
