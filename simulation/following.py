@@ -28,6 +28,8 @@ class Follower:
         self._receipts_position = 0
         self._held: str | None = None
         self._new_rounds = False
+        self._record = -1  # the newest of `rounds` that was read
+        self._record_told: int | None = None
         self._receipt: Receipt | None = None
         self._requested: list[Event] = []
         self._due_rounds = self._due_receipts = False
@@ -74,6 +76,9 @@ class Follower:
         if self._new_rounds and self.newest is not None:
             self._new_rounds, self.told = False, self.newest
             events.append(seen.Announced(self.newest.version, self.newest.final))
+        if self._record != self._record_told:
+            self._record_told = self._record
+            events.append(seen.LogRead(self._record))
         receipt, self._receipt = self._receipt, None
         if receipt is not None:
             events.append(seen.ReceiptRead(receipt))
@@ -84,6 +89,8 @@ class Follower:
         entries, self._position = self._log.rounds.read(self._position)
         for entry in entries:
             record = entry.value
+            assert record is not None
+            self._record = record.record.index if isinstance(record, Chosen) else record.index
             if isinstance(record, Announcement):
                 self.newest, self._new_rounds = record, True
                 self.digests[record.version] = record.model.digest
@@ -93,6 +100,7 @@ class Follower:
                     self._requested = [seen.Requested(record.record.version, mine.sequence, mine.weight)]
                 else:
                     self._requested = []
+        self._site.store.met(self._record)
 
     def _take_receipts(self) -> None:
         entry = self._log.receipts.newest(self._site.name)

@@ -38,10 +38,11 @@ class Content:
     sequence_next: int | None = None
     evaluated: int = -1
     counted: int = 0
+    record: int = -1
 
     def copy(self) -> "Content":
         rows = {sequence: replace(row) for sequence, row in self.rows.items()}
-        return Content(rows, dict(self.trained), self.sequence_next, self.evaluated, self.counted)
+        return Content(rows, dict(self.trained), self.sequence_next, self.evaluated, self.counted, self.record)
 
 
 Change = Callable[[Content], None]
@@ -67,7 +68,13 @@ class Store:
         entries = tuple((number, row.base_version, row.offer_offset) for number, row in sorted(self.now.rows.items()))
         now = self.now
         return Restored(
-            entries, dict(now.trained), self.sequence_next(), now.evaluated, alone_done=True, counted=now.counted
+            entries,
+            dict(now.trained),
+            self.sequence_next(),
+            now.evaluated,
+            alone_done=True,
+            counted=now.counted,
+            record=now.record,
         )
 
     def sequence_next(self) -> int:
@@ -90,6 +97,13 @@ class Store:
         change(self.now)
         self._later.append(change)
 
+    def met(self, record: int) -> None:
+        """The newest record of `rounds` that was read goes to the disk with the next write, and has none of its own.
+
+        Its digest is not kept: the log of a history never forks.
+        """
+        self.now.record = max(self.now.record, record)
+
     def flush(self) -> None:
         """Write what waits. Raises DiskFull; it goes on waiting then."""
         self._write(None)
@@ -98,6 +112,7 @@ class Store:
         if self.full:
             raise DiskFull
         waiting, self._later = self._later, []
+        self._disk.record = self.now.record
         for one in waiting:
             one(self._disk)
         if change is not None:

@@ -1,15 +1,20 @@
 """Orders to a participant on this machine, and its answer.
 
 Knows:    an order is a wish in the data folder; a service that runs takes it within a second, another at its start.
+          `forget` alone changes site.db itself, while no service runs.
 Used by:  wardround.commands.participant.
 """
 
+import contextlib
+import sqlite3
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from participant.shell.control import SiteState, Wish, changing, is_running, read_state
+from participant.shell.control import SiteState, Wish, changing, check_folder, is_running, read_state
+from participant.shell.store import Store
+from runtime.lock import FolderLock
 from schemas.errors import LocalError
 
 ANSWER_S = 10.0
@@ -72,6 +77,23 @@ def order(folder: Path, change: Change, study: str | None = None, *, answer_s: f
         if taken or not running or time.monotonic() >= until_s:
             return Answer(wanted, running, taken, state)
         time.sleep(0.05)
+
+
+def forget(folder: Path, site: str, study: str) -> tuple[int, ...]:
+    """Forget what a study's log said, see Store.forget; returns the sequences of the updates given up.
+
+    Raises LocalError while a service runs, for a study that is not known, and a folder that is no participant's.
+    """
+    check_folder(folder)
+    with FolderLock(folder):
+        store = Store(folder, site)
+        try:
+            return store.forget(study, lambda row: folder / "outbox" / f"{row.study}.{row.sequence}")
+        except sqlite3.Error as error:
+            raise LocalError(f"{folder / 'site.db'}: {error}", hint="free some space, then run this again") from None
+        finally:
+            with contextlib.suppress(sqlite3.Error):
+                store.close()
 
 
 def _check_known(folder: Path, study: str | None) -> None:

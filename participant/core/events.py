@@ -24,6 +24,16 @@ class Announced:
 
 
 @dataclass(frozen=True, slots=True)
+class LogRead:
+    """The log was read to its end: `record` is the index of the newest record of `rounds` there, -1 when it has none.
+
+    None: reading has stopped for good at a record that must not be there, so where the log ends is not known.
+    """
+
+    record: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Fetched:
     """The body of a version lies verified in a file."""
 
@@ -129,8 +139,8 @@ class Requested:
 class Held:
     """Whether something keeps the site from working; `reason` is empty when not.
 
-    by   who says so, each for himself: log (roster, chain), operator (a pause), setup (task or data: finished work
-         still goes out)
+    by   who says so, each for himself: log (roster, chain), past (the log lost what was met on it), operator (a pause),
+         setup (task or data: finished work still goes out)
     """
 
     reason: str
@@ -159,6 +169,7 @@ class Tick:
 Event = (
     Linked
     | Announced
+    | LogRead
     | Fetched
     | FetchFailed
     | Evaluated

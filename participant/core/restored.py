@@ -17,3 +17,4 @@ class Restored:
     evaluated: int = -1  # the highest version measured
     alone_done: bool = False
     counted: int = 0  # updates of this site that counted
+    record: int = -1  # the newest record of `rounds` that was met

@@ -16,6 +16,7 @@ from participant.core.effects import Effect, State
 from participant.core.events import Event
 from participant.core.holds import Holds
 from participant.core.outbox import Entry, Outbox, Verdict, highest, verdicts
+from participant.core.past import Past
 from participant.core.pauses import Pauses
 from participant.core.restored import Restored
 from participant.core.work import TRAINING_FAILS, Work
@@ -37,7 +38,7 @@ class StudyCore:
         self._plan, self._site, self._pauses = plan, site, Pauses(jitter)
         self._outbox = Outbox(restored.entries, self._pauses)
         self._work = Work(plan, self._pauses, restored)
-        self._holds = Holds()
+        self._holds, self._past, self._lost = Holds(), Past(plan.study, restored), ""
         self._sequence_next = restored.sequence_next
         self._connected, self._halted, self._away_ms = False, False, 0
         self._receipt: Receipt | None = None  # the newest of this site
@@ -115,6 +116,9 @@ class StudyCore:
                 self._on_link(event.connected)
             case seen.Announced():
                 self._on_announced(event)
+            case seen.LogRead():
+                self._past.read(event.record)
+                self._look_back()
             case seen.Fetched() | seen.FetchFailed():
                 self._work.fetched(event, self._now_ms)
             case (
@@ -152,6 +156,18 @@ class StudyCore:
 
     def _on_announced(self, event: seen.Announced) -> None:
         self._work.announced(event)
+        self._look_back()
+
+    def _look_back(self) -> None:
+        """A log that ends before what this site has met on it holds the study, until it has that again."""
+        newest, before = self._work.newest, self._lost
+        self._lost = self._past.lost(-1 if newest is None else newest.version)
+        if self._lost == before:
+            return
+        if not before:
+            self._effects.append(do.Alarm(self._lost))
+        if self._holds.on(seen.Held(self._lost, by="past")):
+            self._stop()
 
     def _on_sealed(self, event: seen.Sealed) -> None:
         if self._work.sealed(event):

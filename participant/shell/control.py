@@ -101,17 +101,22 @@ def write_state(folder: Path, state: SiteState) -> None:
     _write(folder / STATE, asdict(state), durable=False)
 
 
+def check_folder(folder: Path) -> None:
+    """Raises LocalError when the folder is no participant's."""
+    if not (folder / "site.db").exists():
+        raise LocalError(
+            f"{folder} is no data folder of a participant",
+            hint="name its settings with --config; the service makes the folder when it first runs",
+        )
+
+
 @contextmanager
 def changing(folder: Path) -> Iterator[list[Wish]]:
     """The wish in a list of one; what stands there at the end becomes the new one, on disk. One command at a time.
 
     Raises LocalError when the folder is no participant's, or cannot be written.
     """
-    if not (folder / "site.db").exists():
-        raise LocalError(
-            f"{folder} is no data folder of a participant",
-            hint="name its settings with --config; the service makes the folder when it first runs",
-        )
+    check_folder(folder)
     try:
         with (folder / f"{WISH}.lock").open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)

@@ -1,6 +1,7 @@
 """One study's side of the log: announcements, requests, this site's receipts and epoch keys, verified in order.
 
-Knows:    the chain of `rounds`, the newest Announcement, the keys of epochs sealed to this site.
+Knows:    the chain of `rounds`, and what site.db remembers of it; the newest Announcement; the keys of epochs sealed to
+          this site.
 Never:    believes a record that its writer did not sign; works on after the chain broke.
 Used by:  participant.app (feeds entries), participant.shell.study (reads what is known).
 """
@@ -10,7 +11,8 @@ from typing import TypeVar
 
 import structlog
 
-from participant.core.events import Announced, Event, Held, ReceiptRead, Requested
+from participant.core.events import Announced, Event, Held, LogRead, ReceiptRead, Requested
+from participant.core.past import ASK
 from participant.shell.services import Services
 from protocol.rounds import RoundsRecord, RoundsView
 from protocol.sealing import open_epoch_key
@@ -35,12 +37,14 @@ class StudyLog:
     def __init__(self, services: Services, plan: Plan) -> None:
         self._services, self._plan = services, plan
         self._topics = {topics.rounds(plan.study), topics.receipts(plan.study), topics.keys(plan.study)}
-        self.view = RoundsView(plan.study, plan.digest)
+        self.view = RoundsView(plan.study, plan.digest, remembered=services.store.seen(plan.study))
         self.told: Announcement | None = None  # the newest that the core knows of; the view may be ahead of it
         self.unread = ""  # why its topics are not read, for whoever reads them to say
         self._broken = ""
         self._held: str | None = None
         self._new_rounds = False
+        self._record: int | None = -1  # the record of `rounds` that was read last, for the first time or once more
+        self._record_told: int | None = -2  # nothing was told
         self._receipt: Receipt | None = None
         self._requested: list[Requested] = []
         self._boxes: dict[int, EpochKey] = {}
@@ -69,6 +73,7 @@ class StudyLog:
     def drain(self) -> list[Event]:
         """What the core has not been told yet. Older announcements and receipts are skipped: the newest say it all.
 
+        To be called once the topics were read to their end, or `unread` says why not: then that alone is told.
         The announcement first: a receipt may free the site to train, and then from the newest version.
         """
         events: list[Event] = []
@@ -76,15 +81,27 @@ class StudyLog:
         if held != self._held:
             self._held = held
             events.append(Held(held))
+        if self.unread:
+            return events
         requested, self._requested = self._requested, []
         events += requested
-        if self._new_rounds and self.view.newest is not None:
-            self._new_rounds = False
-            self.told = self.view.newest
-            events.append(Announced(self.told.version, self.told.final))
+        events += self._how_far()
         receipt, self._receipt = self._receipt, None
         if receipt is not None:
             events.append(ReceiptRead(receipt))
+        return events
+
+    def _how_far(self) -> list[Event]:
+        events: list[Event] = []
+        if self._broken:
+            self._record = None
+        elif self._new_rounds and self.view.newest is not None:
+            self._new_rounds = False
+            self.told = self.view.newest
+            events.append(Announced(self.told.version, self.told.final))
+        if self._record != self._record_told:
+            self._record_told = self._record
+            events.append(LogRead(self._record))
         return events
 
     async def epoch_key(self, epoch: int) -> bytes:
@@ -113,11 +130,14 @@ class StudyLog:
         record = self._of_coordinator(signed, kind)
         assert isinstance(record, RoundsRecord)
         try:
-            if not self.view.add(record):
-                return
+            new = self.view.add(record)
         except PeerError as error:
-            self._broken = str(error)
+            self._broken = f"{error}; {ASK}" if error.code == "forked" else str(error)
             raise
+        self._record = record.index
+        if not new:
+            return
+        self._services.store.note_seen(self._plan.study, record.index, self.view.previous)
         if isinstance(record, Announcement):
             self._new_rounds = True
         elif isinstance(record, Request):

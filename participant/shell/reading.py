@@ -1,6 +1,7 @@
 """What this site reads with its one reader: the registrar's topics, and those of every study that has all of its own.
 
-Knows:    where reading stands in each topic; whose topics the broker has not, and that they may come (back).
+Knows:    where reading stands in each topic; whose topics the broker has not, and that they may come (back); which were
+          read to the end.
 Never:    lets the topics of one study end the service, or keep another study from being read.
 Used by:  participant.shell.site.
 """
@@ -27,6 +28,8 @@ class Reading:
         self._reader, self._feed = reader, feed
         self._topics: dict[str, tuple[str, ...]] = {REGISTRAR: (topics.MEMBERS, topics.PLANS)}
         self._unread: dict[str, str] = {}  # whose topics are missing -> which
+        self._whole: frozenset[str] = frozenset()  # topics that were read to the end that they had
+        self._lost: dict[str, int] = {}
         self._looked_s = 0.0
 
     async def begin(self) -> None:
@@ -40,14 +43,17 @@ class Reading:
         await self._assign()
 
     def why_unread(self, study: str) -> str:
-        """Which topic keeps a study from being read; empty when none does."""
-        return self._unread.get(study, "")
+        """Which topic keeps a study from being read to its end; empty when none does."""
+        partly = sorted(set(self._topics.get(study, ())) - self._whole)
+        return self._unread.get(study) or (f"{', '.join(partly)} not read to the end yet" if partly else "")
 
     async def follow(self, *, wait_ms: int) -> None:
         """Feed what comes within `wait_ms`; notice topics that went, and those that came."""
         for entry in await self._reader.batch(wait_ms=wait_ms):
             self._feed(entry)
         gone = self._reader.gone()
+        if self._lost != self._reader.lost or (not gone and self._partly):
+            await self._catch_up()  # a topic ended before what was read of it: it is read from its beginning again
         if gone and (missing := await self._reader.missing(gone)):
             self._leave_out(missing)
             await self._assign()
@@ -88,10 +94,17 @@ class Reading:
                     "topics are missing, waiting for them", study=name or None, topics=lacking, hint=NO_TOPIC_HINT
                 )
 
+    @property
+    def _partly(self) -> bool:
+        """Whether a topic that seemed to be missing, and is not, was left half read."""
+        return not self._whole.issuperset(self._reader.positions())
+
     async def _catch_up(self) -> None:
         """Feed everything that is on the assigned topics now."""
+        self._whole = frozenset()
         ends = await self._reader.ends()
         while not await self._reader.reached(ends):
             for entry in await self._reader.batch(records_max=10_000, wait_ms=50):
                 self._feed(entry)
             ends = {topic: end for topic, end in ends.items() if topic not in self._reader.gone()}
+        self._whole, self._lost = frozenset(ends), dict(self._reader.lost)

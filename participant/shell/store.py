@@ -46,6 +46,10 @@ CREATE TABLE decided (
 CREATE TRIGGER decided_kept BEFORE DELETE ON decided BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
 CREATE TRIGGER decided_fixed BEFORE UPDATE ON decided BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
 """
+_SEEN_TABLE = """
+CREATE TABLE IF NOT EXISTS seen (
+    study TEXT, place TEXT, record INTEGER NOT NULL, digest BLOB NOT NULL, PRIMARY KEY (study, place)) STRICT;
+"""  # no format of its own: who does not know it leaves it as it is, and what was met once stays true
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +69,7 @@ class Left:
 class Decision:
     """What became of an update.
 
-    outcome   counted, refused, void, overtaken; stale or ended (given up here); lost (its body was gone)
+    outcome   counted, refused, void, overtaken; stale, ended or forgotten (given up here); lost (its body was gone)
     code      the receipt's reason; version: the one it was counted into, with `weight` in 16ths
     """
 
@@ -93,6 +97,9 @@ class Row:
 
 
 _FACT = "INSERT OR REPLACE INTO facts VALUES (?, ?, ?)"
+_SEEN = "INSERT OR REPLACE INTO seen VALUES (?, ?, ?, ?)"
+_COUNTED_BEFORE = "counted-before"  # updates that counted on a log that was forgotten since
+FIRST, NEWEST = "first", "newest"  # the places of a study in `seen`
 _ROW = "study, sequence, base_version, header, signature, body_key, chunk_digests, size_bytes, sealed_ms, offer_offset"
 
 
@@ -105,7 +112,7 @@ class Store:
         self._lock = threading.Lock()
         self._later: deque[tuple[str, tuple[Any, ...]]] = deque()
         self._after: deque[Path] = deque()
-        self._changed: set[tuple[str, str]] = set()
+        self._changed: set[tuple[str, str, str]] = set()  # (statement, study, name or place)
         try:
             self._db = sqlite3.connect(self._path, check_same_thread=False, isolation_level=None)
             self._path.chmod(0o600)
@@ -113,6 +120,10 @@ class Store:
             self._rows = self._read_rows()
             self._facts: dict[tuple[str, str], float] = {
                 (study, name): value for study, name, value in self._db.execute("SELECT study, name, value FROM facts")
+            }
+            self._seen: dict[tuple[str, str], tuple[int, bytes]] = {
+                (study, place): (record, digest)
+                for study, place, record, digest in self._db.execute("SELECT study, place, record, digest FROM seen")
             }
         except (sqlite3.Error, OSError) as error:
             raise LocalError(
@@ -141,6 +152,10 @@ class Store:
         """The facts whose name begins with `prefix`."""
         return {name: value for (of, name), value in self._facts.items() if of == study and name.startswith(prefix)}
 
+    def seen(self, study: str) -> dict[int, bytes]:
+        """Digests of the first and of the newest record of `rounds` that were met, by index; empty when none was."""
+        return dict(self._seen[study, place] for place in (FIRST, NEWEST) if (study, place) in self._seen)
+
     def sequence_next(self, study: str) -> int:
         """The number the next update takes; a fresh outbox begins at unix-seconds * 2**20, on disk at once."""
         fresh = int(self._clock()) << 20
@@ -165,7 +180,8 @@ class Store:
             sequence_next=self.sequence_next(study),
             evaluated=int(self.fact(study, "evaluated", -1.0)),
             alone_done=bool(self.facts(study, "alone-")),
-            counted=int(counted[0]),
+            counted=int(counted[0]) - int(self.fact(study, _COUNTED_BEFORE)),
+            record=max(self.seen(study), default=-1),
         )
 
     def ledger(self) -> list[tuple[Any, ...]]:
@@ -234,14 +250,46 @@ class Store:
         )
         self._after.append(body)
 
+    def forget(self, study: str, body: Callable[[Row], Path]) -> tuple[int, ...]:
+        """Forget what a study's log said, since it begins anew; on disk when it returns the sequences given up.
+
+        Ledger, decisions and facts stay, and the next sequence: no log, old or new, ever meets a number twice.
+        Raises LocalError when nothing is known of the study, sqlite3.Error when the disk is full.
+        """
+        with self._lock:
+            known = self._db.execute("SELECT 1 FROM sequences WHERE study = ?", (study,)).fetchone()
+        if known is None:
+            raise LocalError(f"{self._path} knows nothing of a study {study}", hint="is its id written as in the plan?")
+        before = self.fact(study, _COUNTED_BEFORE) + self.restored(study).counted
+        given_up = self.rows(study)
+        for row in given_up:
+            self.note_settled(row, body(row), Decision("forgotten"), again=False)
+        for place in (FIRST, NEWEST):
+            self._seen.pop((study, place), None)
+            self._changed.discard((_SEEN, study, place))
+        self.note_fact(study, "evaluated", -1.0)
+        self.note_fact(study, _COUNTED_BEFORE, before)
+        self._commit(
+            [("DELETE FROM trained WHERE study = ?", (study,)), ("DELETE FROM seen WHERE study = ?", (study,))]
+        )
+        return tuple(row.sequence for row in given_up)
+
     def note_fact(self, study: str, name: str, value: float) -> None:
         """Keep a number about a study."""
         self._facts[study, name] = value
-        self._changed.add((study, name))
+        self._changed.add((_FACT, study, name))
 
     def count(self, study: str, name: str, more: float) -> None:
         """Add to a number about a study."""
         self.note_fact(study, name, self.fact(study, name) + more)
+
+    def note_seen(self, study: str, record: int, digest: bytes) -> None:
+        """Keep the digest of a record of `rounds` that was met; of those in between only the chain knows."""
+        newest = self._seen.get((study, NEWEST), (-1, b""))[0]
+        for place, worth in ((FIRST, record == 0 and (study, FIRST) not in self._seen), (NEWEST, record > newest)):
+            if worth:
+                self._seen[study, place] = (record, digest)
+                self._changed.add((_SEEN, study, place))
 
     @property
     def waiting(self) -> bool:
@@ -271,8 +319,7 @@ class Store:
             try:
                 self._db.execute("BEGIN IMMEDIATE")
                 waiting.extend(self._later.popleft() for _ in range(len(self._later)))
-                facts = [(_FACT, (*key, self._facts[key])) for key in changed]
-                for statement, values in (*waiting, *facts, *statements):
+                for statement, values in (*waiting, *map(self._latest, changed), *statements):
                     self._db.execute(statement, values)
                 self._db.execute("COMMIT")
             except BaseException:
@@ -284,6 +331,11 @@ class Store:
                 raise
         for file in files:
             file.unlink(missing_ok=True)
+
+    def _latest(self, changed: tuple[str, str, str]) -> tuple[str, tuple[Any, ...]]:
+        statement, *key = changed
+        values = self._seen[key[0], key[1]] if statement == _SEEN else (self._facts[key[0], key[1]],)
+        return statement, (*key, *values)
 
     def _ledger_line(self, left: Left) -> tuple[str, tuple[Any, ...]]:
         values = (self._now_ms(), left.study, left.plan, left.sequence, left.base_version, left.what)
@@ -305,6 +357,7 @@ class Store:
             raise LocalError(
                 f"{self._path} belongs to {meta.get('site')}, not to {site}", hint="each site has a data_dir of its own"
             )
+        self._db.execute(_SEEN_TABLE)
 
     def _read_rows(self) -> dict[tuple[str, int], Row]:
         rows = {}

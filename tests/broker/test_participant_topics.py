@@ -11,6 +11,7 @@ from schemas.records import Outcome
 from tests.broker.conftest import delete_topics, make_topics
 from tests.broker.federation import Federation, federation
 from tests.broker.participants import Hospital, hospital, late_site, plan
+from wardround.operate import forget
 from wardround.registrar import Registrar
 
 pytestmark = pytest.mark.broker
@@ -91,3 +92,40 @@ async def test_a_topic_deleted_while_it_is_followed_holds_that_study_alone(kafka
             assert (await fed.receipt(at.name, sequence)).outcome == Outcome.COUNTED
             await create(fed, other)
             await at.until(lambda: not at.standing(other.study).held, "its end of waiting")
+
+
+async def begin_anew(fed: Federation) -> None:
+    """The study's topics are lost, and the same plan is published once more."""
+    lost = (topics.rounds, topics.receipts, topics.keys, topics.models, topics.commands)
+    await delete_topics(fed.kafka, *(topic(fed.study) for topic in lost))
+    await create(fed, fed.plan)
+
+
+async def test_repro_a_site_that_remembers_a_log_which_began_anew_says_so_and_begins_anew_when_told(
+    kafka: Broker, tmp_path: Path
+) -> None:
+    async with federation(kafka.bootstrap, tmp_path, plan(), 2) as fed:
+        with hospital(fed, late_site(fed).name) as at:
+            at.go()
+            at.start()
+            async with fed.coordinator():
+                await fed.version(3)
+                await at.until(lambda: len(at.decisions()) > 1, "two receipts")
+            assert await at.stop() == 0
+            met = max(at.rows("SELECT record FROM seen"))[0]
+            left = at.rows("SELECT max(sequence) FROM ledger")
+            await begin_anew(fed)
+            at.start()
+            await at.until(
+                lambda: f"has no record, this site has seen record {met}" in at.standing(fed.study).held, "word"
+            )
+            assert at.standing(fed.study).state == "paused"
+            async with fed.coordinator():
+                await at.until(lambda: "record 0 of" in at.standing(fed.study).held, "word of another record 0")
+                assert at.rows("SELECT max(sequence) FROM ledger") == left
+                assert await at.stop() == 0
+                given_up = forget(at.data, at.name, fed.study)
+                assert len(given_up) < 2
+                at.start()
+                await at.until(lambda: max(at.decisions())[0] > left[0][0], "an update that the new log has decided")
+                assert max(at.decisions())[1] == "counted"

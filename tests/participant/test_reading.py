@@ -20,6 +20,9 @@ class Log:
     def __init__(self, *there: str) -> None:
         self.there = set(there)
         self.answers = True
+        self.lost: dict[str, int] = {}
+        self.hidden = set[str]()  # topics of which the broker tells nothing just now
+        self.batch_max = 10
         self.assigned: list[dict[str, int]] = []
 
     async def assign(self, positions: Mapping[str, int]) -> None:
@@ -29,7 +32,8 @@ class Log:
         self.assigned.append(dict(positions))
 
     async def batch(self, *, records_max: int = 256, wait_ms: int = 0) -> list[Entry]:
-        entries = [Entry(topic, 0, 0, None, b"") for topic, at in self.assigned[-1].items() if at == EARLIEST]
+        unread = [topic for topic, at in self.assigned[-1].items() if at == EARLIEST and topic not in self.hidden]
+        entries = [Entry(topic, 0, 0, None, b"") for topic in unread[: self.batch_max]]
         self.assigned[-1] |= {entry.topic: 1 for entry in entries}
         return entries
 
@@ -43,7 +47,7 @@ class Log:
         return dict(self.assigned[-1])
 
     def gone(self) -> frozenset[str]:
-        return frozenset(self.assigned[-1].keys() - self.there)
+        return frozenset(self.assigned[-1].keys() - self.there) | self.hidden & self.assigned[-1].keys()
 
     async def missing(self, wanted: Iterable[str]) -> frozenset[str] | None:
         return frozenset(wanted) - self.there if self.answers else None
@@ -111,6 +115,34 @@ async def test_a_topic_that_is_made_again_is_read_from_its_beginning(
     assert not found.why_unread("demo")
     assert fed == [*REGISTRAR, *DEMO]
     assert capsys.readouterr().out.count("topics are missing, waiting for them") == 1
+
+
+async def test_a_study_whose_topic_seems_to_be_missing_is_unread_until_it_was_read_to_its_end() -> None:
+    log = Log(*REGISTRAR, *DEMO)
+    found = Reading(log, lambda entry: None)  # type: ignore[arg-type]  # topics in memory
+    await found.begin()
+    log.hidden = {DEMO[1]}
+    await found.add({"demo": DEMO})
+    assert found.why_unread("demo") == f"{DEMO[1]} not read to the end yet"
+    await found.follow(wait_ms=0)
+    assert found.why_unread("demo")
+    log.hidden = set()
+    await found.follow(wait_ms=0)
+    assert not found.why_unread("demo")
+
+
+async def test_a_topic_that_ends_before_what_was_read_of_it_is_read_to_its_end_again() -> None:
+    log = Log(*REGISTRAR, *DEMO)
+    found, fed = await begun(log)
+    await found.add({"demo": DEMO})
+    fed.clear()
+    log.lost[DEMO[1]] = 812
+    log.assigned[-1] |= dict.fromkeys(DEMO, EARLIEST)
+    log.batch_max = 1
+    await found.follow(wait_ms=0)
+    assert fed == [*DEMO]
+    await found.follow(wait_ms=0)
+    assert fed == [*DEMO]
 
 
 async def test_the_registrars_topics_may_go_without_ending_what_runs() -> None:

@@ -169,6 +169,92 @@ def test_a_database_from_before_decisions_were_kept_is_brought_up_to_date(tmp_pa
     assert opened(tmp_path).rows("demo") == []
 
 
+def test_the_first_and_the_newest_record_that_were_seen_of_a_log_are_remembered(tmp_path: Path, store: Store) -> None:
+    for record in (*range(9), *range(5)):  # read once, and again from its beginning up to a loss
+        store.note_seen("demo", record, bytes([record]) * 32)
+    store.note_seen("other", 3, b"o" * 32)
+    assert store.waiting
+    put(store)
+    assert not store.waiting
+    again = opened(tmp_path)
+    assert again.seen("demo") == {0: bytes(32), 8: b"\x08" * 32}
+    assert again.seen("other") == {3: b"o" * 32}
+    assert again.seen("none") == {}
+    assert again.restored("demo").record == 8
+    assert again.restored("none").record == -1
+
+
+def test_what_was_seen_costs_two_rows_and_no_transaction_of_its_own(store: Store) -> None:
+    before = store._db.total_changes
+    for record in range(1_000):
+        store.note_seen("demo", record, bytes(32))
+    assert store._db.total_changes == before
+    store.flush()
+    assert store._db.total_changes == before + 2
+    store.note_seen("demo", 999, bytes(32))
+    assert not store.waiting
+
+
+def test_a_database_from_before_records_were_remembered_is_opened_and_remembers_from_then_on(
+    tmp_path: Path, store: Store
+) -> None:
+    put(store)
+    store.close()
+    with contextlib.closing(sqlite3.connect(tmp_path / "site.db")) as old, old:
+        old.execute("DROP TABLE seen")
+    again = opened(tmp_path)
+    assert again.seen("demo") == {}
+    again.note_seen("demo", 4, b"d" * 32)
+    again.close()
+    assert opened(tmp_path).seen("demo") == {4: b"d" * 32}
+    assert opened(tmp_path).sequence_next("demo") == FIRST + 1
+
+
+def test_what_was_seen_is_beside_what_an_earlier_program_reads_and_writes(tmp_path: Path, store: Store) -> None:
+    """It knows format 2 without that table: it goes on as ever, and what was met before stays true."""
+    store.note_seen("demo", 4, b"d" * 32)
+    store.close()
+    with contextlib.closing(sqlite3.connect(tmp_path / "site.db")) as earlier, earlier:
+        assert earlier.execute("SELECT value FROM meta WHERE name = 'format'").fetchone() == (2,)
+        earlier.execute("INSERT INTO trained VALUES ('demo', 9, 1)")
+    restored = opened(tmp_path).restored("demo")
+    assert (restored.record, restored.trained) == (4, {9: 1})
+
+
+def test_a_study_that_begins_anew_is_forgotten_but_for_ledger_decisions_and_sequences(
+    tmp_path: Path, store: Store
+) -> None:
+    body = tmp_path / "body"
+    body.touch()
+    store.note_settled(put(store), tmp_path / "none", COUNTED, again=False)
+    store.note_offered(put(store, FIRST + 1, 4), 9)
+    store.note_seen("demo", 0, b"a" * 32)
+    store.note_seen("demo", 7, b"b" * 32)
+    store.note_seen("other", 7, b"c" * 32)
+    store.note_fact("demo", "evaluated", 4)
+    store.note_fact("demo", "alone-auc", 0.5)
+    assert store.forget("demo", lambda row: body) == (FIRST + 1,)
+    assert not body.exists()
+    again = opened(tmp_path)
+    restored = again.restored("demo")
+    assert (restored.entries, restored.trained, restored.record, restored.counted) == ((), {}, -1, 0)
+    assert (restored.evaluated, restored.alone_done, restored.sequence_next) == (-1, True, FIRST + 2)
+    assert again.seen("demo") == {}
+    assert again.seen("other") == {7: b"c" * 32}
+    assert len(again.ledger()) == 2
+    assert [line[6] for line in again._db.execute("SELECT * FROM decided")] == ["counted", "forgotten"]
+    again.note_settled(put(again, FIRST + 2, 0), tmp_path / "none", COUNTED, again=False)
+    again.flush()
+    assert again.restored("demo").counted == 1
+    assert again.forget("demo", lambda row: body) == ()
+    assert again.restored("demo").counted == 0
+
+
+def test_nothing_is_forgotten_of_a_study_that_nobody_knows(store: Store) -> None:
+    with pytest.raises(LocalError, match="knows nothing of a study demos"):
+        store.forget("demos", lambda row: Path())
+
+
 def test_a_full_disk_keeps_everything_waiting_and_changes_nothing(tmp_path: Path, store: Store) -> None:
     store.note_fact("demo", "evaluated", 4)
     store.sequence_next("demo")

@@ -1,6 +1,7 @@
 """What a participant believes of its study's log, and what it leaves out."""
 
 import asyncio
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -10,6 +11,7 @@ from participant.core import events as seen
 from participant.shell.follow import StudyLog
 from participant.shell.metrics import ParticipantMetrics
 from participant.shell.services import Services
+from participant.shell.store import Store
 from protocol.digests import record_digest
 from protocol.sealing import OpenKey, new_epoch_key, seal_epoch_key
 from protocol.signing import SigningKey
@@ -44,13 +46,29 @@ def membership(state: KeyState = KeyState.ACTIVE, *names: str) -> Membership:
 class Following:
     """A StudyLog with its topics: write a record, signed by whom you like, and see what the core is told."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path) -> None:
         self.directory = SimpleNamespace(membership=membership())
+        self.store = Store(folder, "site-1")
+        self.scribe = Scribe(PLAN.study, PLAN.digest)
+        self.begin()
+
+    def begin(self) -> None:
+        """The service starts (again); nothing is read yet."""
         services = SimpleNamespace(
-            name="site-1", directory=self.directory, signing=SITE, opening=OPENING, metrics=ParticipantMetrics()
+            name="site-1",
+            directory=self.directory,
+            signing=SITE,
+            opening=OPENING,
+            metrics=ParticipantMetrics(),
+            store=self.store,
         )
         self.log = StudyLog(cast(Services, services), PLAN)
-        self.scribe = Scribe(PLAN.study, PLAN.digest)
+
+    def read(self, *records: Any) -> list[Any]:
+        """Read these to the end of the log; what the core is told of its end, and of reasons not to work on it."""
+        for record in records:
+            self.write(topics.rounds(PLAN.study), record)
+        return [event for event in self.log.drain() if isinstance(event, seen.LogRead | seen.Held)]
 
     def write(self, topic: str, record: Record, *, key: str | None = None, signer: SigningKey = COORDINATOR) -> None:
         encoded = None if key is None else key.encode()
@@ -60,12 +78,13 @@ class Following:
         self.write(topics.rounds(PLAN.study), self.scribe.keep(record), **how)
 
     def drained(self) -> list[Any]:
-        return [event for event in self.log.drain() if event != seen.Held("")]
+        quiet = (seen.Held(""), seen.LogRead)
+        return [event for event in self.log.drain() if event != quiet[0] and not isinstance(event, quiet[1])]
 
 
 @pytest.fixture
-def following() -> Following:
-    return Following()
+def following(tmp_path: Path) -> Following:
+    return Following(tmp_path)
 
 
 def receipt(site: str = "site-1", sequence: int = 7) -> Receipt:
@@ -121,6 +140,58 @@ def test_a_log_that_forked_holds_the_study_for_good(following: Following) -> Non
     assert not any(isinstance(event, seen.Requested) for event in following.drained())
 
 
+def test_how_far_the_log_was_read_is_told_once_and_once_more_when_it_is_read_again(following: Following) -> None:
+    first = following.scribe.keep(following.scribe.announcement())
+    asked = following.scribe.keep(following.scribe.request(entry("site-1", 5)))
+    assert following.read(first, asked) == [seen.Held(""), seen.LogRead(1)]
+    assert following.read() == []
+    assert following.read(first) == [seen.LogRead(0)]
+    assert following.read(asked) == [seen.LogRead(1)]
+
+
+def test_an_empty_log_is_told_too(following: Following) -> None:
+    assert following.read() == [seen.Held(""), seen.LogRead(-1)]
+
+
+def test_of_a_log_that_is_not_read_to_its_end_nothing_is_told_but_that(following: Following) -> None:
+    following.log.unread = "rounds not read to the end yet"
+    first = following.scribe.keep(following.scribe.announcement())
+    assert following.read(first) == [seen.Held(following.log.unread)]
+    following.log.unread = ""
+    assert following.log.drain() == [seen.Held(""), seen.Announced(0, False), seen.LogRead(0)]
+
+
+def test_what_was_seen_before_a_restart_has_to_stand_there_after_it(following: Following) -> None:
+    first = following.scribe.keep(following.scribe.announcement())
+    asked = following.scribe.keep(following.scribe.request(entry("site-1", 5)))
+    following.read(first, asked)
+    following.begin()
+    assert following.read(first, asked) == [seen.Held(""), seen.LogRead(1)]
+    following.begin()
+    other = Scribe(PLAN.study, PLAN.digest, [first], version=0)
+    told = following.read(first, other.request(entry("site-2", 6)))
+    assert told[1:] == [seen.LogRead(None)]
+    assert "the log forked: record 1 of demo is another one" in told[0].reason
+    assert "docs/reliability.md" in told[0].reason
+
+
+def test_a_log_made_anew_is_known_by_its_first_record(following: Following) -> None:
+    for _ in range(3):
+        following.read(following.scribe.keep(following.scribe.announcement(key_epoch=len(following.scribe.records))))
+    following.begin()
+    told = following.read(Scribe(PLAN.study, PLAN.digest).announcement(roster_serial=2))
+    assert "the log forked: record 0 of demo is another one" in told[0].reason
+
+
+def test_a_log_that_is_shorter_after_a_restart_is_remembered_in_its_full_length(following: Following) -> None:
+    records = [following.scribe.keep(following.scribe.announcement(key_epoch=number)) for number in range(5)]
+    following.read(*records)
+    for _ in range(2):
+        following.begin()
+        assert following.read(*records[:2])[-1] == seen.LogRead(1)
+        assert max(following.store.seen(PLAN.study)) == 4
+
+
 def test_only_this_sites_receipts_are_told(following: Following) -> None:
     topic = topics.receipts(PLAN.study)
     following.write(topic, receipt("site-2"), key="site-2")
@@ -150,7 +221,7 @@ def test_a_site_off_the_roster_is_held_until_it_is_back(following: Following) ->
     following.directory.membership = membership(KeyState.REVOKED)
     assert following.drained() != []
     following.directory.membership = membership()
-    assert following.log.drain() == [seen.Held("")]
+    assert seen.Held("") in following.log.drain()
 
 
 async def test_an_epoch_key_that_comes_after_its_announcement_is_waited_for(following: Following) -> None:

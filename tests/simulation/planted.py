@@ -14,12 +14,14 @@ from coordinator.core import study as coordinator_study
 from coordinator.core.events import Effect, OfferFact
 from coordinator.core.offers import Offers
 from coordinator.strategies.gathering import Gathering
+from participant.core.events import LogRead
 from participant.core.outbox import Entry, Outbox
 from participant.core.study import StudyCore as SiteCore
 from protocol.rounds import RoundsRecord
 from schemas.plan import Plan
 from schemas.records import BodyAt, Outcome, Receipt
 from simulation.coordinator import Coordinator
+from simulation.following import Follower
 from simulation.log import Log, Producer, Transaction
 from simulation.outgoing import Outgoing
 from simulation.publish import Publisher, body_at
@@ -303,6 +305,17 @@ def the_next_transaction_begun_on_hidden_records(patch: Patch) -> None:
     patch.setattr(Publisher, "commit", hasty)
 
 
+def a_log_judged_before_it_was_read_to_its_end(patch: Patch) -> None:
+    """A site that has just started takes what it has not read yet for lost."""
+    catch_up = Follower.catch_up
+
+    def hasty(self: Follower) -> None:
+        self._site.post(LogRead(-1))
+        catch_up(self)
+
+    patch.setattr(Follower, "catch_up", hasty)
+
+
 def _mistake(plant: Callable[[Patch], None], *found_as: str, under: tuple[str, ...] = ()) -> Mistake:
     return Mistake(plant.__name__, frozenset(found_as), plant, under)
 
@@ -354,4 +367,5 @@ MISTAKES = (
     _mistake(
         the_next_transaction_begun_on_hidden_records, "no-progress", "lost", "two-models", under=("markers", "abort")
     ),
+    _mistake(a_log_judged_before_it_was_read_to_its_end, "alarm", under=("die", "kill")),
 )

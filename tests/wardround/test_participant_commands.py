@@ -1,4 +1,4 @@
-"""`wardround participant pause|resume|leave|ledger`: what an operator types, and what he reads."""
+"""`wardround participant pause|resume|leave|ledger|forget`: what an operator types, and what he reads."""
 
 import json
 from pathlib import Path
@@ -7,6 +7,7 @@ import pytest
 
 from participant.shell.control import SiteState, StudyState, read_wish, write_state
 from participant.shell.store import Decision, Left, Row, Store
+from runtime.lock import FolderLock
 from wardround.cli import main
 
 CLOCK_S = 1_700_000_000.0
@@ -123,6 +124,37 @@ def test_the_ledger_is_read_by_a_script_too_and_of_one_study(
     assert (update["sequence"], update["base_version"], update["outcome"]) == (FIRST, 3, "waiting")
     assert main(["participant", "ledger", "heart", "--config", str(config)]) == 0
     assert "no update has been finished here" in capsys.readouterr().out
+
+
+def test_what_a_log_said_that_begins_anew_is_forgotten_and_what_was_given_up_is_named(
+    config: Path, store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put(store, FIRST)
+    body = config.parent / "data" / "outbox" / f"lung.{FIRST}"
+    body.parent.mkdir()
+    body.touch()
+    store.close()
+    assert main(["participant", "forget", "lung", "--config", str(config)]) == 0
+    assert f"given up, not decided: update lung/site-1/{FIRST}" in capsys.readouterr().out
+    assert not body.exists()
+    assert main(["participant", "ledger", "--config", str(config)]) == 0
+    assert "given up: the study was begun anew" in capsys.readouterr().out
+    assert main(["participant", "forget", "lung", "--json", "--config", str(config)]) == 0
+    assert json.loads(capsys.readouterr().out) == {"study": "lung", "given_up": []}
+
+
+def test_nothing_is_forgotten_under_a_service_that_runs_or_of_a_study_that_is_not_known(
+    config: Path, store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store.note_seen("lung", 3, b"d" * 32)
+    put(store, FIRST)
+    store.close()
+    assert main(["participant", "forget", "heart", "--config", str(config)]) == 2
+    assert "knows nothing of a study heart" in capsys.readouterr().err
+    with FolderLock(config.parent / "data"):
+        assert main(["participant", "forget", "lung", "--config", str(config)]) == 2
+    assert "stop the other one first" in capsys.readouterr().err
+    assert Store(config.parent / "data", "site-1").restored("lung").record == 3
 
 
 def test_a_ledger_is_read_while_nothing_runs_and_changes_nothing(config: Path, store: Store) -> None:

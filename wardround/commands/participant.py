@@ -40,21 +40,30 @@ _LEAVE = (
     "Take the site out of the federation. Nothing new is begun; finished work is sent and waits for its receipt; then "
     "the service ends, and its data folder stays for the audit. `resume` takes it back."
 )
+_FORGET = (
+    "Forget what the log of one study said, when the federation has begun it anew under the same plan. Only when the "
+    "federation's operator has said so, and with the service stopped. Ledger, decisions and sequence numbers stay; "
+    "updates that are not decided are given up, and versions are trained from again."
+)
 _LEDGER = "Show what left this site, and what became of every update; times are UTC."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", type=Path, metavar="FILE", help=_CONFIG)
     parser.set_defaults(run=run)
-    into = parser.add_subparsers(metavar="pause|resume|leave|ledger")
+    into = parser.add_subparsers(metavar="pause|resume|leave|ledger|forget")
     for name, do, text in (
         ("pause", _pause, _PAUSE),
         ("resume", _resume, _RESUME),
         ("leave", _leave, _LEAVE),
         ("ledger", _ledger, _LEDGER),
+        ("forget", _forget, _FORGET),
     ):
-        one = options.subcommand(into, name, do, text, f"wardround participant {name} --config participant.toml")
-        if name != "leave":
+        study = "lung " if name == "forget" else ""
+        one = options.subcommand(into, name, do, text, f"wardround participant {name} {study}--config participant.toml")
+        if name == "forget":
+            one.add_argument("study", help="the study's id")
+        elif name != "leave":
             one.add_argument("study", nargs="?", help="one study (default: all of them)")
         one.add_argument("--config", type=Path, metavar="FILE", default=argparse.SUPPRESS, help=_CONFIG)
         options.add_json(one)
@@ -101,6 +110,18 @@ def _leave(arguments: argparse.Namespace) -> int:
     answer = order(_settings(arguments).data_dir, leave)
     done = "the site leaves: nothing new is begun, and the service ends once its updates are decided"
     return _tell(arguments, answer, done, "the site will leave")
+
+
+def _forget(arguments: argparse.Namespace) -> int:
+    from wardround.operate import forget
+
+    settings, study = _settings(arguments), arguments.study
+    given_up = forget(settings.data_dir, settings.name, study)
+    lines = [f"{study}: what its log said is forgotten; ledger and sequence numbers stay"]
+    lines += [f"given up, not decided: update {study}/{settings.name}/{sequence}" for sequence in given_up]
+    lines += ["start the participant: it follows the study from its first record"]
+    options.emit(arguments, {"study": study, "given_up": list(given_up)}, lines)
+    return 0
 
 
 def _tell(arguments: argparse.Namespace, answer: "Answer", done: str, later: str) -> int:
@@ -165,7 +186,11 @@ def _became(update: "Update") -> str:
     if update.outcome in ("stale", "ended") and not update.offered:
         why = "too old" if update.outcome == "stale" else "the study ended"
         return f"given up, never offered: {why}"
-    said = {"overtaken": "decided with a later one", "lost": "its body was gone from the outbox"}
+    said = {
+        "overtaken": "decided with a later one",
+        "lost": "its body was gone from the outbox",
+        "forgotten": "given up: the study was begun anew",
+    }
     return said.get(update.outcome, update.outcome) + code
 
 
