@@ -148,6 +148,13 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True)
+class Loading:
+    """Whether task and data are still being loaded: nothing new is begun, finished work goes out."""
+
+    loading: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Leaving:
     """Whether the operator takes the site out: nothing new is begun, what is finished goes out and is settled."""
 
@@ -184,6 +191,7 @@ Event = (
     | ReceiptRead
     | Requested
     | Held
+    | Loading
     | Leaving
     | Room
     | Tick

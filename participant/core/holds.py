@@ -3,20 +3,20 @@
 Used by: participant.core.study.
 """
 
-from participant.core.events import Held, Leaving, Room
+from participant.core.events import Held, Leaving, Loading, Room
 
 SETUP = "setup"  # who holds a study whose task or data are not as they must be: its finished work still goes out
 
 
 class Holds:
-    """A study is held, closed (not even finished work goes out), leaving, or short of room for one more update."""
+    """A study is held, closed (not even finished work goes out), loading, leaving, or short of room for an update."""
 
     def __init__(self) -> None:
         self._why: dict[str, str] = {}  # who holds the study -> why
-        self.leaving = False
+        self.loading, self.leaving = False, False
         self.has_room = True
 
-    def on(self, event: Held | Leaving | Room) -> bool:
+    def on(self, event: Held | Loading | Leaving | Room) -> bool:
         """Note it; True when what is under way has to stop."""
         match event:
             case Held():
@@ -24,6 +24,9 @@ class Holds:
                 if event.reason:
                     self._why[event.by] = event.reason
                 return bool(event.reason)
+            case Loading():
+                self.loading = event.loading
+                return event.loading
             case Leaving():
                 self.leaving = event.leaving
                 return event.leaving
@@ -38,7 +41,7 @@ class Holds:
     @property
     def idle(self) -> bool:
         """Whether nothing new may be begun."""
-        return self.held or self.leaving
+        return self.held or self.loading or self.leaving
 
     @property
     def closed(self) -> bool:

@@ -23,6 +23,7 @@ from participant.core.work import TRAINING_FAILS, Work
 from schemas.plan import Plan
 from schemas.records import Receipt
 
+LOADING = "loading task and data"
 UNDECIDED_MAX = 1  # more would only queue up at the coordinator and grow stale
 ABSENCE_MS = 300_000  # a shorter cut only interrupts a fetch: over a link that flaps none would ever end otherwise
 # Training again from the same version cannot heal these; a newer version may find the roster or the plan changed.
@@ -61,11 +62,15 @@ class StudyCore:
             return State.FETCHING
         if self._outbox:
             return State.WAITING
-        return State.PAUSED if self.held else State.IDLE
+        return State.PAUSED if self._trouble else State.IDLE
 
     @property
     def held(self) -> str:
         """Why nothing new is begun, or comes to nothing; empty when all is well."""
+        return self._trouble or LOADING * self._holds.loading
+
+    @property
+    def _trouble(self) -> str:
         return "; ".join(reason for reason in (self._holds.reason, TRAINING_FAILS * self._work.fails) if reason)
 
     @property
@@ -137,7 +142,7 @@ class StudyCore:
                 self._on_receipt(event.receipt)
             case seen.Requested():
                 self._on_request(event)
-            case seen.Held() | seen.Leaving() | seen.Room():
+            case seen.Held() | seen.Loading() | seen.Leaving() | seen.Room():
                 if self._holds.on(event):
                     self._stop()
             case seen.Tick():

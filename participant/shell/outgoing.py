@@ -16,8 +16,8 @@ from participant.core.absence import weights
 from participant.shell.body import SealedChunks, write_body
 from participant.shell.gate import Gate, What, millionths
 from participant.shell.services import Services
+from participant.shell.setup import Ready
 from participant.shell.store import Decision, Left, Row
-from participant.training.client import Loaded
 from protocol.digests import update_subject
 from protocol.fixed_point import Encoding
 from protocol.sealing import TAG_BYTES, body_box, new_body_key
@@ -38,9 +38,9 @@ log = structlog.get_logger()
 class Outgoing:
     """One study's outbox, evaluations and offers."""
 
-    def __init__(self, services: Services, plan: Plan, loaded: Loaded, *, floor: int) -> None:
-        """`floor` is the least cohort that this site signs into its headers."""
-        self._services, self._plan, self._loaded, self._floor = services, plan, loaded, floor
+    def __init__(self, services: Services, plan: Plan) -> None:
+        self._services, self._plan = services, plan
+        self.ready: Ready | None = None  # before task and data are loaded nothing is made, but what was made goes out
         self._gate: Gate = services.gate
         self._encoding = Encoding.from_plan(plan)
         self._alone_sent = False
@@ -57,9 +57,10 @@ class Outgoing:
 
         Raises EncodingError, OSError, sqlite3.Error or SealingStopped; nothing is kept then but the update's file.
         """
+        assert self.ready is not None
         store, plan = self._services.store, self._plan
         sequence = store.sequence_next(plan.study)
-        weighs = weights(plan, examples=self._loaded.examples, stands_for=stands_for)
+        weighs = weights(plan, examples=self.ready.loaded.examples, stands_for=stands_for)
         auxiliary = self._gate.let_out(What.UPDATE, weighs, plan)
         body = write_body(update, self.body(sequence), self._encoding, auxiliary, self._services.stopping)
         header = Header(
@@ -73,7 +74,7 @@ class Outgoing:
             trustees=(),
             d=plan.d,
             payload_digest=body.digest,
-            cohort_min=self._floor,
+            cohort_min=self.ready.floor,
         ).to_bytes()
         row = Row(
             study=plan.study,
@@ -117,11 +118,12 @@ class Outgoing:
 
     async def evaluation(self, version: int, model: bytes, values: Mapping[str, float], *, with_alone: bool) -> None:
         """Let out what was measured on a version; it is sent while the site goes on. Raises sqlite3.Error."""
+        assert self.ready is not None
         store, study = self._services.store, self._plan.study
         if with_alone or not self._alone_sent:
             values = {**values, **store.facts(study, ALONE)}
         usage = {name: store.fact(study, name) for name in ("train-seconds", "bytes-up", "bytes-down")}
-        numbers = {**usage, "bytes-data": float(self._loaded.bytes_data), **values}
+        numbers = {**usage, "bytes-data": float(self.ready.loaded.bytes_data), **values}
         record = Evaluation(
             study,
             self._services.name,

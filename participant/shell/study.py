@@ -6,7 +6,6 @@ Used by:  participant.app.
 """
 
 import asyncio
-import hashlib
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -25,8 +24,9 @@ from participant.shell.fetch import fetch_model, partial
 from participant.shell.follow import StudyLog
 from participant.shell.outgoing import Outgoing
 from participant.shell.services import Services, now_ms
+from participant.shell.setup import Setup
 from participant.shell.store import Decision
-from participant.training.client import Loaded, TrainerRefusedError
+from participant.training.client import LoadError, TrainerRefusedError, training_seed, training_settings
 from participant.training.launch import TrainerLostError
 from protocol.digests import model_subject
 from protocol.fixed_point import EncodingError
@@ -41,21 +41,20 @@ log = structlog.get_logger()
 
 
 class StudyRunner:
-    """One approved study whose task and data were loaded; `post` takes facts from any task of the loop."""
+    """One approved study, followed also while its task and data are not loaded; `post` takes facts from any task."""
 
     def __init__(
         self,
         services: Services,
         plan: Plan,
-        loaded: Loaded,
+        setup: Setup,
         *,
-        floor: int,
         show: Callable[[str, State], None],
         jitter: Callable[[], float],
     ) -> None:
         self.log = StudyLog(services, plan)
-        self._services, self._plan, self._loaded, self._show = services, plan, loaded, show
-        self._out = Outgoing(services, plan, loaded, floor=floor)
+        self._services, self._plan, self._setup, self._show = services, plan, setup, show
+        self._out = Outgoing(services, plan)
         self._core = StudyCore(plan, services.name, jitter=jitter, restored=self._restored())
         self._timer: asyncio.TimerHandle | None = None
         self._fetching: asyncio.Task[None] | None = None
@@ -69,6 +68,8 @@ class StudyRunner:
         self._hold_space()
         services.space.on_change(self._look_for_room)
         self._look_for_room()
+        self.post(seen.Loading(True))
+        self._loading = services.spawn(self._load())
 
     def post(self, *events: Event) -> None:
         """Tell the core facts that became known together, and do what it wants."""
@@ -104,7 +105,8 @@ class StudyRunner:
         """Do what the operator wants; what was held for its task or data is tried again once it is not paused."""
         paused = wish.pauses(self._plan.study)
         self.post(seen.Held("paused by the operator" if paused else "", by="operator"))
-        if not paused:
+        self._setup.wished(rests=paused or wish.leaving)
+        if not paused and self._loading.done():
             self.post(seen.Held("", by="setup"))
         self.post(seen.Leaving(wish.leaving))
 
@@ -157,6 +159,13 @@ class StudyRunner:
                 log.error("alarm", study=self._plan.study, reason=effect.message)
             case do.Halt():
                 self._services.spawn(_end_service(effect))
+
+    async def _load(self) -> None:
+        """Have task and data loaded, however long that takes. Raises LoadError when the service has to end with it."""
+        self._out.ready = ready = await self._setup.ready(self._hold)
+        examples_here = ready.loaded.examples > 0
+        log.info("study begins", study=self._plan.study, plan=self._plan.digest.hex(), examples_here=examples_here)
+        self.post(seen.Loading(False), seen.Held("", by="setup"))
 
     async def _fetch(self, announced: Announcement) -> None:
         study, version = self._plan.study, announced.version
@@ -243,7 +252,7 @@ class StudyRunner:
                 self._out.seal, self._update(base_version), base_version, self._digest(base_version), stands_for
             )
         except EncodingError as error:
-            self._hold(error)
+            self._say_held(error)
             return
         except SealingStopped:
             return
@@ -283,18 +292,27 @@ class StudyRunner:
 
     def _failed(self, what: str, error: Exception, version: int | None) -> None:
         """Report and count failed work; what only the operator can mend holds the study. A missing topic may come."""
+        if isinstance(error, LoadError):  # by a new trainer, in the midst of the study
+            self._setup.failed(error)
+            self._hold(error)
+            self._loading = self._services.spawn(self._load())
+            return
         reason = error.reason if isinstance(error, TrainerRefusedError | TrainerLostError) else "disk"
         if isinstance(error, TopicMissing):
             reason = "topic"
         elif isinstance(error, LocalError):
-            self._hold(error)
+            self._say_held(error)
             reason = "setup"
         self._services.metrics.trainings_failed.labels(self._plan.study, reason).inc()
         log.warning(what, study=self._plan.study, version=version, kind=reason, reason=_words(error))
 
-    def _hold(self, error: LocalError) -> None:
+    def _say_held(self, error: LocalError) -> None:
         log.error("study held", study=self._plan.study, reason=str(error), hint=error.hint)
-        self.post(seen.Held(str(error), by="setup"))
+        self._hold(error)
+
+    def _hold(self, error: LocalError) -> None:
+        reason = f"{error}; {error.hint}" if error.hint else str(error)
+        self.post(seen.Loading(False), seen.Held(reason, by="setup"))
 
     def _restored(self) -> Any:
         """What site.db remembers; an update whose body is gone is dropped, a body without an update removed."""
@@ -345,19 +363,6 @@ class StudyRunner:
 
     def _named(self, sequence: int) -> str:
         return f"{self._plan.study}/{self._services.name}/{sequence}"
-
-
-def training_settings(plan: Plan) -> dict[str, Any]:
-    """The plan's [training] as the trainer takes it."""
-    training = plan.training
-    names = ("optimiser", "learning_rate", "momentum", "weight_decay", "epochs", "steps", "batch", "proximal")
-    return {name: getattr(training, name) for name in names} | {"time_limit_s": float(training.time_limit_s)}
-
-
-def training_seed(plan: Plan, site: str, base_version: int, attempt: int) -> int:
-    """A seed that is another one for every site, version and attempt, and the same after a restart."""
-    words = f"{plan.seed}/{plan.study}/{site}/{base_version}/{attempt}"
-    return int.from_bytes(hashlib.sha256(words.encode()).digest()[:8], "big") >> 2
 
 
 async def _end_service(halt: do.Halt) -> None:

@@ -7,8 +7,9 @@ Used by:  participant.shell.
 
 import asyncio
 import contextlib
+import hashlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import structlog
 from participant.training.channel import Message, pack
 from participant.training.launch import Connection, Launcher, TrainerLostError
 from schemas.errors import FederationError, LocalError
+from schemas.plan import Plan
 
 GRACE_S = 10.0  # beyond the limit of the plan: a task ends after the first step past it
 CANCEL_S = 5.0
@@ -36,6 +38,21 @@ class TrainerRefusedError(FederationError):
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
         self.reason, self.took_s = reason, 0.0
+
+
+class LoadError(LocalError):
+    """A study's task or data are not as they must be, so that nothing can be done for it.
+
+    mends    whether it may come right without other settings or another task: data that are not there yet, say
+    reason   setup, or why the trainer failed: see TrainerLostError and TrainerRefusedError
+    took_s   how long the trainer was at it
+    """
+
+    def __init__(
+        self, message: str, *, hint: str = "", mends: bool = False, reason: str = "setup", took_s: float = 0.0
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.mends, self.reason, self.took_s = mends, reason, took_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +114,9 @@ class Trainer:
             await self._connected()
 
     async def load(self, load: Load) -> Loaded:
-        """Load a study. Raises LocalError when task or data are not as they must be; TrainerLostError."""
+        """Raises LoadError when task or data are not as they must be; TrainerLostError, TrainerRefusedError."""
         self._loads[load.study] = load
-        async with self._turn:
+        async with self._at_work():
             return await self._load(await self._connected(), load)
 
     async def train(
@@ -117,7 +134,7 @@ class Trainer:
 
         limit_s   how long the trainer may give no sign: a step, or a word of progress
         total_s   how long all of it may take; a task is asked to end by the plan's time limit and should not need it
-        Raises TrainerLostError, TrainerRefusedError, LocalError.
+        Raises TrainerLostError, TrainerRefusedError, LocalError; LoadError where a new trainer cannot load the study.
         """
         message = {"kind": "train", "base": str(base), "out": str(out), "training": dict(training), "seed": seed}
         return float((await self._ask(study, message, limit_s, total_s))["seconds"])
@@ -145,33 +162,41 @@ class Trainer:
 
     async def _ask(self, study: str, message: Message, limit_s: float, total_s: float | None = None) -> Message:
         """One piece of work. Studies take turns: the lock is fair, and no study has two pieces waiting for it."""
+        async with self._at_work():
+            connection = await self._connected()
+            if study not in connection.loaded:
+                await self._load(connection, self._loads[study])
+            whole_s = None if total_s is None else total_s + self._grace_s
+            return await self._call(connection, {**message, "study": study}, limit_s + self._grace_s, whole_s)
+
+    @contextlib.asynccontextmanager
+    async def _at_work(self) -> AsyncIterator[None]:
+        """Have the trainer alone; an error tells how long others had to wait for it."""
         async with self._turn:
             began_s = time.monotonic()
             try:
-                connection = await self._connected()
-                if study not in connection.loaded:
-                    await self._load(connection, self._loads[study])
-                whole_s = None if total_s is None else total_s + self._grace_s
-                return await self._call(connection, {**message, "study": study}, limit_s + self._grace_s, whole_s)
-            except (TrainerLostError, TrainerRefusedError) as error:
+                yield
+            except (TrainerLostError, TrainerRefusedError, LoadError) as error:
                 error.took_s = time.monotonic() - began_s
                 raise
 
     async def _load(self, connection: Connection, load: Load) -> Loaded:
-        answer = await self._call(
-            connection,
-            {
-                "kind": "load",
-                "study": load.study,
-                "entry": load.entry,
-                "code": load.code,
-                "site": load.site,
-                "folder": str(load.folder or ""),
-                "options": dict(load.options),
-                "bad_records_max": load.bad_records_max,
-            },
-            LOAD_S,
-        )
+        message = {
+            "kind": "load",
+            "study": load.study,
+            "entry": load.entry,
+            "code": load.code,
+            "site": load.site,
+            "folder": str(load.folder or ""),
+            "options": dict(load.options),
+            "bad_records_max": load.bad_records_max,
+        }
+        try:
+            answer = await self._call(connection, message, LOAD_S)
+        except LoadError:
+            raise
+        except LocalError as error:
+            raise LoadError(str(error), hint=error.hint) from None
         connection.loaded.add(load.study)
         return Loaded(**{name: answer[name] for name in Loaded.__dataclass_fields__})
 
@@ -205,6 +230,8 @@ class Trainer:
             raise
         if answer["kind"] == "done":
             return answer
+        if answer["reason"] == "data":
+            raise LoadError(answer["message"], hint=answer["hint"], mends=True)
         if answer["reason"] == "setup":
             raise LocalError(answer["message"], hint=answer["hint"])
         raise TrainerRefusedError(answer["reason"], answer["message"])
@@ -241,3 +268,16 @@ class Trainer:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.kill()
+
+
+def training_settings(plan: Plan) -> dict[str, Any]:
+    """The plan's [training] as the trainer takes it."""
+    training = plan.training
+    names = ("optimiser", "learning_rate", "momentum", "weight_decay", "epochs", "steps", "batch", "proximal")
+    return {name: getattr(training, name) for name in names} | {"time_limit_s": float(training.time_limit_s)}
+
+
+def training_seed(plan: Plan, site: str, base_version: int, attempt: int) -> int:
+    """A seed that is another one for every site, version and attempt, and the same after a restart."""
+    words = f"{plan.seed}/{plan.study}/{site}/{base_version}/{attempt}"
+    return int.from_bytes(hashlib.sha256(words.encode()).digest()[:8], "big") >> 2

@@ -107,6 +107,12 @@ class Launcher:
 
     async def open(self) -> Connection:
         """A trainer that said hello. Raises TrainerLostError; after two failures of the fork server it does without."""
+        try:
+            return await self._open()
+        except OSError as error:
+            raise TrainerLostError(f"no trainer can be started: {error.strerror}", reason="disk") from error
+
+    async def _open(self) -> Connection:
         if self._path is None or self._failures >= 2:
             return await self._own()
         try:

@@ -29,6 +29,10 @@ BLOCK = 1 << 20  # values looked at together: no mask as long as the update
 POLLRDHUP = 0x2000  # the other side closed; select.POLLRDHUP is missing from some builds
 
 
+class _DataError(LocalError):
+    """The task is the right one, and this site's data are not as it needs them; they may be tomorrow."""
+
+
 class _Study(NamedTuple):
     task: "Task"
     data: "SiteData"
@@ -62,7 +66,7 @@ class Worker:
         except TrainingError as error:
             return _failed("numbers", str(error))
         except LocalError as error:
-            return _failed("setup", str(error), error.hint)
+            return _failed("data" if isinstance(error, _DataError) else "setup", str(error), error.hint)
         except OSError as error:
             return _failed("disk", f"{error.strerror or type(error).__name__}: {Path(error.filename or '').name}")
         except Exception as error:  # the task's own code runs here; its text could hold a patient's value
@@ -82,7 +86,10 @@ class Worker:
         task = load_task(entry, digest=code)
         folder = Path(message["folder"]) if message["folder"] else None
         quarantine = Quarantine(message["bad_records_max"])
-        data = task.load(DataSource(message["site"], folder, message["options"], quarantine))
+        try:
+            data = task.load(DataSource(message["site"], folder, message["options"], quarantine))
+        except LocalError as error:
+            raise _DataError(str(error), hint=error.hint) from error
         self._studies[message["study"]] = _Study(task, data)
         return {
             "parameters": task.parameters(),

@@ -3,6 +3,7 @@
 from participant.core import effects as do
 from participant.core import events as seen
 from participant.core.effects import State
+from participant.core.restored import Restored
 from schemas.records import Outcome
 from tests.participant.driving import FIRST, Driver, receipt
 
@@ -77,6 +78,29 @@ def test_a_study_held_for_its_data_still_sends_what_is_finished() -> None:
     site.tell(seen.ReceiptRead(receipt(FIRST, Outcome.COUNTED)))
     assert site.announce(1) == []
     assert site.tell(seen.Held("", by="setup")) == [do.Fetch(1)]
+
+
+def test_what_was_finished_goes_out_and_is_settled_while_task_and_data_are_still_being_loaded() -> None:
+    site = Driver(restored=Restored(entries=((FIRST, 0, -1),), trained={0: FIRST}, sequence_next=FIRST + 1))
+    site.tell(seen.Loading(True))
+    assert site.join(1) == [do.Send(FIRST, anew=False)]
+    site.tell(seen.Sent(FIRST, 0))
+    assert site.tell(seen.Leaving(True)) == []
+    assert not site.core.left
+    assert site.tell(seen.ReceiptRead(receipt(FIRST, Outcome.COUNTED))) == [do.Settle(FIRST, "counted")]
+    assert site.core.left
+
+
+def test_a_study_that_is_being_loaded_begins_nothing_and_is_idle_with_the_reason() -> None:
+    site = Driver()
+    site.tell(seen.Loading(True))
+    assert site.join() == []
+    assert site.shown() is State.IDLE
+    assert site.core.held == "loading task and data"
+    site.tell(seen.Loading(False), seen.Held("no such folder", by="setup"))
+    assert (site.shown(), site.core.held) == (State.PAUSED, "no such folder")
+    assert site.tell(seen.Held("", by="setup")) == [do.Fetch(0)]
+    assert not site.core.held
 
 
 def test_who_leaves_settles_what_is_finished_and_begins_nothing_new() -> None:

@@ -41,6 +41,7 @@ class World:
     paused: bool = False
     leaving: bool = False
     room: bool = True
+    loading: bool = False
 
     def __post_init__(self) -> None:
         self.start()
@@ -52,6 +53,7 @@ class World:
         restored = Restored(entries, dict(self.trained), self.next_sequence, self.evaluated)
         self.core = StudyCore(plan(every=3, alone=True), "site-1", jitter=self.dice.random, restored=restored)
         self.order(paused=self.paused, leaving=self.leaving, room=self.room)
+        self.load(True)
         self.tell(seen.Held(""))
         self.tell(seen.Linked(self.connected))
         self.tell(seen.Announced(self.version, self.final))
@@ -65,6 +67,11 @@ class World:
         self.paused = paused
         self.tell(seen.Held("paused" if paused else "", by="operator"))
 
+    def load(self, loading: bool) -> None:
+        """Task and data are loaded, or not any more."""
+        self.loading = loading
+        self.tell(seen.Loading(loading))
+
     def tell(self, event: Event) -> None:
         for effect in self.core.on(event, self.now_ms):
             self.obey(effect)
@@ -77,6 +84,7 @@ class World:
         if isinstance(effect, do.Fetch | do.Evaluate | do.Train | do.RunAlone | do.Send):
             assert not self.paused, "something is begun in a pause"
             assert isinstance(effect, do.Send) or not self.leaving, "something new is begun by one who leaves"
+            assert isinstance(effect, do.Send) or not self.loading, "something new is begun without task and data"
         assert self.room or not isinstance(effect, do.Train), "an update is trained that the outbox has no room for"
         match effect:
             case do.Fetch():
@@ -151,6 +159,8 @@ class World:
         elif chance < 0.96:
             paused, leaving, room = (self.dice.random() < share for share in (0.3, 0.1, 0.8))
             self.order(paused=paused, leaving=leaving, room=room)
+        elif chance < 0.99:
+            self.load(not self.loading)
         else:
             self.tick()
 
@@ -184,6 +194,7 @@ class World:
         self.either = lambda well, badly: well  # type: ignore[method-assign]  # a world without mishaps
         self.connected = True
         self.order(paused=False, leaving=False, room=True)
+        self.load(False)
         self.tell(seen.Linked(True))
         self.version, self.final = self.version + 1, True
         self.tell(seen.Announced(self.version, True))
@@ -221,6 +232,7 @@ def test_in_a_world_without_mishaps_each_version_gets_one_update(seed: int) -> N
     world = World(random.Random(seed))
     world.either = lambda well, badly: well  # type: ignore[method-assign]  # a world without mishaps
     world.connected = True
+    world.load(False)
     world.tell(seen.Linked(True))
     for version in range(1, 6):
         while not (world.offers and world.trained.get(version - 1) == world.offers[-1]):

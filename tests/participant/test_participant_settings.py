@@ -11,7 +11,7 @@ from participant.app import SOFTWARE
 from participant.core.policy import Policy
 from participant.settings import Settings
 from participant.settings import Study as StudySettings
-from participant.shell.site import _check_fits, _options
+from participant.shell.setup import check_fits, options_of
 from participant.training.client import Loaded
 from participant.training.launch import Launcher
 from runtime.settings import load_settings, parse_settings
@@ -73,20 +73,20 @@ def test_only_the_very_plan_that_was_named_is_approved() -> None:
 
 
 def test_a_site_cannot_change_an_option_of_the_plan() -> None:
-    assert _options(plan(), StudySettings("00" * 32, options={"file": "x"}))["file"] == "x"
+    assert options_of(plan(), StudySettings("00" * 32, options={"file": "x"}))["file"] == "x"
     with pytest.raises(LocalError, match="options depth stand in the plan"):
-        _options(plan(), StudySettings("00" * 32, options={"depth": "9"}))
+        options_of(plan(), StudySettings("00" * 32, options={"depth": "9"}))
 
 
 def test_task_and_plan_that_do_not_belong_together_are_refused_before_joining() -> None:
-    _check_fits(plan(), LOADED)
+    check_fits(plan(), LOADED)
     with pytest.raises(LocalError, match="99 parameters"):
-        _check_fits(plan(), replace(LOADED, parameters=99))
+        check_fits(plan(), replace(LOADED, parameters=99))
     with pytest.raises(LocalError, match="metric auc"):
-        _check_fits(plan(), replace(LOADED, metric="auc"))
+        check_fits(plan(), replace(LOADED, metric="auc"))
     weighted = plan(privacy={"auxiliary": (("weight", 1.0, 20),), "examples": "weight", "examples_max": 10})
     with pytest.raises(LocalError, match="no training patients"):
-        _check_fits(weighted, replace(LOADED, examples=0))
+        check_fits(weighted, replace(LOADED, examples=0))
 
 
 def test_a_socket_path_that_the_kernel_cannot_take_is_refused(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import os
 import signal
 import subprocess
@@ -16,7 +17,7 @@ import pytest
 import pytest_asyncio
 
 from learning.entry import folder_digest
-from participant.training.client import Load, Trainer, TrainerRefusedError
+from participant.training.client import Load, LoadError, Trainer, TrainerRefusedError
 from participant.training.launch import Launcher, TrainerLostError
 from schemas.errors import LocalError
 from tests.participant.tiny.task import SECRET
@@ -195,9 +196,12 @@ async def test_a_tasks_own_error_text_never_leaves_the_trainer(trainer: Trainer,
     assert SECRET not in str(refused.value)
 
 
-async def test_data_that_break_the_contract_are_the_operators_to_mend(trainer: Trainer) -> None:
-    with pytest.raises(LocalError, match="breaks the data contract"):
+async def test_data_that_break_the_contract_are_the_operators_to_mend_and_may_be_right_tomorrow(
+    trainer: Trainer,
+) -> None:
+    with pytest.raises(LoadError, match="breaks the data contract") as broken:
         await trainer.load(load("broken"))
+    assert broken.value.mends
 
 
 async def test_bad_records_that_the_plan_allows_are_set_aside_and_told(trainer: Trainer) -> None:
@@ -212,8 +216,48 @@ async def test_more_bad_records_than_the_plan_allows_are_the_operators_to_mend(t
 
 
 async def test_a_task_folder_that_is_not_the_approved_one_is_refused(trainer: Trainer) -> None:
-    with pytest.raises(LocalError, match="the plan approves"):
+    with pytest.raises(LoadError, match="the plan approves") as refused:
         await trainer.load(load(code=bytes(32)))
+    assert not refused.value.mends
+
+
+async def test_a_task_that_is_not_there_is_a_mistake_and_not_waited_for(trainer: Trainer) -> None:
+    with pytest.raises(LoadError, match="no module nowhere") as refused:
+        await trainer.load(replace(load(), entry="nowhere.task:task"))
+    assert not refused.value.mends
+
+
+async def test_a_trainer_that_dies_while_it_loads_is_lost_and_tells_how_long_it_took(trainer: Trainer) -> None:
+    with pytest.raises(TrainerLostError, match="short of memory") as lost:
+        await trainer.load(load("dies-loading"))
+    assert lost.value.took_s > 0
+
+
+async def test_data_that_a_new_trainer_does_not_find_again_are_told_apart_from_a_failed_training(
+    trainer: Trainer, train: Callable[..., Any], tmp_path: Path
+) -> None:
+    await trainer.load(replace(load("folder"), folder=tmp_path))
+    assert trainer.pid is not None
+    os.kill(trainer.pid, signal.SIGKILL)
+    with pytest.raises(TrainerLostError):
+        await train()
+    (tmp_path / "gone").touch()
+    with pytest.raises(LoadError, match="gone") as gone:
+        await train()
+    assert gone.value.mends
+    (tmp_path / "gone").unlink()
+    assert len(await train()) == 2
+
+
+async def test_a_machine_that_can_start_no_process_is_a_lost_trainer(
+    trainer: Trainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+
+    monkeypatch.setattr("participant.training.launch.subprocess.Popen", refuse)
+    with pytest.raises(TrainerLostError, match="Cannot allocate memory"):
+        await trainer.load(load())
 
 
 async def test_an_update_for_which_there_is_no_space_is_a_failure_of_the_disk(trainer: Trainer, tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ _PAUSE = (
     "`resume`. The federation sees the study as paused."
 )
 _RESUME = (
-    "Go on after `pause` or `leave`, with one study or all. What was held for its data or its task is tried again."
+    "Go on after `pause` or `leave`, with one study or all. What is held for its data or its task is tried at once."
 )
 _LEAVE = (
     "Take the site out of the federation. Nothing new is begun; finished work is sent and waits for its receipt; then "

@@ -2,7 +2,8 @@
 
 Training of a site ends once `<folder>/go` exists; `<folder>/started` tells that it has begun. The update is STEP in the
 last coordinate: whatever is in the model tells how often it was counted. Option `parameters` makes the model larger.
-While `<folder>/deaf` exists it does not heed a cancellation; with option `dies` its process is killed.
+While `<folder>/broken` exists its data cannot be loaded. While `<folder>/deaf` exists it does not heed a cancellation;
+with option `dies` its process is killed.
 """
 
 import os
@@ -46,7 +47,7 @@ class Waiting(Task):
     def load(self, source: DataSource) -> SiteData:
         assert source.folder is not None
         if (source.folder / "broken").exists():
-            raise LocalError("the data break the contract")
+            raise LocalError("the data break the contract", hint="is the share mounted?")
         self._parameters = int(source.options.get("parameters", PARAMETERS))
         patients = Patients(np.zeros((4, 1)), np.zeros(4))
         where = np.frombuffer(str(source.folder).encode(), np.uint8)

@@ -2,7 +2,8 @@
 
 site-1 is well; `nan` trains to NaN, `hangs` never reports, `slow` reports until it is cancelled, `mute` only asks
 whether it was, `dies` kills its
-process, `leaks` fails with a patient's value in its message, `broken` breaks the data contract.
+process, `dies-loading` while it loads, `leaks` fails with a patient's value in its message, `broken` breaks the data
+contract, `folder` does so while there is a file `gone` in its folder.
 """
 
 import os
@@ -15,6 +16,7 @@ from learning.contract import Column, DataContract
 from learning.task import (
     Cancelled,
     DataSource,
+    LocalError,
     Patients,
     Progress,
     SiteData,
@@ -38,6 +40,10 @@ class Tiny(Task):
         return np.zeros(2, np.float32)
 
     def load(self, source: DataSource) -> SiteData:
+        if source.site == "dies-loading":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if source.folder is not None and (source.folder / "gone").exists():
+            raise LocalError("the data are gone", hint="is the share mounted?")
         rows = np.linspace(-9 if source.site == "broken" else -1, 1, 12)
         table, _ = self.contract.sift({"x": rows}, where=source.site, quarantine=source.quarantine)
         rows = table["x"]
