@@ -3,6 +3,7 @@
 import zlib
 from collections.abc import Mapping
 
+PREFIX = "wardround."  # of every topic
 MEMBERS = "wardround.members"
 PLANS = "wardround.plans"
 LEAD = "wardround.lead"
@@ -66,7 +67,8 @@ def lead_id(partition: int) -> str:
 
 def federation_topics() -> Mapping[str, Mapping[str, str]]:
     """Topics of the whole federation with their configuration; each has one partition, but LEAD."""
-    return {MEMBERS: _COMPACT, PLANS: _COMPACT, REGISTRAR_BODIES: {**_KEEP, **_LARGE}, LEAD: {}}
+    said = {**_COMPACT, **_FLUSH}
+    return {MEMBERS: said, PLANS: said, REGISTRAR_BODIES: {**_KEEP, **_LARGE}, LEAD: {}}
 
 
 def site_topics(site: str, *, size_cap_bytes: int) -> Mapping[str, Mapping[str, str]]:
@@ -76,11 +78,11 @@ def site_topics(site: str, *, size_cap_bytes: int) -> Mapping[str, Mapping[str, 
 
 
 def study_topics(study: str) -> Mapping[str, Mapping[str, str]]:
-    """A study's topics without trustees; `models` is trimmed by the coordinator alone."""
+    """A study's topics without trustees; `models` is trimmed by the coordinator alone, and all but it are flushed."""
     return {
         rounds(study): {**_KEEP, **_FLUSH},
         receipts(study): {**_COMPACT, **_FLUSH},
         models(study): {**_KEEP, **_LARGE},
-        keys(study): _COMPACT,
-        commands(study): _KEEP,
+        keys(study): {**_COMPACT, **_FLUSH},
+        commands(study): {**_KEEP, **_FLUSH},
     }

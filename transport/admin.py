@@ -12,16 +12,20 @@ from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.protocol.metadata import MetadataRequest
 
 from schemas.errors import LocalError, TransientError
 from transport.clients import end, new_admin, refused, started
 from transport.errors import TopicMissing
 from transport.link import Link
+from transport.replication import INSYNC, REPLICAS, REPLICATION, Cluster, insync_of, lacking, replication_of
 from transport.settings import KafkaSettings
 
 T = TypeVar("T")
 
 _ANNOUNCED_S, _ANNOUNCED_TRIES = 0.05, 100
+_ANSWER_S = 2.0  # what a living broker takes for a small question
+BROKERS_OWN = ("__consumer_offsets", "__transaction_state")  # Kafka makes them itself, as its settings say
 COMMAND_S = 10.0  # how long a command waits for the broker before it gives up
 
 
@@ -47,7 +51,10 @@ class TopicSpec:
 
 @dataclass(frozen=True, slots=True)
 class TopicDifference:
-    """A topic that existed already and is not as specified; `actual` None: the broker names no such setting."""
+    """A topic that existed already and is not as specified; `actual` None: the broker names no such setting.
+
+    `setting` in Kafka's words, or "partitions", or "replication": how many brokers have the topic.
+    """
 
     topic: str
     setting: str
@@ -64,27 +71,49 @@ class Admin:
         self._client: AIOKafkaAdminClient | None = None
         self._starting = asyncio.Lock()
 
-    async def create_topics(self, specs: Iterable[TopicSpec]) -> list[TopicDifference]:
+    async def create_topics(
+        self, specs: Iterable[TopicSpec], *, replication: int | None = None
+    ) -> list[TopicDifference]:
         """Create what is missing; existing topics are left as they are and what differs is returned.
 
-        Raises LocalError when the broker refuses a topic, with its reason.
+        replication   replicas of each topic; None: three, or as many as the cluster has brokers
+        Raises LocalError when there are fewer brokers than that, or the broker refuses a topic, with its reason.
         """
         wanted = list(specs)
-        existing = await self.existing(spec.name for spec in wanted)
-        missing = [spec for spec in wanted if spec.name not in existing]
+        cluster = await self._cluster()
+        replicas = replication_of(cluster.brokers, replication)
+        missing = [spec for spec in wanted if spec.name not in cluster.replicas]
         if missing:
-            topics = [NewTopic(s.name, s.partitions, 1, topic_configs=dict(s.config)) for s in missing]
+            insync = {INSYNC: str(insync_of(replicas))}
+            topics = [NewTopic(s.name, s.partitions, replicas, topic_configs={**insync, **s.config}) for s in missing]
             response = await self._call(lambda client: client.create_topics(topics))
             for name, code, *detail in response.topic_errors:
                 if code and for_code(code) is not TopicAlreadyExistsError:
                     raise _refusal(f"topic {name} cannot be created", code, detail)
             await self._announced({spec.name for spec in missing})
-        return await self._differences([spec for spec in wanted if spec.name in existing])
+        return await self._differences([spec for spec in wanted if spec.name in cluster.replicas], cluster, replicas)
+
+    async def thin_topics(self, prefix: str, *, replication: int | None = None) -> list[TopicDifference]:
+        """Existing topics on fewer brokers than `create_topics` would put them on, or acknowledged by fewer.
+
+        Topics whose names begin with `prefix`, and the broker's own, without which nobody can write.
+        Raises LocalError when the cluster has fewer brokers than `replication`.
+        """
+        cluster = await self._cluster()
+        wanted = replication_of(cluster.brokers, replication)
+        if wanted == 1:
+            return []
+        names = sorted(name for name in cluster.replicas if name.startswith(prefix))
+        configs = await self._configs(names, [INSYNC]) if names else {}
+        found = [one for name in names for one in _lack(name, cluster, configs[name].get(INSYNC), wanted)]
+        own = ((name, cluster.replicas[name]) for name in BROKERS_OWN if name in cluster.replicas)
+        least = min(wanted, REPLICAS)
+        return found + [TopicDifference(name, REPLICATION, str(least), str(n)) for name, n in own if n < least]
 
     async def _announced(self, names: set[str]) -> None:
-        """Wait until the broker tells of new topics: the controller that made them answers a moment earlier."""
+        """Wait until all brokers tell of new topics: the controller that made them answers a moment earlier."""
         for _ in range(_ANNOUNCED_TRIES):
-            if await self.existing(names) == names:
+            if await self._call(lambda client: _all_tell(client, names)):
                 return
             await asyncio.sleep(_ANNOUNCED_S)
 
@@ -117,23 +146,28 @@ class Admin:
         if client is not None:
             await end(client)
 
-    async def _differences(self, specs: list[TopicSpec]) -> list[TopicDifference]:
+    async def _cluster(self) -> Cluster:
+        topics = await self._call(lambda client: client.describe_topics())
+        brokers = (await self._call(lambda client: client.describe_cluster()))["brokers"]
+        return Cluster.of((broker["node_id"] for broker in brokers), topics)
+
+    async def _differences(self, specs: list[TopicSpec], cluster: Cluster, replicas: int) -> list[TopicDifference]:
         if not specs:
             return []
-        names = [spec.name for spec in specs]
-        configs = await self._configs(names)
-        described = await self._call(lambda client: client.describe_topics(names))
-        partitions = {topic["topic"]: len(topic["partitions"]) for topic in described}
+        configs = await self._configs([spec.name for spec in specs])
         differences = []
         for spec in specs:
-            actual: dict[str, str] = {**configs[spec.name], "partitions": str(partitions[spec.name])}
+            actual: dict[str, str] = {**configs[spec.name], "partitions": str(cluster.partitions[spec.name])}
             for setting, value in {**spec.config, "partitions": str(spec.partitions)}.items():
                 if actual.get(setting) != value:
                     differences.append(TopicDifference(spec.name, setting, value, actual.get(setting)))
+            differences += _lack(spec.name, cluster, actual.get(INSYNC), replicas)
         return differences
 
-    async def _configs(self, names: list[str]) -> dict[str, dict[str, str]]:
-        resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
+    async def _configs(self, names: list[str], settings: Iterable[str] = ()) -> dict[str, dict[str, str]]:
+        """All settings of the topics, or those named."""
+        only = dict.fromkeys(settings, "") or None
+        resources = [ConfigResource(ConfigResourceType.TOPIC, name, only) for name in names]
         responses = await self._call(lambda client: client.describe_configs(resources))
         configs: dict[str, dict[str, str]] = {}
         for response in responses:
@@ -165,6 +199,29 @@ class Admin:
             if self._client is None:
                 self._client = await started(lambda: new_admin(self._settings), self._link)
             return self._client
+
+
+async def _all_tell(client: AIOKafkaAdminClient, names: set[str]) -> bool:
+    """Whether each broker that answers knows the topics; the next question goes to any of them."""
+    nodes = [broker.nodeId for broker in client._client.cluster.brokers()]
+    known = await asyncio.gather(*(_topics_of(client, node) for node in nodes))
+    told = [topics for topics in known if topics is not None]
+    return bool(told) and all(names <= topics for topics in told)
+
+
+async def _topics_of(client: AIOKafkaAdminClient, node: int) -> set[str] | None:
+    """What one broker knows; None when it does not answer: a dead one stays in the list until its session ends."""
+    try:
+        async with asyncio.timeout(_ANSWER_S):
+            metadata = await client._send_request(MetadataRequest(None), node)
+    except (KafkaError, OSError, TimeoutError):
+        return None
+    return {topic["topic"] for topic in metadata.to_object()["topics"]}
+
+
+def _lack(topic: str, cluster: Cluster, insync: str | None, wanted: int) -> list[TopicDifference]:
+    lacks = lacking(cluster.replicas[topic], insync, wanted)
+    return [TopicDifference(topic, setting, value, actual) for setting, (value, actual) in lacks.items()]
 
 
 def _refusal(what: str, code: int, detail: list[object]) -> LocalError:

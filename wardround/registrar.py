@@ -25,10 +25,11 @@ from schemas.errors import LocalError, PeerError
 from schemas.plan import Plan
 from schemas.records import KeyState, Member, MemberKey, PlanRecord, Role, Roster, Signed
 from schemas.roster import Membership, assemble
-from transport.admin import Admin, TopicSpec, within
+from transport.admin import Admin, TopicDifference, TopicSpec, within
 from transport.bodies import BodyWriter
 from transport.link import Link
 from transport.log import Entry, read_to_end
+from transport.replication import REPLICATION
 from transport.settings import KafkaSettings
 from transport.writer import Writer
 from wardround.initial import Progress, check_initial, upload_initial
@@ -64,10 +65,22 @@ class CreatedStudy:
 class Registrar:
     """One connection for any number of acts. Each step that needs the broker raises TransientError after 10 s."""
 
-    def __init__(self, settings: KafkaSettings, key: SigningKey, *, lead_partitions: int | None = None) -> None:
-        """`lead_partitions`: how many coordinators can share the studies; it counts when the topic is made, once."""
+    def __init__(
+        self,
+        settings: KafkaSettings,
+        key: SigningKey,
+        *,
+        lead_partitions: int | None = None,
+        replication: int | None = None,
+    ) -> None:
+        """How topics are made; those that exist are left as they are.
+
+        lead_partitions   how many coordinators can share the studies; it counts when the topic is made, once
+        replication       on how many brokers each topic lies; None: three, or all of them where there are fewer
+        """
         self._settings, self._key = settings, key
-        self._lead_partitions = lead_partitions
+        self._lead_partitions, self._replication = lead_partitions, replication
+        self._told: set[TopicDifference] = set()
         self._link = Link(settings)
         self._admin = Admin(settings, self._link)
         self._writer = Writer(settings, self._link)
@@ -189,6 +202,8 @@ class Registrar:
         wanted = topics.federation_topics()
         await self._make_topics(_specs({name: config for name, config in wanted.items() if name != topics.LEAD}))
         await self._make_lead()
+        thin = self._admin.thin_topics(topics.PREFIX, replication=self._replication)
+        self._tell(await self._bounded(thin))
         read = read_to_end(self._settings, self._link, [topics.MEMBERS, topics.PLANS])
         for entry in await self._bounded(read):
             try:
@@ -203,13 +218,14 @@ class Registrar:
         """The number of partitions decides who fences whom, so it never changes while a coordinator may run."""
         count = self._lead_partitions or topics.LEAD_PARTITIONS
         spec = TopicSpec(topics.LEAD, count, topics.federation_topics()[topics.LEAD])
-        differences = await self._bounded(self._admin.create_topics([spec]))
+        differences = await self._bounded(self._admin.create_topics([spec], replication=self._replication))
         actual = next((one.actual for one in differences if one.setting == "partitions"), None)
         if self._lead_partitions is not None and actual is not None:
             raise LocalError(
                 f"{topics.LEAD} was made with {actual} partitions and keeps them, {count} are asked for",
                 hint="leave --lead-partitions out",
             )
+        self._tell(one for one in differences if one.setting != "partitions")
 
     def _take(self, entry: Entry) -> None:
         if entry.value is None:
@@ -262,9 +278,15 @@ class Registrar:
                 )
 
     async def _make_topics(self, specs: Iterable[TopicSpec]) -> None:
-        differences = await self._bounded(self._admin.create_topics(specs))
+        self._tell(await self._bounded(self._admin.create_topics(specs, replication=self._replication)))
+
+    def _tell(self, differences: Iterable[TopicDifference]) -> None:
+        """Each difference once, with what to do; a topic is never changed here, for that can hold up who writes."""
         for one in differences:
-            log.warning("topic differs", topic=one.topic, setting=one.setting, wanted=one.wanted, actual=one.actual)
+            if one not in self._told:
+                self._told.add(one)
+                told = {"topic": one.topic, "setting": one.setting, "wanted": one.wanted, "actual": one.actual}
+                log.warning("topic differs", **told, do=_remedy(one))
 
     async def _send(self, topic: str, signed: Signed, key: bytes) -> None:
         await self._bounded(self._writer.send(topic, signed.to_bytes(), key))
@@ -284,6 +306,15 @@ def _refuse_foreign_keys(name: str, keys: Iterable[MemberKey], members: Mapping[
                     f"key {key.key_id.hex()} of {name} {what}",
                     hint="the member has to make new keys: `wardround keys new`",
                 )
+
+
+def _remedy(one: TopicDifference) -> str:
+    if one.setting == REPLICATION:
+        return f"put each partition on {one.wanted} brokers: kafka-reassign-partitions.sh, see docs/three-brokers.md"
+    if one.setting == "partitions":
+        return "nothing while services run: their number decides who writes where"
+    change = f"--alter --entity-type topics --entity-name {one.topic} --add-config {one.setting}={one.wanted}"
+    return f"kafka-configs.sh {change}"
 
 
 def _site_topics(new: NewMember) -> list[TopicSpec]:

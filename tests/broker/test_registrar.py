@@ -1,11 +1,13 @@
 """The registrar's acts on a real broker, as a program and as a person does them."""
 
+import asyncio
 import json
 import uuid
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from ops.kafka import Broker
 from protocol.digests import digest_of, initial_subject
@@ -16,6 +18,7 @@ from schemas import topics
 from schemas.errors import LocalError, PeerError
 from schemas.plan import Plan
 from schemas.records import KeyState, Role
+from tests.broker.conftest import make_topics
 from tests.schemas.plans import changed
 from transport.admin import Admin
 from transport.bodies import BodyReader
@@ -102,7 +105,49 @@ async def test_every_topic_of_sites_and_study_is_there_with_its_settings(
     for topic, config in wanted.items():
         actual = await admin.describe(topic)
         assert {name: actual[name] for name in config} == dict(config)
+        assert actual["min.insync.replicas"] == "1"  # on one broker more would let nobody write
     await admin.close()
+
+
+async def test_a_topic_that_was_there_is_left_as_it_is_and_the_line_that_changes_it_is_told(
+    settings: KafkaSettings, link: Link, study: str, coordinator: tuple[MemberCard, SigningKey, OpenKey]
+) -> None:
+    await make_topics(settings, topics.keys(study), cleanup_policy="compact")
+    with capture_logs() as lines:
+        async with Registrar(settings, SigningKey.generate()) as registrar:
+            await registrar.publish_member(coordinator[0], roles=(Role.COORDINATOR,))
+            await registrar.publish_roster()
+            await registrar.create_study(plan_named(study), INITIAL)
+    (told,) = [line for line in lines if line["event"] == "topic differs"]
+    assert (told["topic"], told["setting"], told["wanted"]) == (topics.keys(study), "flush.messages", "1")
+    assert told["do"].endswith(f"--entity-name {topics.keys(study)} --add-config flush.messages=1")
+    admin = Admin(settings, link)
+    assert (await admin.describe(topics.keys(study)))["flush.messages"] != "1"
+    await admin.close()
+
+
+def test_more_replicas_than_the_cluster_has_brokers_are_refused_before_anything_is_made(
+    mortal_kafka: Broker, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["registrar", "keys", "--out", str(tmp_path)]) == 0
+    assert main(["keys", "new", "lead", "--out", str(tmp_path)]) == 0
+    card = ["registrar", "member", str(tmp_path / "lead.pub"), "--role", "coordinator"]
+    broker = ["--key", str(tmp_path / "registrar.sign"), "--broker", mortal_kafka.bootstrap]
+    assert main([*card, *broker, "--replication", "2"]) == 2
+    told = capsys.readouterr().err
+    assert "2 replicas of each topic are asked for, and the cluster has one broker" in told
+    assert "leave --replication out for 1" in told
+    assert asyncio.run(existing(mortal_kafka)) == set()
+    assert main([*card, *broker, "--replication", "1"]) == 0
+
+
+async def existing(broker: Broker) -> set[str]:
+    settings = KafkaSettings(broker.bootstrap, "tests")
+    admin = Admin(settings, Link(settings))
+    try:
+        return await admin.existing(topics.federation_topics())
+    finally:
+        await admin.close()
 
 
 async def test_creating_again_changes_nothing_and_another_plan_of_that_name_is_refused(

@@ -25,6 +25,21 @@ def test_decisions_are_kept_for_ever_and_flushed_one_by_one() -> None:
     assert receipts == {"cleanup.policy": "compact", "flush.messages": "1"}
 
 
+def test_whatever_is_small_and_everything_depends_on_is_on_the_disk_before_it_is_acknowledged() -> None:
+    every = {**topics.federation_topics(), **topics.study_topics("lung")}
+    flushed = {name for name, config in every.items() if config.get("flush.messages") == "1"}
+    assert flushed == set(every) - {topics.REGISTRAR_BODIES, topics.LEAD, topics.models("lung")}
+
+
+def test_every_topic_has_the_prefix_by_which_a_federations_are_found() -> None:
+    every = {
+        **topics.federation_topics(),
+        **topics.study_topics("lung"),
+        **topics.site_topics("aachen", size_cap_bytes=5),
+    }
+    assert all(name.startswith(topics.PREFIX) for name in every)
+
+
 def test_what_is_known_by_its_newest_value_is_compacted_and_the_rest_is_not() -> None:
     every = {
         **topics.federation_topics(),

@@ -74,6 +74,16 @@ def add_registrar_key(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_replication(parser: argparse.ArgumentParser) -> None:
+    """`--replication N`: for topics that the command makes; those that exist keep theirs."""
+    parser.add_argument(
+        "--replication",
+        type=int,
+        metavar="N",
+        help="on how many brokers a new topic lies (default: 3, or all of them where there are fewer)",
+    )
+
+
 def kafka_settings(arguments: argparse.Namespace) -> KafkaSettings:
     """Kafka settings of a command; its library warnings are silenced, the command itself says what is wrong."""
     from transport.settings import KafkaSettings

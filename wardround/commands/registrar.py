@@ -66,6 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             metavar="N",
             help="how many coordinators can share the studies; fixed by the first command (default: 8)",
         )
+        options.add_replication(one)
         options.add_registrar_key(one)
         options.add_broker(one)
         options.add_json(one)
@@ -147,7 +148,7 @@ def _with_registrar(arguments: argparse.Namespace, act: Callable[["Registrar"], 
         raise LocalError(f"--lead-partitions {count} is none of 1 to {LEAD_PARTITIONS_MAX}", hint="leave it out for 8")
 
     async def whole() -> T:
-        async with Registrar(settings, key, lead_partitions=count) as registrar:
+        async with Registrar(settings, key, lead_partitions=count, replication=arguments.replication) as registrar:
             registrar.refuse_foreign_log()
             return await act(registrar)
 

@@ -29,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     create.add_argument(
         "--initial", type=Path, metavar="FILE", help="version 0 (default: STUDY.initial beside the plan)"
     )
+    options.add_replication(create)
     options.add_registrar_key(create)
     options.add_broker(create)
     options.add_json(create)
@@ -45,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
     settings = options.kafka_settings(arguments)
 
     async def create() -> CreatedStudy:
-        async with Registrar(settings, key) as registrar:
+        async with Registrar(settings, key, replication=arguments.replication) as registrar:
             registrar.refuse_foreign_log()
             return await registrar.create_study(plan, initial, progress=_progress)
 
