@@ -15,6 +15,7 @@ BATCH_BYTES_MAX = 4 * 1024 * 1024  # what topics of bodies take at a time, a who
 _DAY_MS = 24 * 3600 * 1000
 _COMPACT = {"cleanup.policy": "compact"}
 _KEEP = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
+_NEWEST = {**_COMPACT, "segment.bytes": str(16 * 1024 * 1024)}  # one key: whole segments of it are forgotten soon
 _FLUSH = {"flush.messages": "1"}
 _LARGE = {"max.message.bytes": str(BATCH_BYTES_MAX)}
 
@@ -45,6 +46,10 @@ def keys(study: str) -> str:
 
 def commands(study: str) -> str:
     return f"wardround.study.{study}.commands"
+
+
+def bookmark(study: str) -> str:
+    return f"wardround.study.{study}.bookmark"
 
 
 def trustee(study: str, name: str) -> str:
@@ -85,4 +90,5 @@ def study_topics(study: str) -> Mapping[str, Mapping[str, str]]:
         models(study): {**_KEEP, **_LARGE},
         keys(study): {**_COMPACT, **_FLUSH},
         commands(study): {**_KEEP, **_FLUSH},
+        bookmark(study): _NEWEST,
     }

@@ -12,7 +12,7 @@ from coordinator.strategies.stopping import Progress, overall
 from protocol.rounds import RoundsRecord, RoundsView
 from schemas.errors import PeerError
 from schemas.plan import Plan
-from schemas.records import Announcement, Receipt, Request
+from schemas.records import Announcement, Bookmark, Receipt, Request
 from simulation.observe import Observer
 from simulation.receipts import ReceiptChecks
 from simulation.records import Name, SentOffer
@@ -44,6 +44,7 @@ class Checks(Observer):
         self._receipts = ReceiptChecks(plan)
         self._evaluations: dict[bytes, Evaluated] = {}
         self._progress = Progress()
+        self._bests: dict[int, int | None] = {}  # by version
         self._request: Request | None = None  # the newest
         self._version_ms = 0
         self._world: World
@@ -154,14 +155,26 @@ class Checks(Observer):
 
     def _check_patience(self, announced: Announcement) -> None:
         """What an Announcement says of progress follows from the evaluations that all of them list."""
-        if not self._plan.stop.patience or any(topic.start for topic in self._world.log.offers.values()):
-            return  # evaluations that retention took cannot be read again
+        if not self._plan.stop.patience or not self._retained():
+            return
         used = [self._evaluations[digest] for _, digest in announced.evaluations]
         value = overall((fact.value, fact.weight) for fact in used)
         higher = self._plan.evaluation.higher_is_better
         self._progress = self._progress.after(value, higher_is_better=higher)
+        self._bests[announced.version] = self._progress.best
         if announced.patience != self._progress.patience:
             raise Broken("patience", f"version {announced.version} says {announced.patience}, not {self._progress}")
+
+    def _retained(self) -> bool:
+        """Evaluations that retention took cannot be read again."""
+        return not any(topic.start for topic in self._world.log.offers.values())
+
+    def on_bookmark(self, bookmark: Bookmark, now_ms: int) -> None:
+        """What it says is true of the log, whoever wrote it."""
+        self._receipts.bookmarked(bookmark)
+        known = self._bests.get(bookmark.version, bookmark.best)
+        if self._plan.stop.patience and self._retained() and bookmark.best != known:
+            raise Broken("patience", f"a bookmark at version {bookmark.version} says {bookmark.best}, not {known}")
 
     def on_broken(self, breach: str, sentence: str, now_ms: int) -> None:
         raise Broken(breach, sentence)

@@ -1,21 +1,24 @@
 """A simulated coordinator: leads or stands by, rebuilds a study from the log, ends when another one leads.
 
-Knows:    the order of taking over: fence, read the log to its ends, fetch the model, read offers on from the receipts.
+Knows:    the order of taking over: fence, read the log to its ends, fetch the model, read offers on from receipts and
+          bookmark.
 Source:   coordinator/app.py, shell/restore.py, which it stands for.
 """
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from coordinator.core.bookmark import progress_after, wanted
 from coordinator.core.study import StudyCore
-from coordinator.strategies.stopping import Progress, overall
+from coordinator.strategies.stopping import Progress
 from coordinator.strategies.suspicion import SUSPECTED_AFTER, Suspicion
 from protocol.rounds import RoundsRecord, RoundsView
-from schemas.records import Announcement, Failed, Receipt
+from schemas.records import Announcement, Bookmark, Failed, Receipt
 from simulation.leading import StudyRun
 from simulation.link import Link
 from simulation.process import Process
 from simulation.publish import Publisher
+from simulation.reading import BOOKMARK_KEY
 from simulation.records import Chosen, Model, SentEvaluation
 
 if TYPE_CHECKING:
@@ -94,7 +97,7 @@ class Coordinator(Process):
 
         def then() -> None:
             found.view.add(announcement)
-            self._run(found, model, Progress())
+            self._run(found, model, Progress(), None)
 
         self._publisher.commit([announcement], [], then)
 
@@ -103,26 +106,26 @@ class Coordinator(Process):
         assert newest is not None
         model = self.world.log.models.get(newest.model.body.runs[0][0])
         assert model is not None, "the newest model is never trimmed"
-        self._run(found, model, self._progress(found.announcements))
+        marked = self.world.log.bookmark.newest(BOOKMARK_KEY)
+        bookmark = marked.value if marked is not None else None
+        self._run(found, model, self._progress(found.announcements, bookmark), bookmark)
 
-    def _progress(self, announcements: list[Announcement]) -> Progress:
-        """Best value and patience, recomputed from the evaluations that the Announcements list."""
+    def _progress(self, announcements: list[Announcement], bookmark: Bookmark | None) -> Progress:
+        """Best value and patience, from the bookmark and the evaluations that Announcements list since."""
         if not self.world.plan.stop.patience:
             return Progress()
-        known = {
-            entry.value.fact.digest: entry.value.fact
-            for topic in self.world.log.offers.values()
-            for entry in topic.read(0)[0]
-            if isinstance(entry.value, SentEvaluation)
+        listed = [(one.version, one.evaluations) for one in announcements]
+        missing, positions = wanted(bookmark, listed), dict(bookmark.positions) if bookmark is not None else {}
+        found = {
+            entry.value.fact.digest: (entry.value.fact.value, entry.value.fact.weight)
+            for site, topic in self.world.log.offers.items()
+            for entry in topic.read(positions.get(site, 0))[0]
+            if isinstance(entry.value, SentEvaluation) and entry.value.fact.digest in missing
         }
-        progress = Progress()
-        for one in announcements:
-            used = [known[digest] for _, digest in one.evaluations if digest in known]
-            value = overall((fact.value, fact.weight) for fact in used)
-            progress = progress.after(value, higher_is_better=self.world.plan.evaluation.higher_is_better)
+        progress = progress_after(bookmark, listed, found, self.world.plan)
         return Progress(progress.best, announcements[-1].patience)
 
-    def _run(self, found: "Found", model: Model, progress: Progress) -> None:
+    def _run(self, found: "Found", model: Model, progress: Progress, bookmark: Bookmark | None) -> None:
         view, newest = found.view, found.view.newest
         assert newest is not None
         reach = range(max(0, newest.version - self.world.plan.aggregation.staleness_max), newest.version + 1)
@@ -136,7 +139,7 @@ class Coordinator(Process):
             final=newest.final,
             now_ms=self.now_ms(),
         )
-        self.run = StudyRun(self, core, view, model, self._publisher, found.firsts)
+        self.run = StudyRun(self, core, view, model, self._publisher, bookmark, found.firsts)
         self.run.begin()
 
 

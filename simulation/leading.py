@@ -11,15 +11,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from coordinator.core import events as seen
+from coordinator.core.bookmark import bookmark_of, remembered
 from coordinator.core.events import Close, Effect, Event, OfferFact
 from coordinator.core.study import StudyCore
 from coordinator.strategies.suspicion import hold_ms
 from protocol.rounds import RoundsRecord, RoundsView
 from schemas.errors import PeerError
-from schemas.records import Receipt, Stop
+from schemas.records import Bookmark, Receipt, Stop
 from simulation.clock import NEVER_MS, ProcessEnded, Timer, cancel
 from simulation.publish import Publisher
-from simulation.reading import OffersReader
+from simulation.reading import BOOKMARK_KEY, Heard, OffersReader
 from simulation.records import Model, SentOffer
 from simulation.spool import Spool
 
@@ -48,6 +49,7 @@ class StudyRun:
         view: RoundsView,
         model: Model,
         publisher: Publisher,
+        bookmark: Bookmark | None,
         firsts: Iterable[int],
     ) -> None:
         """`firsts`: where the newest versions on the log lie on `models`, in order."""
@@ -55,7 +57,9 @@ class StudyRun:
         self.world, self.clock = node.world, node.clock
         self.plan = node.world.plan
         self.sum = node.world.vectors.new_sum()
-        self.queue: deque[Event | SentOffer | MembersChanged] = deque()
+        self.queue: deque[Event | SentOffer | MembersChanged | Heard] = deque()
+        self.marked: dict[str, int] = dict(bookmark.positions) if bookmark is not None else {}
+        self._bookmark = bookmark
         self.spool = Spool(self)
         self.pending: dict[str, Receipt] = {}
         self.reader = OffersReader(self)
@@ -69,10 +73,12 @@ class StudyRun:
         self._firsts = deque(firsts, maxlen=self.plan.storage.versions_kept)
 
     def begin(self) -> None:
-        """Tell the core who belongs, then read offers from where the receipts say."""
+        """Tell the core who belongs, then read offers from where receipts and bookmark say."""
         self._members = frozenset(self.world.members())
         self.post(seen.Commanded(tuple(self.world.commands)))  # before anything else: a paused study stays so
         self.post(seen.SitesChanged(self._members))
+        for evaluated in remembered(self._bookmark, self.core.version, self.model.digest):
+            self.post(evaluated)
         self.reader.assign(self._members)
         self._trim()
 
@@ -99,7 +105,7 @@ class StudyRun:
 
     # -- the queue
 
-    def post(self, event: Event | SentOffer | MembersChanged) -> None:
+    def post(self, event: Event | SentOffer | MembersChanged | Heard) -> None:
         self.queue.append(event)
         if not self._busy:
             self._work()
@@ -110,6 +116,9 @@ class StudyRun:
             if isinstance(event, MembersChanged):
                 self._members_changed()
                 continue
+            if isinstance(event, Heard):
+                self._mark(event)
+                continue
             if isinstance(event, SentOffer):
                 event = self.spool.hear(event)
             self.world.story.note(self.node.name, event)
@@ -118,6 +127,15 @@ class StudyRun:
             if isinstance(event, seen.Tick) and not self._busy:
                 self._flush()
         self._after_work()
+
+    def _mark(self, heard: Heard) -> None:
+        """A bookmark: written before anything else is done, also by a process that was overtaken and does not know."""
+        if self.world.log.hidden:  # what it would rest on may yet be taken back
+            return
+        bookmark = bookmark_of(self.core, self.marked, heard.positions, self.pending)
+        self.marked = dict(bookmark.positions)
+        self.world.log.bookmark.append(bookmark, BOOKMARK_KEY)
+        self.world.story.bookmarked(bookmark)
 
     def _after_work(self) -> None:
         self.world.story.handled(self)

@@ -13,7 +13,7 @@ from enum import Enum
 from typing import Any, Generic, TypeVar
 
 from protocol.rounds import RoundsRecord
-from schemas.records import Receipt
+from schemas.records import Bookmark, Receipt
 from simulation.clock import ProcessEnded
 from simulation.records import Body, Chosen, Model, OfferTopicRecord
 
@@ -198,6 +198,7 @@ class Log:
         self.rounds: Topic[Chosen | RoundsRecord] = Topic("rounds")
         self.receipts: Topic[Receipt] = Topic("receipts")
         self.models: Topic[Model] = Topic("models")
+        self.bookmark: Topic[Bookmark] = Topic("bookmark")
         self.offers: dict[str, Topic[OfferTopicRecord]] = {site: Topic(f"offers.{site}") for site in sites}
         self.bodies: dict[str, Topic[Body]] = {site: Topic(f"bodies.{site}") for site in sites}
         self.epoch = 0

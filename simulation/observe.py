@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from coordinator.core.events import Close, Evaluated
 from protocol.rounds import RoundsRecord
-from schemas.records import Announcement, Receipt
+from schemas.records import Announcement, Bookmark, Receipt
 from simulation.records import SentOffer
 
 if TYPE_CHECKING:
@@ -59,6 +59,9 @@ class Observer:
         self, records: Sequence[RoundsRecord], receipts: Sequence[Receipt], announced: Announcement | None, now_ms: int
     ) -> None:
         """A transaction was committed."""
+
+    def on_bookmark(self, bookmark: Bookmark, now_ms: int) -> None:
+        """A coordinator has written down what its successor need not read."""
 
     def on_closing(self, run: "StudyRun", close: Close, now_ms: int) -> None:
         """A coordinator is about to step with the sum it has."""

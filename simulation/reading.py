@@ -1,9 +1,10 @@
-"""Reads every site's offers topic from the positions that the receipts hold, as fast as the queue takes facts.
+"""Reads every site's offers topic from where receipts and bookmark say, as fast as the queue takes facts.
 
-Source: coordinator/shell/offers.py and intake.py, which it stands for.
+Source: coordinator/shell/offers.py, intake.py and bookmarks.py, which it stands for.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from simulation.records import Other, SentEvaluation, SentOffer
@@ -13,6 +14,15 @@ if TYPE_CHECKING:
 
 QUEUE_MAX = 1024
 BATCH_MAX = 256
+BOOKMARK_RECORDS = 4  # far more often than in earnest: whatever a bookmark can spoil shall happen
+BOOKMARK_KEY = "study"
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What lies before these offsets of the sites' topics stands before this in the queue."""
+
+    positions: Mapping[str, int]
 
 
 class OffersReader:
@@ -24,15 +34,20 @@ class OffersReader:
         self._held: set[str] = set()
         self._due: set[str] = set()
         self._blocked: dict[str, None] = {}
+        self._unmarked = 0  # records read since the last bookmark
         self.refused = 0  # records that nobody may believe
 
     def assign(self, sites: Iterable[str]) -> None:
         """Read these sites: a new one from where its receipt says, the others on."""
         before = self._positions
-        self._positions = {site: before.get(site) or self._run.core.next_offset(site) for site in sorted(sites)}
+        self._positions = {site: before.get(site) or self._first(site) for site in sorted(sites)}
         self._held.intersection_update(self._positions)
         for site in self._positions:
             self.wake(site)
+
+    def _first(self, site: str) -> int:
+        marked = self._run.marked
+        return max(self._run.core.next_offset(site), marked.get(site, 0))
 
     def wake(self, site: str) -> None:
         """There may be something to read: it comes over the link, each topic at its own time."""
@@ -75,6 +90,10 @@ class OffersReader:
                 self._take(site, entry.value)
             elif isinstance(entry.value, Other) and not entry.value.readable:
                 self.refused += 1
+        self._unmarked += len(entries)
+        if self._unmarked >= BOOKMARK_RECORDS:
+            self._unmarked = 0
+            run.post(Heard(dict(self._positions)))
         if self._positions[site] < topic.end:
             self.wake(site)
 

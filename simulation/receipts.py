@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from schemas.plan import Plan
-from schemas.records import Announcement, Decided, Outcome, Receipt, Request
+from schemas.records import Announcement, Bookmark, Decided, Outcome, Receipt, Request
 from simulation.records import Name, SentOffer
 from simulation.verdict import Broken
 
@@ -28,6 +28,7 @@ class ReceiptChecks:
         self._asked: dict[Name, int] = {}  # how often a body was asked for anew
         self._given_up: set[Name] = set()  # by their site, before the log decided
         self.sealed: set[Name] = set()
+        self._marked: dict[str, int] = {}  # up to where bookmarks were checked
         self._world: World
 
     def watch(self, world: "World") -> None:
@@ -49,6 +50,12 @@ class ReceiptChecks:
                 raise Broken("receipt", f"{site} is told {told} of its update, no Request says so")
         for receipt in receipts:
             self._check(receipt)
+
+    def bookmarked(self, bookmark: Bookmark) -> None:
+        """A bookmark passes nothing that is undecided on the log."""
+        for site, position in bookmark.positions:
+            self._check_passed(site, self._marked.get(site, 0), position)
+            self._marked[site] = max(position, self._marked.get(site, 0))
 
     def settled(self, name: Name, outcome: str) -> None:
         """A site takes an update out of its outbox for this reason."""
@@ -124,15 +131,19 @@ class ReceiptChecks:
         site, start = receipt.site, self._positions.get(receipt.site, 0)
         if receipt.next_offset < start:
             raise Broken("position", f"{site}: from {start} back to {receipt.next_offset}")
+        self._check_passed(site, start, receipt.next_offset)
+        self._positions[site] = receipt.next_offset
+
+    def _check_passed(self, site: str, start: int, end: int) -> None:
+        """Whoever reads on from `end` misses nothing that lies behind `start`."""
         topic = self._world.log.offers[site]
-        for offset in range(start, receipt.next_offset):
+        for offset in range(start, end):
             offer = topic.get(offset)
             if not isinstance(offer, SentOffer) or not (offer.intact and offer.signer == site == offer.fact.site):
                 continue
             name = site, offer.fact.sequence
             if offer.fact.sequence > self._final.get(site, -1) and name not in self._asked:
-                raise Broken("position", f"{site}: {receipt.next_offset} passes {offer.fact.sequence}, undecided")
-        self._positions[site] = receipt.next_offset
+                raise Broken("position", f"{site}: {end} passes {offer.fact.sequence}, undecided")
 
     def _check_reason(self, name: Name, code: str | None) -> None:
         """The code fits the facts."""

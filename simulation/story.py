@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from coordinator.core.events import Close, Evaluated
 from protocol.rounds import RoundsRecord
-from schemas.records import Announcement, Outcome, Receipt
+from schemas.records import Announcement, Bookmark, Outcome, Receipt
 from simulation.clock import Clock
 from simulation.observe import Observer
 from simulation.records import Name, SentOffer
@@ -86,6 +86,10 @@ class Story:
     def closing(self, run: "StudyRun", close: Close) -> None:
         for observer in self.observers:
             observer.on_closing(run, close, self._clock.now_ms)
+
+    def bookmarked(self, bookmark: Bookmark) -> None:
+        for observer in self.observers:
+            observer.on_bookmark(bookmark, self._clock.now_ms)
 
     def handled(self, run: "StudyRun") -> None:
         for observer in self.observers:

@@ -131,6 +131,10 @@ class TransactionalWriter:
         """See to it, for ever, that readers get what was committed here. Raises Fenced as `write` does."""
         await self._visible.run()
 
+    async def seen(self, topics: Iterable[str]) -> bool:
+        """Whether readers get everything that was committed here on these topics: it cannot be taken back any more."""
+        return await self._visible.seen(topics)
+
     async def write(self, records: Iterable[tuple[str, bytes | None, bytes | None]]) -> None:
         """Commit (topic, value, key) records in one transaction, tried again until it is certain.
 

@@ -117,6 +117,11 @@ class VisibleWatch:
                 del self._unseen[topic]
         return {topic: visible[topic] for topic, (first, end) in wanted.items() if first <= visible[topic] < end}
 
+    async def seen(self, topics: Iterable[str]) -> bool:
+        """Whether readers get everything that was committed here on these topics: it cannot be taken back any more."""
+        await self.hidden()
+        return self._unseen.keys().isdisjoint(topics)
+
     async def close(self) -> None:
         """End its connection; bounded."""
         await self._reader.close()

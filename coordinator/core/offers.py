@@ -54,6 +54,12 @@ class Offers:
         """What is known of a site; nothing yet, of one that was never heard."""
         return self._sites.setdefault(name, Site(name))
 
+    def unread_from(self, name: str, heard: int) -> int:
+        """From where a successor has to read a site's offers, everything before `heard` having been taken here."""
+        site = self.site(name)
+        waiting = [*([site.undecided.offer] if site.undecided is not None else []), *site.behind]
+        return min((heard, *(offer.offset for offer in waiting if offer.offset > NOWHERE)))
+
     def believes(self, name: str) -> bool:
         """Whether what this site says counts in the study now."""
         return name in self.members and name not in self.excluded

@@ -108,6 +108,14 @@ class StudyCore:
         """From where a successor reads this site's offers."""
         return self._offers.site(site).next_offset
 
+    def unread_from(self, site: str, heard: int) -> int:
+        """The same while offers wait: everything before the offset `heard` was taken, and not all of it is decided."""
+        return self._offers.unread_from(site, heard)
+
+    def evaluations(self) -> list[Evaluated]:
+        """Those of the newest version, by site."""
+        return [self._evaluations[site] for site in sorted(self._evaluations)]
+
     def waiting(self) -> Mapping[str, Phase]:
         """The undecided offer of each site, by phase: for metrics."""
         return {name: phase for phase in Phase for name in self._open.in_phase(phase)}

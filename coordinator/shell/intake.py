@@ -1,5 +1,6 @@
 """From what lies on a site's offers topic to facts: verified, parsed; topic, signer and payload name the same site."""
 
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 from coordinator.core.events import Evaluated, OfferFact
@@ -7,7 +8,7 @@ from protocol.digests import record_digest
 from protocol.signing import verify, verify_update
 from schemas.errors import PeerError
 from schemas.plan import Plan
-from schemas.records import Evaluation, Header, Offer, Presence, Signed, kind_of
+from schemas.records import Evaluation, Header, Offer, Presence, Signed, kind_of, kind_within
 from schemas.roster import Membership
 from transport.log import Entry
 
@@ -19,6 +20,37 @@ class VerifiedOffer:
     fact: OfferFact
     offer: Offer
     signed: bytes
+
+
+def worth_reading(entries: Sequence[Entry]) -> list[Entry]:
+    """All but those that claim to be a Presence with a newer one of the same topic behind: it says nothing any more.
+
+    Verifying each would cost a successor minutes, as sites tell it up to once a second.
+    """
+    told: set[str] = set()
+    kept: list[Entry] = []
+    for entry in reversed(entries):
+        if entry.value is not None and kind_within(entry.value) == Presence.KIND:
+            if entry.topic in told:
+                continue
+            told.add(entry.topic)
+        kept.append(entry)
+    return kept[::-1]
+
+
+def measured(entry: Entry, plan: Plan, digests: Container[bytes]) -> tuple[bytes, Evaluated | None]:
+    """An Evaluation whose digest is one of `digests`, and nothing else; the digest is what makes it believed."""
+    if entry.value is None or kind_within(entry.value) != Evaluation.KIND:
+        return b"", None
+    try:
+        payload = Signed.from_bytes(entry.value).payload
+        digest = record_digest(payload)
+        if digest not in digests:
+            return digest, None
+        evaluation = Evaluation.from_bytes(payload)
+        return digest, _evaluation(evaluation, payload, evaluation.site, plan)
+    except PeerError:
+        return b"", None
 
 
 def read_offer_topic(

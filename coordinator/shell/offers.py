@@ -1,4 +1,4 @@
-"""Reads every site's offers topic of one study, from the positions that the receipts hold; and the commands.
+"""Reads every site's offers topic of one study, from where receipts and bookmark say; and the commands.
 
 Knows:    one connection serves them all, so that a study costs the broker one reader.
 """
@@ -11,12 +11,13 @@ from dataclasses import dataclass
 import structlog
 
 from coordinator.core.events import Evaluated, OffersAnew
-from coordinator.shell.intake import VerifiedOffer, read_offer_topic
+from coordinator.shell.bookmarks import Bookmarks, Heard
+from coordinator.shell.intake import VerifiedOffer, read_offer_topic, worth_reading
 from coordinator.shell.services import Services
 from schemas import topics
 from schemas.errors import PeerError
 from schemas.plan import Plan
-from schemas.records import Presence
+from schemas.records import Offer, Presence, kind_within
 from transport.log import EARLIEST, Entry, LogReader
 
 
@@ -27,7 +28,7 @@ class CommandSeen:
     entry: Entry
 
 
-Seen = VerifiedOffer | Evaluated | CommandSeen | OffersAnew
+Seen = VerifiedOffer | Evaluated | CommandSeen | OffersAnew | Heard
 BATCH_MAX = 256
 LOOK_S = 30.0
 
@@ -37,9 +38,12 @@ log = structlog.get_logger()
 class OffersReader:
     """One reader over all sites of a study; a site that joins is read from its first record on."""
 
-    def __init__(self, services: Services, plan: Plan, hear: Callable[[Seen], Awaitable[None]]) -> None:
+    def __init__(
+        self, services: Services, plan: Plan, bookmarks: Bookmarks, hear: Callable[[Seen], Awaitable[None]]
+    ) -> None:
         self._services = services
         self._plan = plan
+        self._bookmarks = bookmarks
         self._hear = hear
         self._reader = LogReader(services.kafka, services.link, committed=False)
         self._next_offset: Callable[[str], int] = lambda _site: 0
@@ -47,18 +51,21 @@ class OffersReader:
         self._stale = True
         self._looked_s = 0.0
         self._lost: dict[str, int] = {}
+        self._unbelieved: dict[str, int] = {}  # site -> its first offer under a key that the roster lacks
 
     async def run(self, next_offset: Callable[[str], int], next_command: int) -> None:
-        """Read until cancelled; `next_offset(site)` tells where a site's unread offers begin."""
+        """Read until cancelled; `next_offset(site)` tells where a site's unread offers begin, by its receipts."""
         self._next_offset, self._next_command = next_offset, next_command
         while True:
             if self._stale or time.monotonic() - self._looked_s > LOOK_S:
                 await self._look()
             entries = await self._reader.batch(records_max=BATCH_MAX)
             await self._mind_lost()
-            for entry in entries:
+            for entry in worth_reading(entries):
                 await self._take(entry)
                 await asyncio.sleep(0)  # two signatures each: a batch at once would hold up the heartbeats
+            if self._bookmarks.due(len(entries)):
+                await self._hear(Heard(self._heard()))
 
     async def sites_changed(self) -> None:
         """The roster changed: look again at whom to read, before the next batch."""
@@ -72,6 +79,20 @@ class OffersReader:
 
     async def close(self) -> None:
         await self._reader.close()
+
+    def _heard(self) -> dict[str, int]:
+        """Up to where each site was heard; an offer under a key that no roster knows yet is not heard."""
+        commands = topics.commands(self._plan.study)
+        heard: dict[str, int] = {}
+        for topic, offset in self._reader.positions().items():
+            site = topic.removeprefix(topics.offers(""))
+            if topic != commands and offset >= 0:
+                heard[site] = min(offset, self._unbelieved.get(site, offset))
+        return heard
+
+    def _first(self, site: str) -> int:
+        """Where the site's unread offers begin."""
+        return max(self._next_offset(site), self._bookmarks.start(site))
 
     async def _look(self) -> None:
         """Whom to read: those on the roster whose topics exist. Kafka itself says nothing of a topic that goes."""
@@ -87,8 +108,12 @@ class OffersReader:
 
     async def _assign(self, wanted: Mapping[str, str], existing: Set[str]) -> None:
         read = self._reader.positions()
+        for site, offset in self._unbelieved.items():  # a newer roster may know their keys; the core knows its own
+            if topics.offers(site) in read:
+                read[topics.offers(site)] = offset
+        self._unbelieved.clear()
         positions = {
-            topic: read.get(topic) or self._next_offset(site) or EARLIEST
+            topic: read.get(topic) or self._first(site) or EARLIEST
             for topic, site in wanted.items()
             if topic in existing
         }
@@ -104,7 +129,10 @@ class OffersReader:
 
     async def _made_anew(self, site: str) -> None:
         log.error("a site's topic was made anew; it is read from its beginning", site=site, study=self._plan.study)
+        self._unbelieved.pop(site, None)
+        self._bookmarks.forget(site)
         await self._hear(OffersAnew(site))
+        await self._hear(Heard({site: 0}))  # before anything is read there: a position of the old topic would pass it
 
     async def _mind_lost(self) -> None:
         """Say what was gone before it was read, by retention, or because a topic begins again."""
@@ -116,7 +144,7 @@ class OffersReader:
             site = topic.removeprefix(topics.offers(""))
             self._services.metrics.offers_lost.labels(self._plan.study, site).inc(fresh)
             log.error("a site's records are gone unread", site=site, study=self._plan.study, count=fresh)
-            if self._reader.positions()[topic] <= self._next_offset(site):
+            if self._reader.positions()[topic] <= self._first(site):
                 await self._made_anew(site)
 
     async def _take(self, entry: Entry) -> None:
@@ -128,6 +156,8 @@ class OffersReader:
         try:
             seen = read_offer_topic(entry, site, self._plan, services.membership)
         except PeerError as error:
+            if error.code == "stranger" and kind_within(entry.value or b"") == Offer.KIND:
+                self._unbelieved.setdefault(site, entry.offset)
             services.metrics.records_refused.labels(study, error.code).inc()
             log.warning(
                 "record refused", study=study, site=site, offset=entry.offset, code=error.code, reason=str(error)

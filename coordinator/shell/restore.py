@@ -2,21 +2,21 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import structlog
 
-from coordinator.core.events import Evaluated
+from coordinator.core.bookmark import Listed, progress_after, wanted
 from coordinator.core.site import Site
 from coordinator.shell.epochs import Epochs
-from coordinator.shell.intake import read_offer_topic
+from coordinator.shell.intake import measured
 from coordinator.shell.services import Services
 from coordinator.shell.trim import first_offset
 from coordinator.shell.vectors import Stored
-from coordinator.strategies.stopping import Progress, overall
+from coordinator.strategies.stopping import Progress
 from coordinator.strategies.suspicion import SUSPECTED_AFTER, Suspicion
 from protocol.commands import CommandLog
 from protocol.digests import initial_subject, model_subject, state_subject
@@ -31,6 +31,7 @@ from schemas.records import (
     Announcement,
     AskAgain,
     BodyAt,
+    Bookmark,
     Failed,
     PlanRecord,
     Receipt,
@@ -39,7 +40,7 @@ from schemas.records import (
     Signed,
     kind_of,
 )
-from transport.log import Entry, each_to_end
+from transport.log import EARLIEST, Entry, each_to_end
 from transport.plain import check_listed, plain_chunks
 
 RECORDS_A_TURN = 64  # verified at once: about 10 ms
@@ -60,7 +61,7 @@ class Restored:
     is_patient: bool  # whether the plan stops by patience, which looks at all evaluations
     firsts: deque[int]  # on `models`, of the newest versions that are kept
     counted: tuple[RequestEntry, ...] = ()  # into the newest version
-    evaluations: list[tuple[tuple[str, bytes], ...]] = field(default_factory=list)  # by version, as announced
+    evaluations: list[Listed] = field(default_factory=list)  # as announced
 
     @property
     def watched(self) -> dict[str, int]:
@@ -68,9 +69,11 @@ class Restored:
         return {topic: end for topic, end in self.ends.items() if topic != topics.commands(self.view.study)}
 
 
-async def _in_turns(services: Services, names: list[str], *, committed: bool = True) -> AsyncGenerator[Entry, None]:
-    """Everything on the topics, one by one: neither memory nor this process's heartbeats feel how long a log is."""
-    async with aclosing(each_to_end(services.kafka, services.link, names, committed=committed)) as entries:
+async def _in_turns(
+    services: Services, names: Iterable[str], *, committed: bool = True, start: Mapping[str, int] | None = None
+) -> AsyncGenerator[Entry, None]:
+    """What is on the topics, one by one: neither memory nor this process's heartbeats feel how long a log is."""
+    async with aclosing(each_to_end(services.kafka, services.link, names, committed=committed, start=start)) as entries:
         number = 0
         async for entry in entries:
             yield entry
@@ -162,40 +165,44 @@ def _take(restored: Restored, entry: Entry, signed: Signed, services: Services) 
         if asked is not None:
             restored.counted = asked.entries
         if restored.is_patient:
-            restored.evaluations.append(record.evaluations)
+            restored.evaluations.append((record.version, record.evaluations))
         restored.suspicion = restored.suspicion.after_counted(sites) if sites else restored.suspicion
     elif isinstance(record, Failed) and record.code in SUSPECTED_AFTER:
         restored.suspicion = restored.suspicion.after_failed(sites)
 
 
-async def read_progress(services: Services, plan: Plan, restored: Restored) -> Progress:
-    """Best value and patience, recomputed from the evaluations that the Announcements list."""
+async def read_progress(services: Services, plan: Plan, restored: Restored, bookmark: Bookmark | None) -> Progress:
+    """Best value and patience, from the bookmark and the evaluations that Announcements list since.
+
+    Only these are looked for, from the bookmark's positions on, and no further than up to the last of them.
+    """
     if not plan.stop.patience:
         return Progress()
-    known: dict[bytes, Evaluated] = {}
-    sites = services.membership.sites(plan.study)
-    names = await services.admin.existing(topics.offers(site) for site in sites)
-    async with aclosing(_in_turns(services, sorted(names), committed=False)) as entries:
-        async for entry in entries:
-            evaluated = _evaluation(entry, services, plan)
-            if evaluated is not None:
-                known[evaluated.digest] = evaluated
-    progress = Progress()
-    for evaluations in restored.evaluations:
-        used = [known[digest] for _, digest in evaluations if digest in known]
-        value = overall((one.value, one.weight) for one in used)
-        progress = progress.after(value, higher_is_better=plan.evaluation.higher_is_better)
+    missing = wanted(bookmark, restored.evaluations)
+    found = await _find(services, plan, missing, dict(bookmark.positions) if bookmark is not None else {})
+    progress = progress_after(bookmark, restored.evaluations, found, plan)
     newest = restored.view.newest
     return Progress(progress.best, newest.patience if newest else 0)
 
 
-def _evaluation(entry: Entry, services: Services, plan: Plan) -> Evaluated | None:
-    site = entry.topic.removeprefix(topics.offers(""))
-    try:
-        found = read_offer_topic(entry, site, plan, services.membership)
-    except PeerError:
-        return None
-    return found if isinstance(found, Evaluated) else None
+async def _find(
+    services: Services, plan: Plan, missing: dict[bytes, str], positions: Mapping[str, int]
+) -> dict[bytes, tuple[int, int]]:
+    """Value and weight of each evaluation by its digest. An Announcement lists it, so no signature is needed."""
+    found: dict[bytes, tuple[int, int]] = {}
+    start = {topics.offers(site): positions.get(site, EARLIEST) for site in missing.values()}
+    existing = await services.admin.existing(start)
+    if not existing:
+        return found
+    start = {topic: start[topic] for topic in existing}
+    async with aclosing(_in_turns(services, existing, committed=False, start=start)) as entries:
+        async for entry in entries:
+            digest, evaluated = measured(entry, plan, missing)
+            if evaluated is not None:
+                found[digest] = evaluated.value, evaluated.weight
+                if len(found) == len(missing):
+                    break
+    return found
 
 
 async def fetch_initial(services: Services, plan: Plan, record: PlanRecord, path: Path) -> Stored:

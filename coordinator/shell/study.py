@@ -9,6 +9,7 @@ from pathlib import Path
 
 import structlog
 
+from coordinator.core.bookmark import remembered
 from coordinator.core.events import (
     Add,
     Close,
@@ -33,6 +34,7 @@ from coordinator.core.events import (
 from coordinator.core.site import Phase
 from coordinator.core.study import StudyCore
 from coordinator.shell.bodies import Bodies
+from coordinator.shell.bookmarks import Bookmarks, Heard
 from coordinator.shell.epochs import Epochs
 from coordinator.shell.growing import Growing
 from coordinator.shell.intake import VerifiedOffer
@@ -80,7 +82,7 @@ class StudyRunner:
         self._epochs = Epochs(services, plan)
         self._publisher = Publisher(services, plan, self._epochs)
         self._making = Making(services, plan, self._publisher, self._folder)
-        self._queue: asyncio.Queue[Event | VerifiedOffer | CommandSeen] = asyncio.Queue(QUEUE_MAX)
+        self._queue: asyncio.Queue[Event | VerifiedOffer | CommandSeen | Heard] = asyncio.Queue(QUEUE_MAX)
         self._bodies = Bodies(services, plan, self._encoding, self._queue.put)
         self._newer_roster = False
         self._pending: dict[str, Receipt] = {}
@@ -91,7 +93,9 @@ class StudyRunner:
         self._core: StudyCore
         self._model: Stored
         self._state: Stored | None = None
-        self._offers = OffersReader(services, plan, self._hear)
+        self._bookmarks = Bookmarks(services, plan)
+        self._remembered: list[Event] = []
+        self._offers = OffersReader(services, plan, self._bookmarks, self._hear)
         self._trimmer = Trimmer(services, plan)
         self._tasks: asyncio.TaskGroup
 
@@ -112,7 +116,8 @@ class StudyRunner:
     async def _lead(self) -> None:
         self._services.metrics.goal.labels(self.plan.study).set(self.plan.aggregation.goal)
         await self._obey()  # before anything else: a study that is paused stays so in other hands
-        await self._do(self._core.on(SitesChanged(self._sites()), now_ms()))
+        for event in (SitesChanged(self._sites()), *self._remembered):
+            await self._do(self._core.on(event, now_ms()))
         try:
             async with asyncio.TaskGroup() as tasks:
                 self._tasks = tasks
@@ -153,6 +158,9 @@ class StudyRunner:
             if isinstance(event, CommandSeen):
                 await self._command(event.entry)
                 continue
+            if isinstance(event, Heard):
+                await self._bookmarks.write(event, self._core, self._pending)
+                continue
             if isinstance(event, VerifiedOffer):
                 self._bodies.know(event)
                 event = event.fact
@@ -180,6 +188,8 @@ class StudyRunner:
             await self._resume(self._view.newest)
         self._trimmer.restored(restored.firsts)
         newest = await self._under_current_key()
+        bookmark = await self._bookmarks.read(newest.version)
+        self._remembered = [*remembered(bookmark, newest.version, newest.model.digest)]
         reach = range(max(0, newest.version - self.plan.aggregation.staleness_max), newest.version + 1)
         models = {version: digest for version in reach if (digest := self._view.model_digest(version)) is not None}
         self._core = StudyCore(
@@ -187,7 +197,7 @@ class StudyRunner:
             version=newest.version,
             models=models,
             receipts=restored.receipts.values(),
-            progress=await read_progress(self._services, self.plan, restored),
+            progress=await read_progress(self._services, self.plan, restored, bookmark),
             suspicion=restored.suspicion,
             final=newest.final,
             now_ms=now_ms(),

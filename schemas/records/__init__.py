@@ -7,19 +7,22 @@ Source:   the wire table of the design; kinds and field order are fixed, a chang
 from schemas.codec import Record
 from schemas.records.bodies import BOX_BYTES_MAX, CHUNK_BYTES, CHUNKS_MAX, SITES_MAX, BodyAt, BodyRef, KeyBox
 from schemas.records.coordinator import (
+    POSITIONS_MAX,
     RECENT_MAX,
     Announcement,
     AskAgain,
+    Bookmark,
     Decided,
     EpochKey,
     Failed,
+    Measured,
     Outcome,
     Receipt,
     Request,
     RequestEntry,
     Stop,
 )
-from schemas.records.envelope import Signed, kind_of
+from schemas.records.envelope import Signed, kind_of, kind_within
 from schemas.records.operator import Action, Command
 from schemas.records.registrar import (
     PLAN_BYTES_MAX,
@@ -39,6 +42,7 @@ from schemas.records.trustee import PartialSum, Verdict
 RECORDS: tuple[type[Record], ...] = (
     Member, Roster, PlanRecord, EpochKey, Announcement, Request, AskAgain, Failed, Receipt,
     Offer, Presence, Evaluation, Verdict, PartialSum, Command, Header,
+    Bookmark,
 )  # fmt: skip
 
 __all__ = [
@@ -47,6 +51,7 @@ __all__ = [
     "CHUNK_BYTES",
     "HEADER_BYTES_MAX",
     "PLAN_BYTES_MAX",
+    "POSITIONS_MAX",
     "PUBLIC_BYTES_MAX",
     "RECENT_MAX",
     "RECORDS",
@@ -57,6 +62,7 @@ __all__ = [
     "AskAgain",
     "BodyAt",
     "BodyRef",
+    "Bookmark",
     "Command",
     "Decided",
     "EpochKey",
@@ -66,6 +72,7 @@ __all__ = [
     "KeyBox",
     "KeyState",
     "KeyUse",
+    "Measured",
     "Member",
     "MemberKey",
     "Offer",
@@ -83,4 +90,5 @@ __all__ = [
     "Stop",
     "Verdict",
     "kind_of",
+    "kind_within",
 ]

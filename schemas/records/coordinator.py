@@ -8,6 +8,7 @@ from schemas.codec import (
     COUNT,
     DIGEST,
     ID,
+    INTEGER,
     Blob,
     Digest,
     Flag,
@@ -26,6 +27,7 @@ from schemas.codec import (
 from schemas.records.bodies import BOX_BYTES_MAX, SITES_MAX, BodyAt, first
 
 RECENT_MAX = 8
+POSITIONS_MAX = 4096  # as many as a roster names
 
 
 class Stop(IntEnum):
@@ -165,3 +167,34 @@ class Receipt(Record):
     weight: Annotated[int, Whole(0, 16)]
     next_offset: U
     recent: Annotated[tuple[Decided, ...], Many(Nested(Decided), RECENT_MAX)]
+
+
+@dataclass(frozen=True, slots=True)
+class Measured(Struct):
+    """What a coordinator heard of the newest version: a site's Evaluation, by its digest, and what it says."""
+
+    site: Id
+    digest: Digest
+    value: Annotated[int, INTEGER]  # of the primary metric, in 1e-6
+    weight: U
+
+
+def _measured_site(measured: Measured) -> str:
+    return measured.site
+
+
+@dataclass(frozen=True, slots=True)
+class Bookmark(Record):
+    """Coordinator -> its successor, `.bookmark`, key = study: from where offers are to be read, and what was read.
+
+    Whatever lies before a position is decided on the log, or of no use to this study any more, but for what stands
+    here: `version` was the newest, `best` the best overall value when it was announced, `evaluations` those of it.
+    """
+
+    KIND: ClassVar[int] = 17
+    study: Id
+    plan: Digest
+    version: U
+    best: Annotated[int | None, Maybe(INTEGER)]  # in 1e-6
+    positions: Annotated[tuple[tuple[str, int], ...], Many(Pair((ID, COUNT)), POSITIONS_MAX, key=first)]
+    evaluations: Annotated[tuple[Measured, ...], Many(Nested(Measured), SITES_MAX, key=_measured_site)]

@@ -8,6 +8,8 @@ import msgpack
 from schemas.codec import KEY_ID, PAYLOAD_MAX, Blob, unpack_array
 from schemas.errors import PeerError
 
+_PAYLOAD_AT = {0xC4: 21, 0xC5: 22, 0xC6: 24}  # behind an array of three, a key_id of 16 bytes, and the length
+
 
 @dataclass(frozen=True, slots=True)
 class Signed:
@@ -41,3 +43,14 @@ def kind_of(payload: bytes) -> int:
         return 0
     at = 3 if payload[0] == 0xDC else 1
     return payload[at] if len(payload) > at and payload[at] < 0x80 else 0
+
+
+def kind_within(value: bytes) -> int:
+    """The kind that the record in a Signed value claims to be, without reading or believing it; 0 when there is none.
+
+    Cost: below a microsecond, where reading and verifying takes hundreds.
+    """
+    if len(value) < 24 or value[:3] != b"\x93\xc4\x10":
+        return 0
+    at = _PAYLOAD_AT.get(value[19])
+    return kind_of(value[at : at + 4]) if at is not None else 0

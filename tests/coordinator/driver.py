@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from coordinator.core import events as seen
+from coordinator.core.bookmark import bookmark_of, remembered
 from coordinator.core.events import Close, Decide, Effect, Event, OfferFact
 from coordinator.core.offers import BEHIND_MAX
 from coordinator.core.orders import Orders
@@ -69,17 +70,31 @@ class Driver:
         self.held: set[str] = set()
         self.closing: tuple[Close, Progress] | None = None
         self.evaluations: dict[str, seen.Evaluated] = {}
-        self.position = {site: self.core.next_offset(site) for site in self.sites}
-        self._passed = dict(self.position)  # up to where receipts were checked
+        self.position = {site: self._first(site) for site in self.sites}
+        self._passed = {site: self.core.next_offset(site) for site in self.sites}  # up to where receipts were checked
         self.highest = dict.fromkeys(self.sites, -1)  # sequence decided for good
         for (site, sequence), (outcome, _) in self.log.decided.items():
             if is_final(outcome):
                 self.highest[site] = max(self.highest[site], sequence)
         self.on(seen.Commanded(tuple(self.log.commands)))
         self.on(seen.SitesChanged(self.members))
+        for told in remembered(self.log.bookmark, self.log.version, model_digest(self.log.version)):
+            if told.site in self.members and told.site not in self.orders.excluded:
+                self.evaluations[told.site] = told
+            self.on(told)
+
+    def bookmark(self) -> None:
+        """Write down what a successor need not read; nobody does while a round is being written."""
+        if self.closing is None:
+            former = dict(self.log.bookmark.positions) if self.log.bookmark is not None else {}
+            self.log.bookmark = bookmark_of(self.core, former, self.position, self.pending)
+
+    def _first(self, site: str) -> int:
+        marked = dict(self.log.bookmark.positions) if self.log.bookmark is not None else {}
+        return max(self.core.next_offset(site), marked.get(site, 0))
 
     def crash(self) -> None:
-        """Everything that was not committed is gone; a successor reads on where the receipts say."""
+        """Everything that was not committed is gone; a successor reads on where receipts and bookmark say."""
         self.check_deterministic()
         self._start()
 
@@ -206,7 +221,7 @@ class Driver:
         self.members = frozenset(members)
         self.on(seen.SitesChanged(self.members))
         for site in joined:
-            self.position[site] = self.core.next_offset(site)
+            self.position[site] = self._first(site)
 
     def command(self, action: Action, *, site: str | None = None, version: int | None = None) -> None:
         """An operator's command stands on the log, and the core hears of it."""

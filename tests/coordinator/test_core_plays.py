@@ -90,6 +90,7 @@ STEPS: dict[str, Callable[[Driver, str, int], Any]] = {
     "flush": lambda driver, site, number: driver.flush(),
     "wait": lambda driver, site, number: driver.wait(number * 200),
     "leave or join": _leave,
+    "bookmark": lambda driver, site, number: driver.bookmark(),
     "crash": lambda driver, site, number: driver.crash(),
     "die between effects": _die,
     "leave together": _leave_together,

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from coordinator.core.events import Evaluated
-from coordinator.shell.intake import VerifiedOffer, read_offer_topic
+from coordinator.shell.intake import VerifiedOffer, measured, read_offer_topic, worth_reading
 from protocol.digests import body_digest, record_digest
 from protocol.signing import SigningKey
 from schemas.codec import Record
@@ -217,3 +217,32 @@ def test_an_evaluation_without_the_metric_or_of_another_study_is_none_of_our_bus
 @pytest.mark.parametrize(("values", "weight"), [((("accuracy", 5),), 0), ((("accuracy", 5), ("n-test", -9)), 0)])
 def test_an_evaluation_without_a_sound_weight_weighs_nothing(values: Any, weight: int) -> None:
     assert read(signed(evaluation(values=values))).weight == weight
+
+
+def entries(*values: tuple[str, bytes | None]) -> list[Entry]:
+    return [Entry(f"wardround.offers.{site}", offset, 0, None, value) for offset, (site, value) in enumerate(values)]
+
+
+def test_of_presence_the_newest_of_each_site_is_read_and_of_everything_else_all() -> None:
+    told = signed(Presence("a", (), "1"))
+    found = worth_reading(entries(
+        ("a", told), ("a", signed(offer())), ("b", told), ("a", told), ("a", signed(evaluation())), ("a", None),
+        ("a", told), ("a", b"noise"), ("b", told),
+    ))  # fmt: skip
+    assert [entry.offset for entry in found] == [1, 4, 5, 6, 7, 8]
+
+
+def test_an_evaluation_is_found_by_its_digest_whoever_signed_it() -> None:
+    record = evaluation()
+    digest = record_digest(record.to_bytes())
+    (entry,) = entries(("a", signed(record, "a-stolen")))
+    assert measured(entry, PLAN, {digest})[0] == digest
+    found = measured(entry, PLAN, {digest})[1]
+    assert found is not None
+    assert found.digest == digest
+    assert measured(entry, PLAN, {bytes(32)})[1] is None
+
+
+@pytest.mark.parametrize("value", [None, b"", signed(Presence("a", (), "1")), signed(evaluation())[:-1]])
+def test_what_is_no_evaluation_is_not_looked_at(value: bytes | None) -> None:
+    assert measured(entries(("a", value))[0], PLAN, {b""}) == (b"", None)

@@ -104,6 +104,10 @@ MEANING: dict[str, Record] = {
     ),
     "command": r.Command(study="demo", serial=3, action=5, site=AACHEN, version=None, reason="üble."),
     "command-pause": r.Command(study="demo", serial=4, action=2, site=None, version=None, reason=""),
+    "bookmark": r.Bookmark(
+        study="demo", plan=_digest(0x0A), version=12, best=654_321, positions=((AACHEN, 257), ("st-mary", 0)),
+        evaluations=(r.Measured(AACHEN, _digest(8), -500_000, 30_000_000),),
+    ),
     "header": r.Header(
         study="demo", site=AACHEN, signing_key=b"\xcc" * 16, sequence=SEQUENCE, plan=_digest(0x0A), base_version=12,
         base_digest=_digest(0x0C), trustees=(("t2", b"\x01" * 16), ("t1", b"\x02" * 16)), d=2**29,
@@ -132,6 +136,18 @@ def test_bytes_that_are_no_record_have_kind_0(payload: bytes) -> None:
     assert r.kind_of(payload) == 0
 
 
+@pytest.mark.parametrize("payload", [b"\x91\x0b", bytes([0x91, 0x0B]) + bytes(300), b"\x91\x0b" + bytes(70_000)])
+def test_the_kind_of_a_signed_record_can_be_told_without_reading_it(payload: bytes) -> None:
+    assert r.kind_within(r.Signed(bytes(16), payload, bytes(64)).to_bytes()) == 11
+
+
+@pytest.mark.parametrize(
+    "value", [b"", b"\x93", b"\x93\xc4\x10" + bytes(16), b"\x93\xc4\x10" + bytes(90), b"\x91" * 99]
+)
+def test_bytes_that_are_no_signed_record_have_no_kind_within(value: bytes) -> None:
+    assert r.kind_within(value) == 0
+
+
 def test_every_golden_file_has_a_meaning_and_every_record_a_golden_file() -> None:
     assert set(hex_vectors.names()) == {*MEANING, "signed"}
     assert {type(value) for value in MEANING.values()} == set(r.RECORDS)
@@ -141,6 +157,7 @@ def test_kinds_are_those_of_the_wire_table() -> None:
     table = [
         "Member", "Roster", "PlanRecord", "EpochKey", "Announcement", "Request", "AskAgain", "Failed", "Receipt",
         "Offer", "Presence", "Evaluation", "Verdict", "PartialSum", "Command", "Header",
+        "Bookmark",
     ]  # fmt: skip
     assert {record.__name__: record.KIND for record in r.RECORDS} == {name: i for i, name in enumerate(table, 1)}
     assert {record.VERSION for record in r.RECORDS} == {1}

@@ -8,9 +8,9 @@ def test_topics_have_the_names_of_the_wire_table() -> None:
     assert topics.REGISTRAR_BODIES == topics.bodies("registrar") == "wardround.bodies.registrar"
     assert topics.offers("aachen") == "wardround.offers.aachen"
     assert topics.bodies("aachen") == "wardround.bodies.aachen"
-    of_study = [topics.rounds, topics.receipts, topics.models, topics.keys, topics.commands]
+    of_study = [topics.rounds, topics.receipts, topics.models, topics.keys, topics.commands, topics.bookmark]
     assert [topic("lung") for topic in of_study] == [
-        f"wardround.study.lung.{name}" for name in ("rounds", "receipts", "models", "keys", "commands")
+        f"wardround.study.lung.{name}" for name in ("rounds", "receipts", "models", "keys", "commands", "bookmark")
     ]
     assert topics.trustee("lung", "t1") == "wardround.study.lung.trustee.t1"
     assert topics.trustee_bodies("lung", "t1") == "wardround.study.lung.trustee-bodies.t1"
@@ -47,7 +47,13 @@ def test_what_is_known_by_its_newest_value_is_compacted_and_the_rest_is_not() ->
         **topics.site_topics("aachen", size_cap_bytes=5),
     }
     compacted = {name for name, config in every.items() if config.get("cleanup.policy") == "compact"}
-    assert compacted == {topics.MEMBERS, topics.PLANS, topics.keys("lung"), topics.receipts("lung")}
+    assert compacted == {
+        topics.MEMBERS,
+        topics.PLANS,
+        topics.keys("lung"),
+        topics.receipts("lung"),
+        topics.bookmark("lung"),
+    }
 
 
 def test_a_model_is_never_aged_out_by_the_broker_for_the_coordinator_trims_it() -> None:

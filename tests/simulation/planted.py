@@ -11,6 +11,7 @@ import pytest
 
 from coordinator.core import site as coordinator_site
 from coordinator.core import study as coordinator_study
+from coordinator.core.bookmark import bookmark_of
 from coordinator.core.events import Effect, OfferFact
 from coordinator.core.offers import Offers
 from coordinator.strategies.gathering import Gathering
@@ -19,7 +20,8 @@ from participant.core.outbox import Entry, Outbox
 from participant.core.study import StudyCore as SiteCore
 from protocol.rounds import RoundsRecord
 from schemas.plan import Plan
-from schemas.records import BodyAt, Outcome, Receipt
+from schemas.records import BodyAt, Bookmark, Outcome, Receipt
+from simulation import leading
 from simulation.coordinator import Coordinator
 from simulation.following import Follower
 from simulation.log import Log, Producer, Transaction
@@ -232,6 +234,25 @@ def a_position_that_passes_what_waits(patch: Patch) -> None:
     patch.setattr(coordinator_site.Site, "receipt", hasty)
 
 
+def a_bookmark_that_passes_what_waits(patch: Patch) -> None:
+    """A successor is told to read on behind offers that are not decided."""
+    patch.setattr(Offers, "unread_from", lambda _self, _site, heard: heard)
+
+
+def a_bookmark_that_passes_a_refusal_not_written_yet(patch: Patch) -> None:
+    """The core has decided, the log does not know it."""
+    patch.setattr(leading, "bookmark_of", lambda core, former, heard, _: bookmark_of(core, former, heard, ()))
+
+
+def a_bookmark_without_the_evaluations_it_passes(patch: Patch) -> None:
+    """A successor judges progress by what is left to read."""
+
+    def bare(*told: Any) -> Bookmark:
+        return replace(bookmark_of(*told), evaluations=())
+
+    patch.setattr(leading, "bookmark_of", bare)
+
+
 def a_floor_that_nobody_looks_at(patch: Patch) -> None:
     """A cohort closes whatever its sites signed."""
     patch.setattr(coordinator_study, "within_floors", lambda floors: frozenset(floors))
@@ -348,6 +369,15 @@ MISTAKES = (
     _mistake(an_update_left_out_of_the_sum, "lost"),
     _mistake(a_spool_without_a_bound, "memory"),
     _mistake(a_position_that_passes_what_waits, "position", under=("flood",)),
+    _mistake(a_bookmark_that_passes_what_waits, "lost", "no-progress", "position", under=("die", "kill")),
+    _mistake(
+        a_bookmark_that_passes_a_refusal_not_written_yet,
+        "lost",
+        "no-progress",
+        "position",
+        under=("die", "kill", "range", "exclude"),
+    ),
+    _mistake(a_bookmark_without_the_evaluations_it_passes, "patience", under=("die", "kill")),
     _mistake(a_floor_that_nobody_looks_at, "floor"),
     _mistake(an_again_that_the_site_does_not_hear, "lost", "no-progress", under=("bodies-gone",)),
     _mistake(offered_updates_given_up_at_the_end, "untrue"),

@@ -1,0 +1,133 @@
+"""Keeps a study's bookmark on the log, so that a successor need not read what this coordinator has read.
+
+Knows:    when one is due: a thousand records were read since the last, which is what a successor may have to read.
+Never:    is needed: where there is none, offers are read from where the receipts say. It needs no fence either, since
+          what it says stays true whoever leads.
+"""
+
+import asyncio
+import time
+from collections.abc import Container, Mapping
+from dataclasses import dataclass
+
+import structlog
+
+from coordinator.core.bookmark import bookmark_of
+from coordinator.core.study import StudyCore
+from coordinator.shell.services import Services
+from protocol.signing import verify
+from schemas import topics
+from schemas.errors import PeerError
+from schemas.plan import Plan
+from schemas.records import Bookmark, Signed
+from transport.errors import TopicMissing
+from transport.log import LATEST, Entry, LogReader
+
+RECORDS_MAX = 1024  # of all sites; more than that are worth a bookmark
+INTERVAL_S = 30.0
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What lies before these offsets of the sites' topics stands before this in the queue."""
+
+    positions: Mapping[str, int]
+
+
+class Bookmarks:
+    """The newest bookmark of one study, as far as this process knows."""
+
+    def __init__(self, services: Services, plan: Plan) -> None:
+        self._services, self._plan = services, plan
+        self._positions: dict[str, int] = {}
+        self._records = RECORDS_MAX  # read since the last one; the first is due at once
+        self._written_s = time.monotonic()
+        self._complained = False
+
+    async def read(self, version: int) -> Bookmark | None:
+        """The one on the log, for a study whose newest version is `version`; None when there is none to be used."""
+        topic = topics.bookmark(self._plan.study)
+        entry = await _newest(self._services, topic) if await self._exists() else None
+        if entry is None or entry.value is None:
+            return None
+        try:
+            found = self._verified(entry.value, version)
+        except PeerError as error:
+            log.warning("bookmark not usable", topic=topic, offset=entry.offset, reason=str(error))
+            return None
+        self._positions, self._records = dict(found.positions), 0
+        return found
+
+    def start(self, site: str) -> int:
+        """The offset before which nothing of the site is of any use."""
+        return self._positions.get(site, 0)
+
+    def due(self, records: int) -> bool:
+        """Note that so many more were read. Returns whether it is time for a bookmark; then one has to follow."""
+        self._records += records
+        if self._records < RECORDS_MAX or time.monotonic() - self._written_s < INTERVAL_S:
+            return False
+        self._records, self._written_s = 0, time.monotonic()
+        return True
+
+    def forget(self, site: str) -> None:
+        """The site's topic begins again at 0."""
+        self._positions.pop(site, None)
+
+    async def write(self, heard: Heard, core: StudyCore, unsettled: Container[str]) -> None:
+        """Put down what holds now, after everything that stood before `heard` in the queue."""
+        if not await self._services.transactions.seen(
+            (topics.rounds(self._plan.study), topics.receipts(self._plan.study))
+        ):
+            self._records = RECORDS_MAX  # a broker hides what this would rest on, and it may yet be taken back
+            return
+        bookmark = bookmark_of(core, self._positions, heard.positions, unsettled)
+        self._positions = dict(bookmark.positions)
+        value, topic = self._services.signing.sign(bookmark).to_bytes(), topics.bookmark(self._plan.study)
+        try:
+            if await self._exists():  # a writer would wait for seconds, and the study with it
+                await self._services.writer.send(topic, value, self._plan.study.encode())
+        except TopicMissing:
+            await self._exists()
+
+    async def _exists(self) -> bool:
+        topic = topics.bookmark(self._plan.study)
+        exists = bool(await self._services.admin.existing([topic]))
+        if not exists and not self._complained:
+            log.warning(
+                "topic missing: a successor reads all offers since the last receipts, which may take it minutes",
+                topic=topic,
+                hint="let the registrar make it: `wardround study create` with the plan",
+            )
+        self._complained = not exists
+        return exists
+
+    def _verified(self, value: bytes, version: int) -> Bookmark:
+        signed = Signed.from_bytes(value)
+        public = self._services.membership.signing_key(self._services.name, signed.key_id)
+        found = verify(signed, Bookmark, public)
+        if (found.study, found.plan) != (self._plan.study, self._plan.digest):
+            raise PeerError(f"it belongs to study {found.study} under another plan")
+        if found.version > version:
+            raise PeerError(f"it names version {found.version}, the log ends with {version}")
+        return found
+
+
+async def _newest(services: Services, topic: str) -> Entry | None:
+    """The last record of a topic, however many lie before it; nobody writes there in transactions."""
+    reader = LogReader(services.kafka, services.link, committed=False, fetch_wait_ms=10)
+    try:
+        await reader.assign({topic: LATEST})
+        end = reader.positions()[topic]
+        if not end:
+            return None
+        await reader.assign({topic: end - 1})
+        entries: list[Entry] = []
+        while not entries and not await reader.reached({topic: end}):
+            entries = await reader.batch(wait_ms=50)
+            await asyncio.sleep(0)
+        return entries[-1] if entries else None
+    finally:
+        await reader.close()

@@ -1,0 +1,131 @@
+"""When a bookmark is written and when one is used: never needed, never believed blindly."""
+
+from collections.abc import Iterable
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from coordinator.shell import bookmarks
+from coordinator.shell.bookmarks import Bookmarks, Heard
+from protocol.signing import SigningKey
+from schemas.errors import PeerError
+from schemas.records import Bookmark, Signed
+from tests.coordinator.driver import Driver
+from tests.coordinator.plans import plan_of
+from transport.log import Entry
+
+PLAN = plan_of(goal=2)
+KEY, STRANGER = SigningKey.generate(), SigningKey.generate()
+GOOD = Bookmark(PLAN.study, PLAN.digest, 3, None, (("a", 7),), ())
+
+
+class Federation:
+    """Services of a coordinator, as far as bookmarks need them; `written` is what came on the topic."""
+
+    name, signing = "coordinator", KEY
+
+    def __init__(self) -> None:
+        self.written: list[Bookmark] = []
+        self.exists = self.visible = True
+        self.admin = self.writer = self.transactions = self.membership = self
+
+    def signing_key(self, _name: str, key_id: bytes) -> bytes:
+        if key_id != KEY.key_id:
+            raise PeerError("nobody's key", code="stranger")
+        return KEY.public
+
+    async def existing(self, names: Iterable[str]) -> set[str]:
+        return set(names) if self.exists else set()
+
+    async def seen(self, _topics: Iterable[str]) -> bool:
+        return self.visible
+
+    async def send(self, _topic: str, value: bytes, _key: bytes) -> None:
+        self.written.append(Bookmark.from_bytes(Signed.from_bytes(value).payload))
+
+
+@pytest.fixture
+def federation() -> Federation:
+    return Federation()
+
+
+@pytest.fixture
+def kept(federation: Federation) -> Bookmarks:
+    return Bookmarks(cast(Any, federation), PLAN)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    clock = SimpleNamespace(now_s=0.0)
+    monkeypatch.setattr(bookmarks, "time", SimpleNamespace(monotonic=lambda: clock.now_s))
+    return clock
+
+
+async def found(kept: Bookmarks, monkeypatch: pytest.MonkeyPatch, value: bytes | None) -> Bookmark | None:
+    async def newest(_services: object, topic: str) -> Entry:
+        return Entry(topic, 0, 0, None, value)
+
+    monkeypatch.setattr(bookmarks, "_newest", newest)
+    return await kept.read(3)
+
+
+async def test_a_bookmark_is_used_and_tells_where_to_begin(kept: Bookmarks, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert await found(kept, monkeypatch, KEY.sign(GOOD).to_bytes()) == GOOD
+    assert (kept.start("a"), kept.start("b")) == (7, 0)
+    kept.forget("a")
+    assert kept.start("a") == 0
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        b"noise",
+        STRANGER.sign(GOOD).to_bytes(),
+        KEY.sign(Bookmark(PLAN.study, bytes(32), 3, None, (("a", 7),), ())).to_bytes(),
+        KEY.sign(Bookmark("other", PLAN.digest, 3, None, (("a", 7),), ())).to_bytes(),
+        KEY.sign(Bookmark(PLAN.study, PLAN.digest, 4, None, (("a", 7),), ())).to_bytes(),
+    ],
+    ids=["nothing", "noise", "a stranger's", "of another plan", "of another study", "of a version that is not there"],
+)
+async def test_one_that_cannot_be_believed_is_left_aside(
+    kept: Bookmarks, monkeypatch: pytest.MonkeyPatch, value: bytes | None
+) -> None:
+    assert await found(kept, monkeypatch, value) is None
+    assert kept.start("a") == 0
+
+
+def test_the_first_is_due_after_a_while_and_the_next_when_there_was_much_to_read(
+    federation: Federation, clock: SimpleNamespace
+) -> None:
+    kept = Bookmarks(cast(Any, federation), PLAN)
+    assert not kept.due(5000)
+    clock.now_s = 31.0
+    assert kept.due(0)
+    clock.now_s = 1000.0
+    assert not kept.due(1023)
+    assert kept.due(1)
+    assert not kept.due(5000), "not more than one in half a minute"
+
+
+async def test_nothing_is_written_while_a_broker_hides_what_was_committed(
+    federation: Federation, kept: Bookmarks
+) -> None:
+    core = Driver(PLAN, ("a", "b")).core
+    federation.visible = False
+    await kept.write(Heard({"a": 9}), core, ())
+    assert federation.written == []
+    federation.visible = True
+    await kept.write(Heard({"a": 9}), core, ())
+    assert [one.positions for one in federation.written] == [(("a", 9),)]
+
+
+async def test_a_topic_that_is_made_later_is_written_to(federation: Federation, kept: Bookmarks) -> None:
+    core = Driver(PLAN, ("a", "b")).core
+    federation.exists = False
+    assert await kept.read(0) is None
+    await kept.write(Heard({"a": 9}), core, ())
+    federation.exists = True
+    await kept.write(Heard({"b": 2}), core, ())
+    assert [one.positions for one in federation.written] == [(("a", 9), ("b", 2))]
