@@ -13,8 +13,9 @@ ROSTER_KEY = b"roster"
 BATCH_BYTES_MAX = 4 * 1024 * 1024  # what topics of bodies take at a time, a whole batch of chunks
 
 _DAY_MS = 24 * 3600 * 1000
-_COMPACT = {"cleanup.policy": "compact"}
-_KEEP = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
+_AS_SENT = {"compression.type": "producer"}  # nobody reads compressed batches, whatever the broker's default is
+_COMPACT = {**_AS_SENT, "cleanup.policy": "compact"}
+_KEEP = {**_AS_SENT, "cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
 _NEWEST = {**_COMPACT, "segment.bytes": str(16 * 1024 * 1024)}  # one key: whole segments of it are forgotten soon
 _FLUSH = {"flush.messages": "1"}
 _LARGE = {"max.message.bytes": str(BATCH_BYTES_MAX)}
@@ -73,12 +74,12 @@ def lead_id(partition: int) -> str:
 def federation_topics() -> Mapping[str, Mapping[str, str]]:
     """Topics of the whole federation with their configuration; each has one partition, but LEAD."""
     said = {**_COMPACT, **_FLUSH}
-    return {MEMBERS: said, PLANS: said, REGISTRAR_BODIES: {**_KEEP, **_LARGE}, LEAD: {}}
+    return {MEMBERS: said, PLANS: said, REGISTRAR_BODIES: {**_KEEP, **_LARGE}, LEAD: _AS_SENT}
 
 
 def site_topics(site: str, *, size_cap_bytes: int) -> Mapping[str, Mapping[str, str]]:
     """A site's two topics: kept 30 days, the bodies under a size cap."""
-    month = {"cleanup.policy": "delete", "retention.ms": str(30 * _DAY_MS)}
+    month = {**_AS_SENT, "cleanup.policy": "delete", "retention.ms": str(30 * _DAY_MS)}
     return {offers(site): month, bodies(site): {**month, **_LARGE, "retention.bytes": str(size_cap_bytes)}}
 
 

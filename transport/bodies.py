@@ -16,7 +16,8 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.record.memory_records import MemoryRecords
 
-from transport.clients import DAMAGED, end, new_client, refused, started
+from transport.batches import DAMAGED, sieved, why_refused
+from transport.clients import end, new_client, refused, started
 from transport.errors import BodyGone
 from transport.link import Link
 from transport.pace import Pace
@@ -238,8 +239,13 @@ async def _leader(client: AIOKafkaClient, topic: str, offset: int) -> int:
 
 
 def _parsed(topic: str, offset: int, records: bytes, checked: bool) -> list[bytes]:
+    """Raises CorruptRecordException for what was changed on its way; what was written like this is no chunk."""
     try:
-        return _values(topic, offset, MemoryRecords(records), checked)
+        return _values(topic, offset, MemoryRecords(sieved(records)), checked)
+    except (errors.CorruptRecordException, *DAMAGED):
+        pass  # whose fault it is shows when each batch is looked at for itself
+    try:
+        return _values(topic, offset, MemoryRecords(sieved(records, thorough=True)), checked)
     except DAMAGED as error:
         raise errors.CorruptRecordException(topic) from error
 
@@ -247,7 +253,8 @@ def _parsed(topic: str, offset: int, records: bytes, checked: bool) -> list[byte
 def _values(topic: str, offset: int, records: MemoryRecords, checked: bool = False) -> list[bytes]:
     """The values at `offset`, `offset` + 1, … as far as they follow each other without a gap.
 
-    [] where `offset` itself is a gap, which may not be true: no checksum covers the offset of a batch.
+    [] where `offset` itself is a gap, which may not be true: no checksum covers the offset of a batch. Raises BodyGone
+    where a batch lies there that nobody opens.
     """
     values: list[bytes] = []
     while records.has_next():
@@ -258,7 +265,10 @@ def _values(topic: str, offset: int, records: MemoryRecords, checked: bool = Fal
             break
         for record in batch:
             if record.offset >= offset + len(values):
-                if record.offset > offset + len(values) or record.value is None:
+                reason = why_refused(record.headers)
+                if reason and not values:
+                    raise BodyGone(topic, offset, f"a {reason} batch and no chunk")
+                if reason or record.offset > offset + len(values) or record.value is None:
                     return values
                 values.append(record.value)
     return values

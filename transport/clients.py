@@ -6,18 +6,18 @@ Used by:  the other modules of transport, nobody else.
 """
 
 import asyncio
-import struct
-import zlib
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeAlias, TypeVar
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, errors
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.client import AIOKafkaClient
+from aiokafka.protocol.fetch import FetchRequest
 
 from schemas.errors import LocalError
 from schemas.topics import BATCH_BYTES_MAX
 from transport import watch
+from transport.batches import DAMAGED, sieved
 from transport.link import Link
 from transport.quiet import quiet
 from transport.settings import KafkaSettings
@@ -33,8 +33,8 @@ TRANSACTION_RETRY_MS = 50  # also its pause while the broker still completes the
 # writes are held back until then, so the limit may outlast a broker that is away for minutes in the middle of one.
 TRANSACTION_TIMEOUT_MS = 600_000
 
-# What aiokafka's parsers raise, beside its own errors, for bytes changed on their way: a fresh client reads on.
-DAMAGED = (ValueError, SystemError, EOFError, MemoryError, struct.error, zlib.error)
+# Of one topic in one answer, so that a site with a long backlog leaves room for others; a larger record comes alone.
+TOPIC_BYTES = 256 * 1024
 
 Client: TypeAlias = AIOKafkaConsumer | AIOKafkaProducer | AIOKafkaClient | AIOKafkaAdminClient
 C = TypeVar("C", AIOKafkaConsumer, AIOKafkaProducer, AIOKafkaClient, AIOKafkaAdminClient)
@@ -43,10 +43,15 @@ _watches: dict[AIOKafkaProducer, asyncio.Task[None]] = {}
 _ending: set[asyncio.Task[None]] = set()  # the event loop itself keeps no task alive
 
 
-def new_consumer(settings: KafkaSettings, *, committed: bool, fetch_wait_ms: int) -> AIOKafkaConsumer:
-    """A consumer without group and subscription for small signed records, that reports an offset which is gone."""
+def new_consumer(
+    settings: KafkaSettings, *, committed: bool, fetch_wait_ms: int, thorough: bool = False
+) -> AIOKafkaConsumer:
+    """A consumer without group and subscription for small signed records, that reports an offset which is gone.
+
+    What it fetches is `sieved`: stand-ins come instead of batches that nobody may open.
+    """
     quiet()
-    return AIOKafkaConsumer(
+    consumer = AIOKafkaConsumer(
         bootstrap_servers=settings.servers,
         client_id=settings.client_id,
         group_id=None,
@@ -55,10 +60,34 @@ def new_consumer(settings: KafkaSettings, *, committed: bool, fetch_wait_ms: int
         isolation_level="read_committed" if committed else "read_uncommitted",
         fetch_max_wait_ms=fetch_wait_ms,
         fetch_max_bytes=settings.fetch_bytes,
-        max_partition_fetch_bytes=min(settings.fetch_bytes, 1024 * 1024),
+        max_partition_fetch_bytes=TOPIC_BYTES,
         request_timeout_ms=settings.request_timeout_ms,
         retry_backoff_ms=RETRY_MS,
     )
+    _sieve(consumer, thorough=thorough)
+    return consumer
+
+
+def _sieve(consumer: AIOKafkaConsumer, *, thorough: bool) -> None:
+    """Between its connection and its parser: the parser itself unpacks whatever says it is compressed."""
+    send = consumer._client.send
+
+    def sifted(records: bytes | None) -> bytes | None:
+        try:
+            return sieved(records, thorough=thorough) if records else records
+        except (errors.KafkaError, *DAMAGED):
+            return records  # changed on its way, for the consumer to find by the checksum
+
+    async def sent(node: Any, request: Any, **options: Any) -> Any:
+        response = await send(node, request, **options)
+        if isinstance(request, FetchRequest):
+            response.topics = [
+                (topic, [(*head, sifted(records)) for *head, records in partitions])
+                for topic, partitions in response.topics
+            ]
+        return response
+
+    consumer._client.send = sent
 
 
 def new_member(

@@ -47,7 +47,7 @@ class LogReset(FederationError):  # noqa: N818 - named for what happened
 class BodyGone(FederationError):  # noqa: N818 - named for what happened
     """Chunks of a body are no longer on their topic (aged out, trimmed, or never there): ask for the body anew."""
 
-    def __init__(self, topic: str, offset: int) -> None:
-        super().__init__(f"{topic}: offset {offset} holds no chunk any more")
+    def __init__(self, topic: str, offset: int, what: str = "no chunk any more") -> None:
+        super().__init__(f"{topic}: offset {offset} holds {what}")
         self.topic = topic
         self.offset = offset

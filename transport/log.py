@@ -10,14 +10,16 @@ import time
 from collections import deque
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence, Set
 from contextlib import aclosing
-from dataclasses import dataclass
 
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
-from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+from aiokafka.errors import CorruptRecordException, KafkaError, OffsetOutOfRangeError
 
 from schemas.errors import LocalError
-from transport.clients import DAMAGED, end, new_consumer, refused, started
+from transport.batches import DAMAGED
+from transport.clients import end, new_consumer, refused, started
+from transport.entry import Entry as Entry
+from transport.entry import entry_of
 from transport.errors import TopicMissing
 from transport.link import Link
 from transport.settings import KafkaSettings
@@ -30,21 +32,10 @@ _HELD_MAX = 16  # entries of a paused topic kept here, so that resuming it costs
 _POLL_MS = 60_000
 _LOOK_S = 1.0  # how often a waiting reader looks whether the broker still answers
 _SILENT_S = 2.0  # beyond the broker's own wait
+_AHEAD_S = 3600.0  # nothing is asked for while records wait: a reader of any number of topics holds one answer
 _STALL_S = 30.0  # a consumer that heard nothing for so long is replaced; doubles while that does not help
 
 _log = structlog.get_logger("transport")
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One record as it lies on a topic; `timestamp_ms` is for display alone, `headers` for transport."""
-
-    topic: str
-    offset: int
-    timestamp_ms: int
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[tuple[str, bytes | None]] = ()
 
 
 class LogReader:
@@ -70,6 +61,7 @@ class LogReader:
         self._stamp: int | None = None
         self._silence = Silence()
         self._heard_s = 0.0
+        self._thorough = False
 
     async def assign(self, positions: Mapping[str, int]) -> None:
         """Read exactly these topics from now on, each from its offset, EARLIEST or LATEST. Waits for the broker.
@@ -212,6 +204,7 @@ class LogReader:
             except OffsetOutOfRangeError as error:
                 await self._skip_lost(error)
             except (KafkaError, OSError, *DAMAGED) as error:
+                self._thorough = isinstance(error, (CorruptRecordException, *DAMAGED))
                 await self._replace(error)
 
     def _keep(self, fetched: Mapping[TopicPartition, Sequence[ConsumerRecord]]) -> None:
@@ -221,7 +214,7 @@ class LogReader:
             first = self._next(tp.topic)
             entries = self._fetched[tp.topic]
             wanted = (r for r in records if r.offset >= first)
-            entries.extend(Entry(r.topic, r.offset, r.timestamp, r.key, r.value, r.headers) for r in wanted)
+            entries.extend(entry_of(record) for record in wanted)
             if tp.topic in self._paused and len(entries) >= _HELD_MAX and self._consumer is not None:
                 self._consumer.pause(tp)
 
@@ -285,7 +278,9 @@ class LogReader:
         return self._consumer
 
     def _new_consumer(self) -> AIOKafkaConsumer:
-        return new_consumer(self._settings, committed=self._committed, fetch_wait_ms=self._fetch_wait_ms)
+        return new_consumer(
+            self._settings, committed=self._committed, fetch_wait_ms=self._fetch_wait_ms, thorough=self._thorough
+        )
 
     async def _seek_all(self, consumer: AIOKafkaConsumer) -> None:
         """Assign and seek in one step, since assign() forgets positions; EARLIEST and LATEST become offsets at once."""
@@ -294,6 +289,7 @@ class LogReader:
         tps = {topic: TopicPartition(topic, 0) for topic in self._positions}
         if not tps:
             return
+        consumer._fetcher._prefetch_backoff = _AHEAD_S
         consumer.assign(list(tps.values()))
         for topic, tp in tps.items():
             consumer.seek(tp, max(self._next(topic), 0))

@@ -149,6 +149,9 @@ class OffersReader:
 
     async def _take(self, entry: Entry) -> None:
         services, study = self._services, self._plan.study
+        if entry.refused:  # the reader has said so
+            services.metrics.records_refused.labels(study, entry.refused).inc()
+            return
         if entry.topic == topics.commands(study):
             await self._hear(CommandSeen(entry))
             return

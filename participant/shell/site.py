@@ -67,6 +67,9 @@ class Site:
         runner.drain()
 
     def _feed(self, entry: Entry) -> None:
+        if entry.refused:  # the reader has said so
+            self._services.metrics.refused.labels(entry.refused).inc()
+            return
         runner = self._by_topic.get(entry.topic)
         if runner is not None:
             runner.log.feed(entry)

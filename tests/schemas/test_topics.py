@@ -1,5 +1,7 @@
 """Each record lies where the wire table says, with one writer a topic, kept as long as promised."""
 
+from collections.abc import Mapping
+
 from schemas import topics
 
 
@@ -21,32 +23,38 @@ def test_decisions_are_kept_for_ever_and_flushed_one_by_one() -> None:
     rounds, receipts = settings[topics.rounds("lung")], settings[topics.receipts("lung")]
     assert rounds == {
         "cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1", "flush.messages": "1",
+        "compression.type": "producer",
     }  # fmt: skip
-    assert receipts == {"cleanup.policy": "compact", "flush.messages": "1"}
+    assert receipts == {"cleanup.policy": "compact", "flush.messages": "1", "compression.type": "producer"}
+
+
+def _every() -> dict[str, Mapping[str, str]]:
+    return {
+        **topics.federation_topics(),
+        **topics.study_topics("lung"),
+        **topics.site_topics("aachen", size_cap_bytes=5),
+    }
 
 
 def test_whatever_is_small_and_everything_depends_on_is_on_the_disk_before_it_is_acknowledged() -> None:
     every = {**topics.federation_topics(), **topics.study_topics("lung")}
     flushed = {name for name, config in every.items() if config.get("flush.messages") == "1"}
-    assert flushed == set(every) - {topics.REGISTRAR_BODIES, topics.LEAD, topics.models("lung")}
+    rest = {topics.REGISTRAR_BODIES, topics.LEAD, topics.models("lung"), topics.bookmark("lung")}
+    assert flushed == set(every) - rest
 
 
 def test_every_topic_has_the_prefix_by_which_a_federations_are_found() -> None:
-    every = {
-        **topics.federation_topics(),
-        **topics.study_topics("lung"),
-        **topics.site_topics("aachen", size_cap_bytes=5),
-    }
-    assert all(name.startswith(topics.PREFIX) for name in every)
+    assert all(name.startswith(topics.PREFIX) for name in _every())
+
+
+def test_no_broker_compresses_what_was_sent_plain() -> None:
+    assert {name: config.get("compression.type") for name, config in _every().items()} == dict.fromkeys(
+        _every(), "producer"
+    )
 
 
 def test_what_is_known_by_its_newest_value_is_compacted_and_the_rest_is_not() -> None:
-    every = {
-        **topics.federation_topics(),
-        **topics.study_topics("lung"),
-        **topics.site_topics("aachen", size_cap_bytes=5),
-    }
-    compacted = {name for name, config in every.items() if config.get("cleanup.policy") == "compact"}
+    compacted = {name for name, config in _every().items() if config.get("cleanup.policy") == "compact"}
     assert compacted == {
         topics.MEMBERS,
         topics.PLANS,

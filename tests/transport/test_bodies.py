@@ -11,6 +11,7 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.transport.raw import batch, with_unreadable_header
 from transport import bodies
 from transport.bodies import BodyReader, BodyWriter, _parsed, _values, runs_of
 from transport.errors import BodyGone
@@ -107,7 +108,7 @@ class Records:
             self._records = records or []
 
         def __iter__(self) -> Iterator[SimpleNamespace]:
-            return (SimpleNamespace(offset=offset, value=value) for offset, value in self._records)
+            return (SimpleNamespace(offset=offset, value=value, headers=()) for offset, value in self._records)
 
 
 def test_only_chunks_without_a_gap_from_the_wanted_offset_are_taken() -> None:
@@ -154,6 +155,18 @@ def test_bytes_that_a_link_has_changed_are_fetched_again_and_end_nothing(flips: 
     except (KafkaError, OSError):
         return  # what a reader takes a fresh client for
     assert values in ([], [bytes(1000)] * 3)
+
+
+@pytest.mark.parametrize("checked", [True, False])
+@pytest.mark.parametrize(
+    "strange", [batch(b"b", first=1, codec=4), with_unreadable_header(b"b", first=1)], ids=["compressed", "malformed"]
+)
+def test_a_chunk_that_nobody_opens_is_as_one_that_is_gone(strange: bytes, checked: bool) -> None:
+    records = batch(b"a") + strange + batch(b"c", first=2)
+    assert _parsed("t", 0, records, checked) == [b"a"]
+    with pytest.raises(BodyGone, match=r"offset 1 holds a (compressed|malformed) batch"):
+        _parsed("t", 1, strange + batch(b"c", first=2), checked)
+    assert _parsed("t", 2, strange + batch(b"c", first=2), checked) == [b"c"]
 
 
 class CannedReader(BodyReader):

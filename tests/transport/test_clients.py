@@ -5,8 +5,11 @@ from typing import Any, cast
 
 import pytest
 from aiokafka.client import AIOKafkaClient
+from aiokafka.protocol.fetch import FetchRequest, FetchResponse_v4
+from aiokafka.protocol.metadata import MetadataRequest
 
-from transport.clients import started
+from tests.transport.raw import batch
+from transport.clients import new_consumer, started
 from transport.link import Link
 from transport.settings import KafkaSettings
 
@@ -40,3 +43,27 @@ async def test_who_is_told_to_end_while_a_client_starts_ends_and_leaves_no_clien
     with pytest.raises(asyncio.CancelledError):
         await asking
     assert [client.closed for client in made] == [True]
+
+
+async def test_what_a_consumer_fetches_is_sieved_before_anything_looks_into_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain, compressed = batch(b"a"), batch(b"b", first=1, codec=4)
+    damaged = bytearray(plain)
+    damaged[22] ^= 1
+    fetched = [plain, compressed, bytes(damaged), b"", None]
+
+    async def send(_: object, node: int, request: object) -> object:
+        if not isinstance(request, FetchRequest):
+            return node
+        return FetchResponse_v4(0, [("t", [(number, 0, 9, 9, [], one) for number, one in enumerate(fetched)])])
+
+    monkeypatch.setattr(AIOKafkaClient, "send", send)
+    consumer = new_consumer(KafkaSettings("127.0.0.1:1", "test"), committed=True, fetch_wait_ms=10)
+    assert await consumer._client.send(3, MetadataRequest([])) == 3
+    response = await consumer._client.send(3, FetchRequest(10, 1, 10, 0, []))
+    [(topic, partitions)] = response.topics
+    assert topic == "t"
+    assert [one[:-1] for one in partitions] == [(number, 0, 9, 9, []) for number in range(5)]
+    sieved = [one[-1] for one in partitions]
+    assert sieved[0] is plain
+    assert sieved[1] not in (compressed, b"")
+    assert sieved[2:] == fetched[2:]  # what a link has changed is found by its checksum

@@ -1,0 +1,46 @@
+"""One record of a topic as readers hand it out; a batch that nobody may open is one as well, for its reader to refuse.
+
+Used by:  transport.log.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import structlog
+from aiokafka import ConsumerRecord
+
+from transport.batches import why_refused
+
+_log = structlog.get_logger("transport")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One record as it lies on a topic; `timestamp_ms` is for display alone, `headers` for transport.
+
+    refused   why transport did not open a batch, "compressed" or "malformed", to be counted as such; empty otherwise.
+              Such an entry stands for the whole batch, at its last offset, and `value` is b"": nobody can believe it
+    """
+
+    topic: str
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes | None]] = ()
+    refused: str = ""
+
+
+def entry_of(record: ConsumerRecord) -> Entry:
+    """What a consumer fetched; says it when that stands for a batch which was refused."""
+    refused = why_refused(record.headers)
+    if refused:
+        _log.warning(
+            "batch refused, nothing of it is read",
+            topic=record.topic,
+            offset=record.offset,
+            reason=refused,
+            hint=f"no software of ours writes it; compression.type of {record.topic} has to be producer",
+        )
+    headers = () if refused else record.headers
+    return Entry(record.topic, record.offset, record.timestamp, record.key, record.value, headers, refused)
