@@ -15,9 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from participant.core.study import LOADING
+from participant.shell.control import SiteState, StudyState, Wish, changing, write_state
 from schemas.errors import LocalError
 from tests.wardround.synthetic import START_MS, history
 from wardround.demo import catalogue, guard
+from wardround.demo.held import HELD_S, HeldSites
 from wardround.demo.main import complete, counted
 from wardround.demo.outcome import final_table, read_pooled, summary
 from wardround.demo.processes import Process, Processes
@@ -154,6 +157,18 @@ def test_a_helper_that_dies_is_not_waited_for(processes: Processes) -> None:
     assert processes.gone() == []
 
 
+def test_a_helper_that_fails_says_why_in_one_line(processes: Processes) -> None:
+    failed = processes.launch(
+        "central", [sys.executable, "-c", "print('error: no table\\nhint:  mend it')"], service=False
+    )
+    assert until(lambda: not failed.is_alive())
+    assert failed.last_words() == "error: no table; hint:  mend it"
+    killed = sleeper(processes, service=False)
+    killed.signal(signal.SIGKILL)
+    assert until(lambda: not killed.is_alive())
+    assert killed.last_words() == "its process was ended"
+
+
 def test_a_service_that_is_set_up_wrongly_is_not_waited_for(processes: Processes) -> None:
     line = [sys.executable, "-c", "import sys; print('error: bad key'); sys.exit(2)"]
     processes.launch("one", line).child.wait(30)  # type: ignore[union-attr]  # it was launched here
@@ -225,6 +240,47 @@ def test_services_see_no_secret_of_the_shell(processes: Processes, monkeypatch: 
     env = sleeper(processes).env
     assert env["PATH"] == os.environ["PATH"]
     assert not {"WARDROUND_KAFKA_BOOTSTRAP", "SOME_TOKEN"} & env.keys()
+
+
+# -- sites that are held
+
+
+def stands(folder: Path, state: str, held: str = "") -> None:
+    folder.mkdir(exist_ok=True)
+    write_state(folder, SiteState(1, 0, studies=(StudyState("heart", state, held),)))
+
+
+def test_a_site_whose_data_cannot_be_loaded_ends_the_demo_with_its_name_and_the_reason(tmp_path: Path) -> None:
+    held, folders = HeldSites(), {"va": tmp_path / "va"}
+    assert held.look(folders, 0.0) == []
+    stands(folders["va"], "idle", LOADING)
+    assert held.look(folders, 1.0) == []
+    stands(folders["va"], "paused", "va.data: 2 of 2 lines do not have 14 fields")
+    assert held.look(folders, 2.0) == ["va is held: va.data: 2 of 2 lines do not have 14 fields"]
+    assert held.look(folders, 2.0 + HELD_S / 2) == []
+    with pytest.raises(LocalError, match=r"va cannot begin: va\.data: 2 of 2 lines"):
+        held.look(folders, 2.0 + HELD_S)
+
+
+def test_a_site_that_is_held_in_the_midst_of_its_work_is_told_and_waited_for(tmp_path: Path) -> None:
+    held, folders = HeldSites(), {"va": tmp_path / "va"}
+    stands(folders["va"], "training")
+    held.look(folders, 0.0)
+    stands(folders["va"], "paused", "the trainer was killed")
+    assert held.look(folders, 1.0) == ["va is held: the trainer was killed"]
+    assert held.look(folders, 100.0) == []
+    stands(folders["va"], "idle")
+    assert held.look(folders, 101.0) == ["va goes on"]
+
+
+def test_a_site_that_its_operator_has_paused_does_not_end_the_demo(tmp_path: Path) -> None:
+    held, folders = HeldSites(), {"va": tmp_path / "va"}
+    stands(folders["va"], "paused", "paused by the operator")
+    (folders["va"] / "site.db").touch()
+    with changing(folders["va"]) as wishes:
+        wishes[0] = Wish(serial=1, all=True)
+    assert held.look(folders, 0.0) == []
+    assert held.look(folders, 100.0) == []
 
 
 # -- what it shows and leaves

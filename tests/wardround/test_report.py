@@ -65,6 +65,33 @@ def test_a_study_without_any_version_can_be_reported(empty_page: str) -> None:
     assert "still running" in empty_page
 
 
+def test_a_member_that_never_came_made_nothing_and_is_not_said_to_have_approved() -> None:
+    grown = history()
+    grown.site("site-7")
+    text = render(grown, compare(grown))
+    assert "6 of 7 sites (nothing of site-7 was counted) made 20 versions" in text
+    assert "<dd>6 of 7</dd>" in text
+    assert "All sites approved" not in text
+    assert "that site-7 did, the log does not show" in text
+
+
+def test_where_everybody_took_part_everybody_made_it_and_approved(page: str) -> None:
+    assert ">6 sites made 20 versions" in page
+    assert "All sites approved this plan" in page
+
+
+def test_updates_of_another_plan_show_no_approval() -> None:
+    made = plan()
+    grown = StudyHistory(made, made.digest, {"site-1": ""})
+    grown.feed(offer("site-1", 0, 0), START_MS)
+    grown.feed(receipt("site-1", 0, Outcome.REFUSED, code="plan"), START_MS)
+    assert "does not show yet" in prose.approval(grown)
+
+
+def test_the_command_of_an_audit_can_be_copied(page: str) -> None:
+    assert "wardround recompute lung --version N --key FILE" in page
+
+
 def test_figures_of_many_sites_fit() -> None:
     made = plan()
     grown = StudyHistory(made, made.digest, {f"site-{i}": "" for i in range(60)})

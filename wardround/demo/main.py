@@ -23,6 +23,7 @@ from ops.kafka import Kafka, ensure
 from runtime.lock import FolderLock
 from schemas.errors import FederationError, TransientError
 from wardround.demo import catalogue
+from wardround.demo.held import HeldSites
 from wardround.demo.outcome import final_table, read_pooled, summary
 from wardround.demo.processes import Process, Processes
 from wardround.demo.running import Running
@@ -153,13 +154,19 @@ class _Demo:
             await asyncio.sleep(_ACT_S)
 
     async def _watch(self) -> None:
-        """Wait for services that are gone. Raises FederationError after 120 s, LocalError for one set up wrongly."""
+        """Wait for services that are gone, and look at what sites say of themselves.
+
+        Raises FederationError after 120 s, LocalError for one set up wrongly or held before it could begin.
+        """
+        held = HeldSites()
         while True:
             gone = {process.name: process for process in await asyncio.to_thread(self._processes.gone)}
             for name in [name for name in self._gone_s if name not in gone]:
                 self._show.note(f"{name} is back after {time.monotonic() - self._gone_s.pop(name):.0f} s")
             for name, process in gone.items():
                 self._wait_for(name, process)
+            for news in held.look(self._running.folders, time.monotonic()):
+                self._show.note(news)
             await asyncio.sleep(_WATCH_S)
 
     def _wait_for(self, name: str, process: Process) -> None:
@@ -191,7 +198,7 @@ class _Demo:
                     if update.site == site:
                         del self._returning[site]
                         late = history.staleness(newest, update) if newest else None
-                        delay = "" if late is None else f" {late} versions late,"
+                        delay = "" if late is None else f" {late} version{'s' * (late != 1)} late,"
                         self._show.note(f"{site} counts again:{delay} weight {update.weight}/16")
 
     async def _pooled(self) -> dict[str, dict[str, Score]]:
@@ -200,7 +207,8 @@ class _Demo:
         for plan in self._running.plans:
             path = await self._running.pooled(plan.study)
             if path is None:
-                self._show.note("the process that computes the pooled model ended; the report goes without it")
+                said = self._processes.all["central"].last_words()
+                self._show.note(f"the pooled model could not be computed, the report goes without it: {said}")
             found[plan.study] = read_pooled(path) if path else {}
         return found
 

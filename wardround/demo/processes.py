@@ -77,6 +77,10 @@ class Process:
             return ""
         return "\n".join(f"  {line[:300]}" for line in lines[-count:])
 
+    def last_words(self) -> str:
+        """Its error and hint, in one line."""
+        return "; ".join(line.strip() for line in self.last_lines(2).splitlines()) or "its process was ended"
+
 
 def environment() -> dict[str, str]:
     """What the demo's processes get to see: no secret of the shell, no setting of another federation."""

@@ -62,6 +62,11 @@ class Running:
     def plans_folder(self) -> Path:
         return self.processes.folder / "plans"
 
+    @property
+    def folders(self) -> dict[str, Path]:
+        """The data folder of every site that was started."""
+        return {site: self.stage.data_folder(site) for site in self.sites if site in self.processes.all}
+
     async def begin(self, kafka: Kafka) -> None:
         """Start what takes long: the plan's author and the fork server (they import torch), and the broker."""
         folder = self.processes.folder

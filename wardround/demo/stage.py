@@ -29,6 +29,10 @@ class Stage:
     def keys(self) -> Path:
         return self.folder / "keys"
 
+    def data_folder(self, name: str) -> Path:
+        """Where a service keeps what it has to remember."""
+        return self.folder / name
+
     @property
     def socket(self) -> Path:
         return self.folder / "fork.sock"
@@ -66,7 +70,7 @@ def participant_settings(
 def _write(stage: Stage, name: str, bootstrap: str, first: str, rest: str = "") -> Path:
     keys = stage.keys
     text = (
-        f"name = {_text(name)}\ndata_dir = {_text(stage.folder / name)}\n{first}"
+        f"name = {_text(name)}\ndata_dir = {_text(stage.data_folder(name))}\n{first}"
         f"[kafka]\nbootstrap = {_text(bootstrap)}\n"
         f"[keys]\nsigning = {_text(keys / f'{name}.sign')}\nopening = {_text(keys / f'{name}.open')}\n"
         f"registrar = {_text(keys / 'registrar.pub')}\n"

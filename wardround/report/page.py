@@ -82,6 +82,8 @@ def render(
 def _words(history: StudyHistory, comparison: Comparison) -> dict[str, Any]:
     return {
         "course": prose.course(history),
+        "sites_said": prose.site_count(history),
+        "approval": prose.approval(history),
         "verdict": prose.verdict(comparison),
         "plan_words": prose.plan_in_words(history.plan),
         "sites": [history.sites[name] for name in sorted(history.sites)],

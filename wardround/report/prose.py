@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from schemas.plan import Aggregation, Plan
 from schemas.records import Action, Command, Stop
-from wardround.history import OVERTAKEN, Commanded, StudyHistory
+from wardround.history import OVERTAKEN, Commanded, SiteHistory, StudyHistory
 from wardround.report.comparison import Comparison, Score
 
 CODES = {
@@ -101,10 +101,10 @@ def listing(words: Iterable[str]) -> str:
 
 def course(history: StudyHistory) -> list[str]:
     """What happened, in a few sentences."""
-    names, newest = history.sites, max(history.version, 0)
+    newest = max(history.version, 0)
     took = f" in {human_seconds(history.seconds)}" if history.seconds else ""
     said = [
-        f"{len(names)} sites made {newest} version{'s' * (newest != 1)} of one model together{took}. "
+        f"{_makers(history)} made {newest} version{'s' * (newest != 1)} of one model together{took}. "
         f"No patient record left a site: each sent updates of the model, {history.offered} in all.",
         f"{history.counted} updates were counted, each exactly once. {_refusals(history)}",
     ]
@@ -126,6 +126,45 @@ def course(history: StudyHistory) -> list[str]:
     if history.missing:
         said.append(f"The broker lacked {listing(history.missing)}: what stood there is not in this report.")
     return [*said, STOPS[history.stop]]
+
+
+def contributors(history: StudyHistory) -> list[str]:
+    """Sites of which an update was counted, by name."""
+    return sorted({update.site for version in history.versions.values() for update in version.cohort})
+
+
+def site_count(history: StudyHistory) -> str:
+    """`4`, or `3 of 4` where nothing was counted of one."""
+    made, sites = len(contributors(history)), len(history.sites)
+    return str(sites) if made in (0, sites) else f"{made} of {sites}"
+
+
+def _makers(history: StudyHistory) -> str:
+    made, sites = contributors(history), len(history.sites)
+    if len(made) in (0, sites):
+        return f"{sites} site{'s' * (sites != 1)}"
+    silent = listing(sorted(history.sites.keys() - set(made)))
+    return f"{len(made)} of {sites} sites (nothing of {silent} was counted)"
+
+
+def approval(history: StudyHistory) -> str:
+    """Who approved the plan, as far as the log shows: a site sends updates and figures of a plan it approved alone."""
+    shown = sorted(name for name, site in history.sites.items() if _approved(site))
+    rest = "Another plan would have another digest."
+    if not shown:
+        return f"The log does not show yet that a site approved this plan, by its digest. {rest}"
+    silent = listing(sorted(history.sites.keys() - set(shown)))
+    if len(shown) == len(history.sites):
+        return f"All sites approved this plan, by its digest, before they trained anything. {rest}"
+    return (
+        f"{listing(shown)} approved this plan, by its digest, before they trained anything; "
+        f"that {silent} did, the log does not show. {rest}"
+    )
+
+
+def _approved(site: SiteHistory) -> bool:
+    decided = [one for one in site.decisions.values() if one.code not in ("plan", OVERTAKEN)]
+    return bool(site.evaluations or decided or site.offers.keys() - site.decisions.keys())
 
 
 def _commanded(history: StudyHistory) -> str:
