@@ -55,13 +55,19 @@ class Outcome:
     pooled: float
     largest: float
 
+    def __str__(self) -> str:
+        return (
+            f"alone {self.alone:.4f}, federated {self.federated:.4f}, pooled {self.pooled:.4f}, "
+            f"longest update {self.largest:.3f}"
+        )
+
 
 def read_study(plan: Path, versions: int | None = None) -> Study:
     """The study of a plan.toml, for its own or another number of versions. Raises LocalError when it cannot be read."""
     try:
         sections = tomllib.loads(plan.read_text("utf-8"))
         names, written = {field.name for field in fields(Aggregation)}, sections["aggregation"]
-        rule: dict[str, Any] = {"staleness": "constant"} if written.get("preset") == "fedavg" else {}
+        rule = preset_rule(written.get("preset", "fedbuff"), len(sections["members"]["sites"]))
         rule |= {name: value for name, value in written.items() if name in names}
         if rule.get("staleness", "polynomial") not in ("polynomial", "constant") or "exponent" in written:
             raise LocalError("an experiment knows staleness polynomial (exponent 0.5) and constant only")
@@ -81,6 +87,17 @@ def read_study(plan: Path, versions: int | None = None) -> Study:
         )
     except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError) as error:
         raise LocalError(f"{plan} is no plan an experiment can run: {error}") from error
+
+
+def preset_rule(preset: str, sites: int) -> dict[str, Any]:
+    """What a plan's preset sets where its author does not, as schemas.plan_presets, which a test compares.
+
+    Raises LocalError for a preset that there is not.
+    """
+    if preset not in ("fedbuff", "fedavg", "fedasync"):
+        raise LocalError(f"aggregation.preset `{preset}` is none of fedbuff, fedavg, fedasync")
+    goal = {"fedasync": 1, "fedavg": sites}.get(preset, max(1, round(2 * sites / 3)))
+    return {"goal": goal, "staleness": "constant" if preset == "fedavg" else "polynomial"}
 
 
 def overall(task: Task, vectors: Sequence[Vector], sites: Sequence[SiteData], metric: str | None = None) -> float:

@@ -77,7 +77,7 @@ class Auditor:
         if announced is None or announced.request is None:
             raise LocalError(
                 f"version {version} of {log.plan.study} is not the work of a cohort",
-                hint=f"choose 1 to {max(log.made, default=0)}",
+                hint=_still(log),
             )
         request, base = log.requests[announced.request], log.made[version - 1]
         try:
@@ -86,8 +86,7 @@ class Auditor:
             offers = await self._offers(request)
             computed = await self._compute(log, request, offers, model, state)
         except BodyGone as error:
-            hint = f"the plan keeps the newest {log.plan.storage.versions_kept} versions; the chain of digests stays"
-            raise LocalError(f"version {version} cannot be recomputed any more: {error}", hint=hint) from None
+            raise LocalError(f"version {version} cannot be recomputed any more: {error}", hint=_still(log)) from None
         return Audit(announced, request, computed, computed.differences(announced))
 
     async def _model(self, log: AuditLog, base: Announcement) -> Floats:
@@ -183,6 +182,19 @@ def _offer(signed: Signed, entry: RequestEntry, keys: Keys) -> Offer:
     if record_digest(offer.header) != entry.header:
         raise PeerError(f"the offer of {entry.site} in the cohort body is not the one the Request names")
     return offer
+
+
+def _still(log: AuditLog) -> str:
+    """Which versions can be recomputed: those whose base is one of the newest that the plan keeps."""
+    newest, kept = max(log.made, default=0), log.plan.storage.versions_kept
+    if newest < 1:
+        return "no cohort has made a version yet"
+    oldest = max(1, newest - kept + 2)
+    which = f"version {newest} can" if oldest >= newest else f"versions {oldest} to {newest} can"
+    return (
+        f"{which} while the updates are kept: the plan keeps the newest {kept} versions, and each is made from the one "
+        "before it; the chain of digests stays for ever"
+    )
 
 
 def _floats(body: bytearray) -> Floats:

@@ -106,8 +106,9 @@ async def test_an_announcement_that_says_something_else_is_found_out(
 
 async def test_version_0_and_versions_that_are_not_there_cannot_be_recomputed(finished: Federation) -> None:
     for version in (0, VERSIONS + 1):
-        with pytest.raises(LocalError, match="not the work of a cohort"):
+        with pytest.raises(LocalError, match="not the work of a cohort") as caught:
             await check(finished, version)
+        assert f"versions 1 to {VERSIONS} can" in caught.value.hint
 
 
 async def test_a_sites_key_does_not_open_the_others_updates(finished: Federation) -> None:
@@ -124,15 +125,17 @@ async def test_another_registrars_key_finds_no_study(finished: Federation) -> No
 async def test_a_version_whose_base_is_no_longer_kept_says_so(kafka: Broker, tmp_path: Path) -> None:
     async with federation(kafka.bootstrap, tmp_path, audited_plan(versions_kept=2), 3) as one, one.coordinator():
         await play(one)
-        await one.until(lambda: _gone(one), "the trimming of version 0")
+        hint = await one.until(lambda: _gone(one), "the trimming of version 0")
+        assert "version 2 can while" in hint
+        assert (await check(one, 2)).differences == ()
 
 
-async def _gone(one: Federation) -> bool | None:
-    """True once the audit of version 1 says that its bodies are gone."""
+async def _gone(one: Federation) -> str | None:
+    """What can still be done, once the audit of version 1 says that its bodies are gone."""
     try:
         await check(one, 1)
     except LocalError as error:
-        return True if "cannot be recomputed any more" in str(error) else None
+        return error.hint if "cannot be recomputed any more" in str(error) else None
     return None
 
 

@@ -12,10 +12,11 @@ import pytest
 from learning.entry import folder_digest, load_task, task_folder
 from learning.task import DataSource, SiteData, Task
 from schemas.errors import LocalError
+from schemas.plan_presets import goal_of
 from schemas.plan_toml import read_draft
 from studies import experiment
 from studies.breast.task import task as breast
-from studies.experiment import overall, read_study
+from studies.experiment import Outcome, overall, preset_rule, read_study
 from studies.federate import federate
 from studies.lung.task import SITES as LUNG_SITES
 from studies.lung.task import task as lung
@@ -42,6 +43,24 @@ def test_a_plan_reads_and_names_a_task_that_loads(plan: Path) -> None:
     assert task.initial(draft.seed).shape == (task.parameters(),)
     study = read_study(plan)
     assert study.aggregation.goal <= len(study.sites)
+
+
+@pytest.mark.parametrize("preset", ["fedbuff", "fedavg", "fedasync"])
+def test_a_preset_sets_in_an_experiment_what_it_sets_in_a_plan(preset: str) -> None:
+    assert [preset_rule(preset, sites)["goal"] for sites in range(1, 60)] == [
+        goal_of(preset, sites) for sites in range(1, 60)
+    ]
+
+
+def test_an_unknown_preset_is_named() -> None:
+    with pytest.raises(LocalError, match="`fedbuf` is none of"):
+        preset_rule("fedbuf", 3)
+
+
+def test_a_run_reads_as_a_line() -> None:
+    assert (
+        str(Outcome(0.5, 0.61234, 0.7, 0.25)) == "alone 0.5000, federated 0.6123, pooled 0.7000, longest update 0.250"
+    )
 
 
 def test_lung_has_227_patients_of_18_institutions_in_six_sites_alike() -> None:
