@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from schemas.errors import LocalError
-from schemas.records import Action, Command, Outcome
-from tests.wardround.synthetic import START_MS, announcement, history, offer, plan, receipt
+from schemas.records import Action, Command, Evaluation, Outcome
+from tests.wardround.synthetic import START_MS, announcement, history, offer, plan, receipt, records
 from wardround.history import Commanded, StudyHistory
-from wardround.report import Score, compare, prose, write_report
+from wardround.report import Score, compare, conduct_figures, prose, write_report
+from wardround.report.conduct_figures import spaced
 from wardround.report.page import render
 
 BYTES_MAX = 1_500_000
@@ -90,6 +91,40 @@ def test_updates_of_another_plan_show_no_approval() -> None:
 
 def test_the_command_of_an_audit_can_be_copied(page: str) -> None:
     assert "wardround recompute lung --version N --key FILE" in page
+
+
+def test_a_running_study_shows_no_column_and_no_words_for_what_is_not_there_yet(page: str) -> None:
+    made, early = plan(), START_MS + 2000
+    running = StudyHistory(made, made.digest, {f"site-{i}": "" for i in range(1, 7)})
+    for at_ms, record in records():
+        if not (isinstance(record, Evaluation) and (record.version == 0 or at_ms > early)):
+            running.feed(record, at_ms)
+    text = render(running, compare(running), period_s=0.75)
+    for words in ("<th>Alone</th>", "<em>Alone</em>", "bootstrap intervals over"):
+        assert words in page
+        assert words not in text
+
+
+def test_labels_of_one_very_late_update_do_not_touch_each_other() -> None:
+    assert spaced(list(range(5)), 5) == list(range(5))
+    assert spaced(list(range(41)), 41) == list(range(0, 41, 4))
+    assert spaced([0, 1, 2, 40], 41) == [0, 40]
+
+
+def test_a_staleness_of_many_versions_is_drawn_with_few_ticks() -> None:
+    grown = history()
+    last = grown.versions[20]
+    late = last.cohort[0]
+    grown.sites[late.site].offers[late.sequence] = replace(
+        grown.sites[late.site].offers[late.sequence], base_version=-21
+    )
+    for axes in conduct_figures.staleness(grown).axes:
+        assert len(axes.get_xticks()) <= 12
+        assert sum(bool(text.get_text()) for text in axes.texts) <= 12
+
+
+def test_a_long_reason_wraps_instead_of_leaving_the_page(page: str) -> None:
+    assert re.search(r"^\.words {[^}]*white-space: normal", page, re.MULTILINE)
 
 
 def test_figures_of_many_sites_fit() -> None:

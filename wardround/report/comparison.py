@@ -40,6 +40,16 @@ class Comparison:
     rows: tuple[Row, ...]
     overall: Row
 
+    @property
+    def has_alone(self) -> bool:
+        """Whether some site has told how it does without the others; sites do so late in a study."""
+        return any(row.alone is not None for row in self.rows)
+
+    @property
+    def has_intervals(self) -> bool:
+        scores = (score for row in self.rows for score in (row.alone, row.federated, row.pooled))
+        return any(score is not None and score.low is not None and score.high is not None for score in scores)
+
 
 def compare(history: StudyHistory, pooled: Mapping[str, Score] | None = None) -> Comparison:
     """Judge the newest evaluated version. `pooled` by site, where somebody could compute it: the demo alone can."""

@@ -23,6 +23,7 @@ STATES = {
 _SPANS_MAX = 4000  # shapes in one figure; a longer study is drawn coarser
 _VERSION_LINES_MAX = 60
 _COMMAND_LINES_MAX = 60
+_LABELS_MAX = 12  # along one axis of half a figure; more would run into each other
 _ROOMY = 40  # more versions get smaller marks, so that those of one site do not hide each other
 
 
@@ -161,19 +162,32 @@ def staleness(history: StudyHistory) -> Any:
     bars = left.bar(
         list(shown), [counts.get(late, 0) for late in shown], color=SKY, edgecolor=INK, linewidth=0.7, width=0.7
     )
-    left.bar_label(bars, padding=2, fontsize=8, color=INK)
+    sparse = spaced([late for late in shown if counts.get(late)], len(shown))
+    said = [str(counts[late]) if late in sparse else "" for late in shown]
+    left.bar_label(bars, said, padding=2, fontsize=8, color=INK)
     left.set_title("counted updates")
     weights = [table[late] / 16 if late < len(table) else 0.0 for late in shown]
     bars = right.bar(list(shown), weights, color="#ffffff", edgecolor=INK, hatch="////", linewidth=0.7, width=0.7)
-    right.bar_label(bars, [f"{weight:.2f}" for weight in weights], padding=2, fontsize=8, color=INK)
+    marked = spaced(list(shown), len(shown))
+    said = [f"{weight:.2f}" if late in marked else "" for late, weight in enumerate(weights)]
+    right.bar_label(bars, said, padding=2, fontsize=8, color=INK)
     right.set_title("weight by the plan's table")
     right.set_ylim(0, 1.15)
     for axes in (left, right):
         axes.set_xlabel("versions behind when it counted")
-        axes.set_xticks(list(shown))
+        axes.set_xticks(marked)
         plain(axes)
     left.margins(y=0.15)
     return drawn
+
+
+def spaced(places: list[int], length: int) -> list[int]:
+    """Those of the rising `places` on an axis of `length` that can wear a label without touching the one before."""
+    step, found = -(-length // _LABELS_MAX), list[int]()
+    for place in places:
+        if not found or place - found[-1] >= step:
+            found.append(place)
+    return found
 
 
 def shares(history: StudyHistory) -> Any:

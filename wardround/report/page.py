@@ -112,7 +112,7 @@ def _figures(history: StudyHistory, comparison: Comparison, period_s: float) -> 
     from wardround.report.style import to_svg
 
     drawn = {
-        "models": (learning_figures.models(comparison), "Metric per site: alone, federated, pooled, with intervals"),
+        "models": (learning_figures.models(comparison), "Metric per site, of each model"),
         "convergence": (learning_figures.convergence(history, comparison), "Metric per version, all sites"),
         "per_site": (learning_figures.per_site(history, comparison), "Metric per version, site by site"),
         "timeline": (conduct_figures.timeline(history, period_s), "Timeline of the sites"),
