@@ -168,14 +168,13 @@ def staleness(history: StudyHistory) -> Any:
     left.set_title("counted updates")
     weights = [table[late] / 16 if late < len(table) else 0.0 for late in shown]
     bars = right.bar(list(shown), weights, color="#ffffff", edgecolor=INK, hatch="////", linewidth=0.7, width=0.7)
-    marked = spaced(list(shown), len(shown))
-    said = [f"{weight:.2f}" if late in marked else "" for late, weight in enumerate(weights)]
-    right.bar_label(bars, said, padding=2, fontsize=8, color=INK)
+    if len(shown) <= _LABELS_MAX:
+        right.bar_label(bars, [f"{weight:.2f}" for weight in weights], padding=2, fontsize=8, color=INK)
     right.set_title("weight by the plan's table")
     right.set_ylim(0, 1.15)
     for axes in (left, right):
         axes.set_xlabel("versions behind when it counted")
-        axes.set_xticks(marked)
+        axes.set_xticks(spaced(list(shown), len(shown)))
         plain(axes)
     left.margins(y=0.15)
     return drawn
