@@ -81,6 +81,26 @@ def test_a_command_for_a_script_prints_nothing_but_its_answer(
     assert told.err == "warning: no cache of Kafka's classes\n"
 
 
+@pytest.mark.parametrize("port", ["0", "-1", "65536", "99999"])
+def test_a_port_that_is_none_starts_no_broker(port: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["kafka", "up", "--folder", str(tmp_path / "k"), "--port", port]) == 2
+    assert f"--port {port} is not within 1..65535" in capsys.readouterr().err
+    assert not (tmp_path / "k").exists()
+
+
+def test_a_broker_that_runs_on_another_port_than_asked_for_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    running = SimpleNamespace(bootstrap="127.0.0.1:9092", port=9092, pid=1, is_running=lambda: True)
+    monkeypatch.setattr("ops.kafka.Broker.find", lambda folder: running)
+    up = ["kafka", "up", "--folder", str(tmp_path)]
+    assert main([*up, "--port", "9093"]) == 2
+    told = capsys.readouterr().err
+    assert "runs already, on port 9092 instead of 9093" in told
+    assert f"--broker 127.0.0.1:9092; or stop it (`wardround kafka down --folder {tmp_path}`)" in told
+    assert (main([*up, "--port", "9092"]), main(up)) == (0, 0)
+
+
 @pytest.mark.parametrize(
     "words",
     [
