@@ -161,6 +161,15 @@ def test_an_interrupted_command_ends_with_code_130(monkeypatch: pytest.MonkeyPat
     assert main(["keys", "new", "a"]) == 130
 
 
+def test_a_command_interrupted_while_it_is_imported_ends_quietly(tmp_path: Path) -> None:
+    (tmp_path / "difflib.py").write_text("raise KeyboardInterrupt\n")  # the command's first import of its own
+    done = subprocess.run(
+        [sys.executable, "-m", "wardround", "status"], cwd=ROOT, capture_output=True, text=True, timeout=60,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
 def test_starting_a_service_imports_neither_torch_nor_what_people_look_at() -> None:
     """Both in one process: what neither has loaded after both, none loads alone."""
     words = (

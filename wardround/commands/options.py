@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import sys
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -117,6 +118,16 @@ def waiting(text: str) -> Iterator[None]:
 
     with Console(stderr=True).status(text):
         yield
+
+
+def steers_terminal(char: str) -> bool:
+    """Whether a character does something to a terminal, or to the order of a text, instead of showing."""
+    return unicodedata.category(char) in ("Cc", "Cf", "Cs", "Zl", "Zp")
+
+
+def harmless(text: str) -> str:
+    """Text of somebody else for a terminal: what would steer it is shown as `\\x1b`."""
+    return "".join(char.encode("unicode_escape").decode() if steers_terminal(char) else char for char in text)
 
 
 def human_bytes(size: float) -> str:
