@@ -1,12 +1,15 @@
-"""A broker's process as its starter sees it: found by whatever path, and never left behind by a start that was given up."""
+"""A broker's process as its starter sees it: found by any path, never left behind by a start that was given up."""
 
 import os
+import subprocess
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
 from ops.kafka import Broker, broker
 from ops.kafka.install import Kafka
+from ops.kafka.process import spawn
 
 
 @pytest.fixture
@@ -29,12 +32,11 @@ def test_a_start_that_is_interrupted_leaves_no_process(
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    def noted(*line: object) -> object:
-        process = spawn(*line)
+    def noted(argv: Sequence[str], folder: Path, env: Mapping[str, str]) -> subprocess.Popen[bytes]:
+        process = spawn(argv, folder, env)
         begun.append(process.pid)
         return process
 
-    spawn = broker.spawn
     monkeypatch.setattr(broker, "spawn", noted)
     monkeypatch.setattr(broker, "wait_for_start", interrupted)
     with pytest.raises(KeyboardInterrupt):

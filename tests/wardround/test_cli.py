@@ -161,6 +161,28 @@ def test_an_interrupted_command_ends_with_code_130(monkeypatch: pytest.MonkeyPat
     assert main(["keys", "new", "a"]) == 130
 
 
+def test_help_is_wrapped_and_a_summary_is_a_whole_sentence(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    for order in ("pause", "resume", "leave", "forget"):
+        with pytest.raises(SystemExit):
+            main(["participant", order, "--help"])
+        assert max(len(line) for line in capsys.readouterr().out.splitlines()) <= 80
+    with pytest.raises(SystemExit):
+        main(["plan", "--help"])
+    assert "version 0 and write STUDY.plan and STUDY.initial" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_report_that_could_not_be_written_is_refused_before_the_log_is_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    for place in (tmp_path, tmp_path / "file" / "lung.html"):
+        assert main(["report", "lung", "--out", str(place), "--broker", "127.0.0.1:1"]) == 2
+        assert f"{place} cannot be written" in capsys.readouterr().err
+
+
 def test_a_command_interrupted_while_it_is_imported_ends_quietly(tmp_path: Path) -> None:
     (tmp_path / "difflib.py").write_text("raise KeyboardInterrupt\n")  # the command's first import of its own
     done = subprocess.run(
