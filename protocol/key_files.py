@@ -20,13 +20,14 @@ def read_key(path: Path, size_bytes: int, kind: str) -> bytes:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
             secret = file.read(size_bytes + 1)
     except OSError as error:
-        hint = f"make one with `wardround keys new`, or point the configuration at the {kind} key"
+        hint = f"a member's is made by `wardround keys new`; does the command or the configuration name the {kind} key?"
         raise LocalError(f"cannot read the {kind} key {path}: {error.strerror}", hint=hint) from None
     if mode & 0o077:
         raise LocalError(f"the {kind} key {path} is open to others (mode {mode:04o})", hint=f"run: chmod 600 {path}")
     if len(secret) != size_bytes:
+        article = "an" if kind[0] in "aeiou" else "a"
         length = len(secret) if len(secret) < size_bytes else f"more than {size_bytes}"
-        hint = f"a {kind} key file holds {size_bytes} raw bytes; is this the path of another kind of key?"
+        hint = f"{article} {kind} key file holds {size_bytes} raw bytes; is this the path of another kind of key?"
         raise LocalError(f"{path} is no {kind} key: it holds {length} bytes", hint=hint)
     return secret
 
@@ -37,7 +38,7 @@ def write_key(path: Path, secret: bytes, kind: str) -> None:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
         hint = "a key that was used must not be lost: move it away first, or choose another path"
-        raise LocalError(f"{path} exists already; a {kind} key is never overwritten", hint=hint) from None
+        raise LocalError(f"{path} exists already; {kind} keys are never overwritten", hint=hint) from None
     except OSError as error:
         hint = "is the folder there, and may this user write to it?"
         raise LocalError(f"cannot write the {kind} key {path}: {error.strerror}", hint=hint) from None

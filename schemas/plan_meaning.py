@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from schemas.plan import Plan
 from schemas.records import CHUNK_BYTES
+from schemas.topics import UPDATES_KEPT_DAYS
 
 DAY_S = 24 * 3600
-BODIES_KEPT_DAYS = 30  # schemas.topics: the sites' topics
 _RECORDS_BYTES = 2_500  # an offer with its keys and signatures, a receipt, an evaluation, presence
 _CHUNK_EXTRA_BYTES = 100  # tag, digest and Kafka's own header of each chunk
 _STATE_VECTORS = {"average": 0, "momentum": 1, "adagrad": 1, "yogi": 2, "adam": 2}
@@ -50,12 +50,12 @@ def meaning(plan: Plan, round_s: float) -> PlanMeaning:
     rounds_a_day = min(DAY_S, duration_s) / round_s
     model_bytes = 4 * plan.parameters
     return PlanMeaning(
-        absence_s=plan.aggregation.staleness_max * round_s,
+        absence_s=min(plan.aggregation.staleness_max * round_s, duration_s),  # none outlasts the study
         duration_s=duration_s,
         up_bytes=round(rounds_a_day * (_sealed(plan.body_bytes) + _RECORDS_BYTES)),
         down_bytes=round(rounds_a_day * (_sealed(model_bytes) + _RECORDS_BYTES)),
         disk_bytes=_disk_bytes(plan, round_s, duration_s),
-        recompute_s=min((plan.storage.versions_kept - 1) * round_s, BODIES_KEPT_DAYS * DAY_S),
+        recompute_s=min((plan.storage.versions_kept - 1) * round_s, UPDATES_KEPT_DAYS * DAY_S),
         share_most=_share_most(plan),
         warnings=tuple(_warnings(plan, round_s)),
         off=tuple(_off(plan)),
@@ -74,7 +74,7 @@ def _sealed(size_bytes: int) -> int:
 
 def _disk_bytes(plan: Plan, round_s: float, duration_s: float) -> int:
     """Sites x body x versions within the retention, and the versions kept with the optimiser's state."""
-    kept_s = min(duration_s, BODIES_KEPT_DAYS * DAY_S)
+    kept_s = min(duration_s, UPDATES_KEPT_DAYS * DAY_S)
     updates = plan.sites_expected * -(-int(kept_s) // max(1, int(round_s)))
     vectors = 1 + _STATE_VECTORS[plan.aggregation.server_optimiser]
     versions = min(plan.storage.versions_kept, plan.stop.versions + 1) + 1
@@ -94,9 +94,9 @@ def _warnings(plan: Plan, round_s: float) -> list[str]:
         )
     if 1 < rule.cohort_min < 3:
         found.append("cohorts of two: each of the two can work out what the other one sent from the sum")
-    if plan.storage.audit_days > BODIES_KEPT_DAYS:
+    if plan.storage.audit_days > UPDATES_KEPT_DAYS:
         found.append(
-            f"audit_days {plan.storage.audit_days}: the broker keeps updates for {BODIES_KEPT_DAYS} days, later "
+            f"audit_days {plan.storage.audit_days}: the broker keeps updates for {UPDATES_KEPT_DAYS} days, later "
             "versions can be explained but not recomputed"
         )
     if plan.aggregation.staleness_max * round_s < DAY_S < plan.stop.versions * round_s:

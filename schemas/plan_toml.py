@@ -33,6 +33,7 @@ from schemas.plan import (
     share_max,
 )
 from schemas.plan_presets import EXAMPLES, absence_step, deadline_s, goal_of, minimum_of, staleness_of
+from schemas.topics import UPDATES_KEPT_DAYS
 
 S = TypeVar("S", bound=Struct)
 _DAY_S = 24 * 3600
@@ -108,7 +109,11 @@ SECTIONS: Mapping[str, Mapping[str, Key]] = {
         "target": Key(_NUMBER),
         "time_s": Key(_WHOLE, 0),
     },
-    "storage": {"versions_kept": Key(_WHOLE, 10), "audit_days": Key(_WHOLE, 30), "auditors": Key(_NAMES, ())},
+    "storage": {
+        "versions_kept": Key(_WHOLE, 10),
+        "audit_days": Key(_WHOLE, UPDATES_KEPT_DAYS),
+        "auditors": Key(_NAMES, ()),
+    },
     "data": {"bad_records_max": Key(_NUMBER, 0.0)},
 }
 
@@ -303,7 +308,7 @@ def _build_sections(values: Mapping[str, Mapping[str, Any]], facts: TaskFacts, p
             problems,
         ),
         "stop": _build(StopRule, "stop", _stop(values["stop"]), problems),
-        "storage": _build(Storage, "storage", _storage(values["storage"]), problems),
+        "storage": _build(Storage, "storage", _storage(values["storage"], problems), problems),
         "data": _build(DataRule, "data", values["data"], problems),
     }
 
@@ -397,7 +402,12 @@ def _stop(given: Mapping[str, Any]) -> dict[str, Any]:
     return {**given, "target": None if target is None else round(target * 1e6)}
 
 
-def _storage(given: Mapping[str, Any]) -> dict[str, Any]:
+def _storage(given: Mapping[str, Any], problems: list[str]) -> dict[str, Any]:
+    if given["audit_days"] != UPDATES_KEPT_DAYS:
+        problems.append(
+            f"storage.audit_days {given['audit_days']}: the broker keeps updates for {UPDATES_KEPT_DAYS} days in every "
+            "study, no other value is possible yet; leave it out"
+        )
     return {**given, "auditors": tuple(sorted(given["auditors"]))}
 
 

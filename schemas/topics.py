@@ -10,6 +10,7 @@ LEAD = "wardround.lead"
 LEAD_PARTITIONS = 8  # how many coordinators can share the studies of a federation
 REGISTRAR_BODIES = "wardround.bodies.registrar"
 ROSTER_KEY = b"roster"
+UPDATES_KEPT_DAYS = 30  # a site's offers and bodies; sites take part in many studies, so no plan can say another
 BATCH_BYTES_MAX = 4 * 1024 * 1024  # what topics of bodies take at a time, a whole batch of chunks
 
 _DAY_MS = 24 * 3600 * 1000
@@ -79,7 +80,7 @@ def federation_topics() -> Mapping[str, Mapping[str, str]]:
 
 def site_topics(site: str, *, size_cap_bytes: int) -> Mapping[str, Mapping[str, str]]:
     """A site's two topics: kept 30 days, the bodies under a size cap."""
-    month = {**_AS_SENT, "cleanup.policy": "delete", "retention.ms": str(30 * _DAY_MS)}
+    month = {**_AS_SENT, "cleanup.policy": "delete", "retention.ms": str(UPDATES_KEPT_DAYS * _DAY_MS)}
     return {offers(site): month, bodies(site): {**month, **_LARGE, "retention.bytes": str(size_cap_bytes)}}
 
 

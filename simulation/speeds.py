@@ -38,7 +38,10 @@ def measured(lines: Iterable[str], *, where: str) -> dict[str, Speed]:
     """
     rows = csv.DictReader(lines)
     if rows.fieldnames is None or sorted(rows.fieldnames) != sorted(_HEADER):
-        raise LocalError(f"{where}: the header must be {','.join(_HEADER)}", hint="one row a site")
+        raise LocalError(
+            f"{where}: the header must be {','.join(_HEADER)}, it is `{','.join(rows.fieldnames or ())[:80]}`",
+            hint="one row a site, columns separated by commas",
+        )
     found: dict[str, Speed] = {}
     for number, row in enumerate(rows, start=2):
         try:
@@ -46,7 +49,10 @@ def measured(lines: Iterable[str], *, where: str) -> dict[str, Speed]:
         except (TypeError, ValueError):
             numbers = []
         if not numbers or not row["site"] or None in row or not all(0 < value < math.inf for value in numbers):
-            raise LocalError(f"{where}: line {number} is no site with three numbers above 0")
+            raise LocalError(
+                f"{where}: line {number} is no site with three numbers above 0",
+                hint=f"{','.join(_HEADER)}: a name, seconds, and bytes a second up and down",
+            )
         if row["site"] in found:
             raise LocalError(f"{where}: line {number} names {row['site']} a second time")
         found[row["site"]] = Speed(*numbers)

@@ -86,7 +86,10 @@ def measured(lines: Iterable[str], *, where: str) -> dict[str, tuple[Window, ...
     """
     rows = csv.DictReader(lines)
     if rows.fieldnames is None or sorted(rows.fieldnames) != ["from_s", "site", "to_s"]:
-        raise LocalError(f"{where}: the header must be site,from_s,to_s", hint="one row a window of connection")
+        raise LocalError(
+            f"{where}: the header must be site,from_s,to_s, it is `{','.join(rows.fieldnames or ())[:80]}`",
+            hint="one row a window of connection, columns separated by commas",
+        )
     found: dict[str, list[Window]] = {}
     for number, row in enumerate(rows, start=2):
         window = _window(row)

@@ -43,7 +43,8 @@ class Study:
     def load(self, folder: Path | None, **options: str) -> list[SiteData]:
         merged = {**self.options, **options}
         share = self.bad_records_max
-        return [self.task.load(DataSource(site, folder, merged, Quarantine(share))) for site in self.sites]
+        sources = [DataSource(site, folder, merged, Quarantine(share)) for site in self.sites]
+        return [patients_of(self.task, source) for source in sources]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,22 @@ class Outcome:
             f"alone {self.alone:.4f}, federated {self.federated:.4f}, pooled {self.pooled:.4f}, "
             f"longest update {self.largest:.3f}"
         )
+
+
+def patients_of(task: Task, source: DataSource) -> SiteData:
+    """A site's patients. Raises LocalError, naming the task, whatever goes wrong while they are loaded."""
+    try:
+        return task.load(source)
+    except FederationError:
+        raise
+    except Exception as error:  # a task is its author's code: a missing folder or column ends it as it happens
+        hint = "is this the folder that the task reads, with the files and columns that it asks for?"
+        if source.folder is None:
+            hint = "--data is not set: a study that does not bring its own data needs the folder with them"
+        name = type(task).__module__
+        raise LocalError(
+            f"the task {name} cannot load the patients of {source.site}: {type(error).__name__}: {error}", hint=hint
+        ) from error
 
 
 def read_study(plan: Path, versions: int | None = None) -> Study:
@@ -104,7 +121,10 @@ def overall(task: Task, vectors: Sequence[Vector], sites: Sequence[SiteData], me
     """A metric of one vector per site on that site's test patients, weighed by the task's `weight`."""
     values = [task.evaluate(vector, data) for vector, data in zip(vectors, sites, strict=True)]
     known = [(value[metric or task.metric], value[task.weight]) for value in values if (metric or task.metric) in value]
-    return float(np.average([value for value, _ in known], weights=[weight for _, weight in known]))
+    weights = [weight for _, weight in known]
+    if not sum(weights):
+        raise _nothing_to_judge(metric or task.metric)
+    return float(np.average([value for value, _ in known], weights=weights))
 
 
 def together(task: Task, vectors: Sequence[Vector], sites: Sequence[SiteData]) -> float:
@@ -120,7 +140,17 @@ def together(task: Task, vectors: Sequence[Vector], sites: Sequence[SiteData]) -
         if len(patients):
             outputs.append(task.predict(vectors_of[0], patients))
             targets.append(patients.targets)
-    return task.measure(np.concatenate(outputs), np.concatenate(targets))[task.metric]
+    values = task.measure(np.concatenate(outputs), np.concatenate(targets)) if outputs else {}
+    if task.metric not in values:
+        raise _nothing_to_judge(task.metric)
+    return values[task.metric]
+
+
+def _nothing_to_judge(metric: str) -> LocalError:
+    return LocalError(
+        f"no site has test patients of whom {metric} could be told",
+        hint="does the data hold patients of these sites, and does the split leave some of them for testing?",
+    )
 
 
 def run_once(study: Study, sites: Sequence[SiteData], *, seed: int, judge: Judge = overall) -> Outcome:

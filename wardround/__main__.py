@@ -2,6 +2,18 @@
 
 import sys
 
-from wardround.cli import main
+INTERRUPTED = 130
 
-sys.exit(main())
+
+def main() -> int:
+    """Run the command; one that is interrupted while it is still being imported ends as quietly as any other."""
+    try:
+        from wardround.cli import main as command
+
+        return command()
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

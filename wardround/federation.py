@@ -85,7 +85,11 @@ class Federation:
         return None
 
     async def studies(self) -> dict[str, Plan]:
-        """The published plans by study. Raises TransientError when the broker is not reached in 10 s."""
+        """The published plans by study.
+
+        Raises LocalError when every record is another registrar's, TransientError when the broker is not reached in
+        10 s.
+        """
         directory = await self._directory()
         return {plan.study: plan for plan, _ in directory.plans.values()}
 
@@ -150,8 +154,12 @@ class Federation:
 
     async def _directory(self) -> Directory:
         directory = Directory(self._registrar)
-        for entry in await self._read([topics.MEMBERS, topics.PLANS]):
-            _feed(directory, entry)
+        entries = [entry for entry in await self._read([topics.MEMBERS, topics.PLANS]) if entry.value is not None]
+        if not sum(_feed(directory, entry) for entry in entries) and entries:
+            raise LocalError(
+                f"the log at {self._settings.bootstrap} belongs to another registrar",
+                hint="is it the right broker (--broker), and the right registrar.pub (--registrar)?",
+            )
         return directory
 
     async def _study_log(self, study: str, *also: str) -> StudyLog:
@@ -260,11 +268,13 @@ class Connection:
             raise
 
 
-def _feed(directory: Directory, entry: Entry) -> None:
+def _feed(directory: Directory, entry: Entry) -> bool:
+    """Take one record; False when somebody else than the registrar wrote it: of no account then."""
     try:
         directory.feed(entry.topic, entry.key, entry.value)
     except PeerError:
-        return  # written by somebody else than the registrar: of no account here
+        return False
+    return True
 
 
 def _plan(directory: Directory, study: str) -> Plan:

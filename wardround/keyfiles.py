@@ -86,6 +86,25 @@ def make_registrar_keys(folder: Path) -> SigningKey:
     return key
 
 
+def check_place(path: Path, *, folders_made: bool = False) -> None:
+    """Raises LocalError where no file could be written at `path`: to be asked before what is written costs time.
+
+    folders_made    whoever writes it makes missing folders
+    """
+    folder = path.parent
+    try:
+        while folders_made and not folder.exists() and folder != folder.parent:
+            folder = folder.parent
+        if path.is_dir():
+            raise LocalError(f"{path} cannot be written: it is a folder", hint="name a file")
+        if not folder.is_dir():
+            raise LocalError(f"{path} cannot be written: {folder} is no folder", hint="make it, or name another one")
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise LocalError(f"{path} cannot be written: this user may not write to {folder}", hint="name another one")
+    except OSError as error:
+        raise LocalError(f"{path} cannot be written: {error.strerror}", hint="name another folder") from None
+
+
 def write_whole(path: Path, content: bytes | memoryview) -> None:
     """Write a file whole or not at all. Raises LocalError, e.g. when the disk is full."""
     part = path.with_name(path.name + ".part")

@@ -19,10 +19,12 @@ from transport.admin import within
 from transport.link import Link
 from transport.settings import KafkaSettings
 from transport.writer import Writer
+from wardround.commands.options import harmless, steers_terminal
 from wardround.federation import Federation
 from wardround.history import StudyHistory
 
 BROKER_S = 10.0
+REASON_BYTES_MAX = 200
 TRIES = 3  # two operators may take the same serial at the same moment
 
 
@@ -38,14 +40,15 @@ class Given:
 
 async def command(
     settings: KafkaSettings, registrar: bytes, key: SigningKey, study: str, action: Action, *, site: str | None = None,
-    reason: str = "",
+    reason: str,
 ) -> Given:  # fmt: skip
     """Write one command. Raises LocalError when it could not hold or would mean nothing, TransientError after 10 s.
 
     registrar   the registrar's public key, 32 bytes
     site        whom to exclude or include
-    reason      at most 200 bytes, for everybody to read
+    reason      a line of at most 200 bytes, for everybody to read
     """
+    check_reason(reason)
     async with Federation(settings.bootstrap, registrar_key=registrar) as federation:
         for _ in range(TRIES):
             history = await federation.history(study)
@@ -58,6 +61,21 @@ async def command(
             if any(record_digest(one.command.to_bytes()) == record_digest(wanted.to_bytes()) for one in held):
                 return Given(operator, wanted.serial, history.version, new=True)
     raise TransientError(f"other operators of {study} were quicker {TRIES} times; look at `wardround status {study}`")
+
+
+def check_reason(reason: str) -> None:
+    """Raises LocalError for a reason that is empty, too long, or more than a line of text."""
+    if not reason.strip():
+        raise LocalError("the reason is empty", hint='say why in a few words: --reason "scanner replaced"')
+    odd = next((char for char in reason if steers_terminal(char)), None)
+    if odd is not None:
+        raise LocalError(f"the reason holds {harmless(odd)}, which is no text", hint="write one line of plain text")
+    size = len(reason.encode())
+    if size > REASON_BYTES_MAX:
+        raise LocalError(
+            f"the reason has {size} bytes, at most {REASON_BYTES_MAX} fit",
+            hint="shorten it; letters with accents take two bytes",
+        )
 
 
 def _operator(membership: Membership | None, key: SigningKey, study: str) -> str:
@@ -99,7 +117,7 @@ def _command(history: StudyHistory, action: Action, site: str | None, reason: st
     try:
         return Command(history.study, serial, action, site, version, reason)
     except ValueError as error:
-        raise LocalError(str(error), hint="a reason has at most 200 bytes") from None
+        raise LocalError(str(error)) from None
 
 
 async def _write(settings: KafkaSettings, key: SigningKey, wanted: Command) -> None:

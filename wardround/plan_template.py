@@ -75,7 +75,7 @@ versions = 20
 
 [storage]
 # versions_kept = 10
-# audit_days = 30
+# audit_days = 30              # how long the broker keeps updates, in every study; no other value is possible yet
 # auditors = []                 # members that may open updates to recompute a version
 
 [data]

@@ -7,7 +7,8 @@ from dataclasses import asdict
 from typing import Any
 
 from schemas.plan import Plan
-from schemas.plan_meaning import BODIES_KEPT_DAYS, meaning
+from schemas.plan_meaning import meaning
+from schemas.topics import UPDATES_KEPT_DAYS
 from wardround.commands.options import human_bytes, human_time
 
 
@@ -34,7 +35,7 @@ def plan_lines(plan: Plan, round_s: float) -> list[str]:
         ("absence", f"work finished before an absence of {human_time(means.absence_s)} still counts; {_weights(plan)}"),
         ("one site's share", f"at most {means.share_most:.0%} of a version"),
         ("a site's traffic", f"up {human_bytes(means.up_bytes)}, down {human_bytes(means.down_bytes)} a day"),
-        ("disk on the broker", f"{human_bytes(means.disk_bytes)}, with updates kept {BODIES_KEPT_DAYS} days"),
+        ("disk on the broker", f"{human_bytes(means.disk_bytes)}, with updates kept {UPDATES_KEPT_DAYS} days"),
         ("audit", f"a version can be computed again from the log for {human_time(means.recompute_s)}"),
     ]
     width = max(len(name) for name, _ in facts)

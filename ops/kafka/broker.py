@@ -72,7 +72,7 @@ class Broker:
                          connects to `listener_port(NAME)`
         Raises LocalError when it runs already, a port is in use, the disk is full, or the broker ends while starting.
         """
-        folder = folder.absolute()
+        folder = folder.resolve()
         kafka = kafka or ensure()
         if pid := _find_process(folder):
             raise LocalError(
@@ -81,16 +81,22 @@ class Broker:
         state = _prepare(folder, kafka, port, extra_listeners or {})
         write_file(folder / _STATE, json.dumps(asdict(state), indent=1))
         broker = cls(folder, state, None)
-        broker.launch()
-        if wait_s:
-            broker.wait_ready(wait_s)
+        try:
+            broker.launch()
+            if wait_s:
+                broker.wait_ready(wait_s)
+        except BaseException:  # Ctrl-C too: a session of its own keeps the process out of a terminal's reach
+            if broker._process is not None:
+                broker.stop()
+            raise
         return broker
 
     @classmethod
     def find(cls, folder: Path) -> "Broker | None":
         """The broker that was started in this folder, running or not; None where there never was one."""
-        state = _read(folder.absolute())
-        return None if state is None else cls(folder.absolute(), state, None)
+        folder = folder.resolve()
+        state = _read(folder)
+        return None if state is None else cls(folder, state, None)
 
     @property
     def argv(self) -> list[str]:
@@ -112,7 +118,12 @@ class Broker:
     @property
     def bootstrap(self) -> str:
         """host:port of the main listener."""
-        return f"{HOST}:{self._state.ports[MAIN]}"
+        return f"{HOST}:{self.port}"
+
+    @property
+    def port(self) -> int:
+        """The port of the main listener."""
+        return self._state.ports[MAIN]
 
     @property
     def log(self) -> Path:

@@ -144,11 +144,12 @@ async def test_a_study_that_is_not_there_is_said_with_those_that_are(kafka: Brok
     assert "view-names" in caught.value.hint
 
 
-async def test_records_of_another_registrar_are_of_no_account(kafka: Broker, tmp_path: Path) -> None:
+async def test_a_log_of_another_registrar_alone_is_said(kafka: Broker, tmp_path: Path) -> None:
     plan = small_plan("view-other", sites=1)
     async with federation(kafka.bootstrap, tmp_path, plan, 1) as small:
         stranger = Federation(small.bootstrap, registrar_key=bytes(range(32)))
-        assert "view-other" not in await stranger.studies()
+        with pytest.raises(LocalError, match="belongs to another registrar"):
+            await stranger.studies()
 
 
 async def test_a_broker_that_does_not_answer_is_given_up_after_ten_seconds(

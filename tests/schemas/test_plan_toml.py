@@ -1,6 +1,7 @@
 """A plan as its author writes it: defaults, presets, every mistake named, and golden bytes."""
 
 import hashlib
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -237,6 +238,8 @@ def test_a_wrong_text_is_refused_before_the_task_is_run(text: str, reason: str) 
         ("privacy", {"scale_bits": 3}, "is too coarse"),
         ("privacy", {"clip": 1e300}, "no scale fits 32 bits"),
         ("storage", {"versions_kept": 1}, "storage.versions_kept: 1 is no integer within 2..1000"),
+        ("storage", {"audit_days": 90}, "storage.audit_days 90: the broker keeps updates for 30 days in every study"),
+        ("storage", {"audit_days": 0}, "storage.audit_days 0: the broker keeps updates for 30 days in every study"),
         ("evaluation", {"every": 0}, "evaluation.every: 0 is no integer"),
     ],
 )
@@ -262,7 +265,7 @@ def test_every_preset_fits_any_number_of_sites(sites: int, preset: str, p: int) 
 
 def test_a_plan_is_explained_in_days_and_bytes() -> None:
     means = meaning(plan(), 1800.0)
-    assert means.absence_s == 64 * 1800
+    assert means.absence_s == 20 * 1800  # its table reaches further than the study
     assert means.duration_s == 20 * 1800
     assert means.up_bytes == 20 * (28 + 100 + 2500)  # 20 versions end within the day
     assert means.disk_bytes == 6 * 20 * (28 + 100 + 2500) + 11 * (28 + 100)
@@ -279,8 +282,20 @@ def test_a_plan_is_explained_in_days_and_bytes() -> None:
         ({"aggregation": {"goal": 2}}, 600.0, "cohorts of two"),
         ({"aggregation": {"staleness_max": 2}}, 36_000.0, "a site that is away for a day loses"),
         ({"aggregation": {"deadline_s": 10}}, 600.0, "the deadline of 10 s is short"),
-        ({"storage": {"audit_days": 90}}, 600.0, "audit_days 90"),
     ],
 )
 def test_what_deserves_a_second_look_is_said(sections: dict[str, Any], round_s: float, warning: str) -> None:
     assert any(warning in text for text in meaning(plan(**sections), round_s).warnings)
+
+
+def test_a_plan_signed_with_more_days_of_audit_than_the_broker_keeps_is_told_so() -> None:
+    signed = plan()
+    asked = replace(signed, storage=replace(signed.storage, audit_days=90))
+    assert any("audit_days 90: the broker keeps updates for 30 days" in text for text in meaning(asked, 600.0).warnings)
+
+
+def test_no_absence_is_longer_than_the_study() -> None:
+    assert meaning(plan(aggregation={"staleness_max": 3}), 600.0).absence_s == 3 * 600
+    short = plan()
+    short = replace(short, stop=replace(short.stop, time_s=900))
+    assert meaning(short, 600.0).absence_s == 900

@@ -141,6 +141,28 @@ def test_an_experiment_prints_its_summary_and_refuses_what_is_no_plan(capsys: py
     assert "no plan" in capsys.readouterr().err
 
 
+def test_a_site_whose_patients_cannot_be_loaded_ends_an_experiment_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def load(self: object, source: DataSource) -> SiteData:
+        raise KeyError("patient")
+
+    monkeypatch.setattr("studies.linear_regression.task.LinearRegression.load", load)
+    assert experiment.main([str(STUDIES / "linear_regression" / "plan_plain.toml"), "--seeds", "1"]) == 2
+    told = capsys.readouterr().err
+    assert "the task studies.linear_regression.task cannot load the patients of" in told
+    assert "KeyError: 'patient'" in told
+    assert "--data is not set" in told
+
+
+@pytest.mark.parametrize("judge", [experiment.overall, experiment.together])
+def test_a_study_without_a_test_patient_says_that_there_is_nothing_to_judge(judge: experiment.Judge) -> None:
+    task, sites = sites_of("linear_regression/plan_plain.toml")
+    untested = [SiteData(data.site, data.train, data.train.take(np.arange(0)), data.bytes_data) for data in sites]
+    with pytest.raises(LocalError, match="no site has test patients"):
+        judge(task, [task.initial(0)] * len(sites), untested)
+
+
 def test_bytes_of_raw_data_are_those_of_the_site() -> None:
     shares: dict[str, Any] = {data.site: data.bytes_data for data in sites_of("breast/plan.toml")[1]}
     assert sum(shares.values()) == pytest.approx(119_913, abs=5)

@@ -81,6 +81,26 @@ def test_a_command_for_a_script_prints_nothing_but_its_answer(
     assert told.err == "warning: no cache of Kafka's classes\n"
 
 
+@pytest.mark.parametrize("port", ["0", "-1", "65536", "99999"])
+def test_a_port_that_is_none_starts_no_broker(port: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["kafka", "up", "--folder", str(tmp_path / "k"), "--port", port]) == 2
+    assert f"--port {port} is not within 1..65535" in capsys.readouterr().err
+    assert not (tmp_path / "k").exists()
+
+
+def test_a_broker_that_runs_on_another_port_than_asked_for_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    running = SimpleNamespace(bootstrap="127.0.0.1:9092", port=9092, pid=1, is_running=lambda: True)
+    monkeypatch.setattr("ops.kafka.Broker.find", lambda folder: running)
+    up = ["kafka", "up", "--folder", str(tmp_path)]
+    assert main([*up, "--port", "9093"]) == 2
+    told = capsys.readouterr().err
+    assert "runs already, on port 9092 instead of 9093" in told
+    assert f"--broker 127.0.0.1:9092; or stop it (`wardround kafka down --folder {tmp_path}`)" in told
+    assert (main([*up, "--port", "9092"]), main(up)) == (0, 0)
+
+
 @pytest.mark.parametrize(
     "words",
     [
@@ -139,6 +159,37 @@ def test_an_interrupted_command_ends_with_code_130(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr("wardround.commands.keys.run", interrupted)
     assert main(["keys", "new", "a"]) == 130
+
+
+def test_help_is_wrapped_and_a_summary_is_a_whole_sentence(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    for order in ("pause", "resume", "leave", "forget"):
+        with pytest.raises(SystemExit):
+            main(["participant", order, "--help"])
+        assert max(len(line) for line in capsys.readouterr().out.splitlines()) <= 80
+    with pytest.raises(SystemExit):
+        main(["plan", "--help"])
+    assert "version 0 and write STUDY.plan and STUDY.initial" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_report_that_could_not_be_written_is_refused_before_the_log_is_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    for place in (tmp_path, tmp_path / "file" / "lung.html"):
+        assert main(["report", "lung", "--out", str(place), "--broker", "127.0.0.1:1"]) == 2
+        assert f"{place} cannot be written" in capsys.readouterr().err
+
+
+def test_a_command_interrupted_while_it_is_imported_ends_quietly(tmp_path: Path) -> None:
+    (tmp_path / "difflib.py").write_text("raise KeyboardInterrupt\n")  # the command's first import of its own
+    done = subprocess.run(
+        [sys.executable, "-m", "wardround", "status"], cwd=ROOT, capture_output=True, text=True, timeout=60,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 
 def test_starting_a_service_imports_neither_torch_nor_what_people_look_at() -> None:

@@ -48,6 +48,18 @@ def test_a_pause_without_a_running_service_is_kept_for_its_start(
     assert read_wish(config.parent / "data").pauses("lung")
 
 
+def test_how_things_stood_before_an_order_is_not_told_as_what_came_of_it(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_state(config.parent / "data", SiteState(1, 0, studies=(StudyState("lung", "paused", "leaving"),)))
+    assert main(["participant", "resume", "--config", str(config)]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "every study will go on when the service starts: none is running",
+        "how it stood when the service told last:",
+        "  lung: paused (leaving)",
+    ]
+
+
 def test_settings_may_be_named_before_the_order_too(config: Path) -> None:
     assert main(["participant", "--config", str(config), "leave"]) == 0
     assert read_wish(config.parent / "data").leaving

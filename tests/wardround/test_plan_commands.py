@@ -119,10 +119,10 @@ def test_a_cut_plan_file_is_refused(draft: Path, keys: Path, capsys: pytest.Capt
 def test_check_tells_people_and_scripts_the_same(draft: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plan", "check", str(draft), "--round", "1h"]) == 0
     words = capsys.readouterr().out
-    assert "absence of 2.67 days still counts" in words
+    assert "absence of 20 hours still counts" in words
     assert "no masking" in words
     assert main(["plan", "check", str(draft), "--round", "1h", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["absence_s"] == 64 * 3600
+    assert json.loads(capsys.readouterr().out)["absence_s"] == 20 * 3600
 
 
 @pytest.mark.parametrize(
@@ -148,6 +148,38 @@ def test_init_overwrites_nothing(draft: Path) -> None:
     before = draft.read_bytes()
     assert main(["plan", "init", ENTRY, "--out", str(draft)]) == 2
     assert draft.read_bytes() == before
+
+
+def test_init_looks_where_it_has_to_write_before_it_imports_the_task(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    there = tmp_path / "plan.toml"
+    there.write_text("")
+    places = {there: "exists already", tmp_path / "no" / "plan.toml": "is no folder"}
+    for out, said in places.items():
+        assert main(["plan", "init", "no.such.task:task", "--out", str(out)]) == 2
+        assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("what", ["check", "digest"])
+def test_a_warm_start_of_a_signed_plan_is_refused_as_it_does_nothing(
+    what: str, draft: Path, keys: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert sign(draft, keys) == 0
+    assert main(["plan", what, str(draft.parent / "signed" / "small.plan"), "--warm", "x"]) == 2
+    assert "--warm x does nothing" in capsys.readouterr().err
+
+
+def test_a_registrars_key_that_is_not_there_is_not_told_as_a_members(
+    draft: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key = str(tmp_path / "registrar.sign")
+    for words in (["plan", "sign", str(draft)], ["registrar", "roster"], ["study", "create", "small.plan"]):
+        assert main([*words, "--key", key]) == 2
+        told = capsys.readouterr().err
+        assert f"the registrar's private key {key} is not there" in told
+        assert "--key" in told
+        assert "wardround registrar keys" in told
 
 
 def test_a_time_that_is_none_is_refused(draft: Path) -> None:

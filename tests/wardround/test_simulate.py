@@ -7,12 +7,15 @@ from typing import Any
 
 import pytest
 
+from learning.task import DataSource, SiteData
 from schemas.errors import LocalError
 from schemas.plan import Plan
 from schemas.plan_toml import Draft, TaskFacts
 from simulation.course import Course
 from wardround.cli import main
+from wardround.simulate import figures
 from wardround.simulate.play import Played
+from wardround.simulate.table import rows
 from wardround.simulate.variants import THIS, read_tables, variants
 
 STUDIES = Path(__file__).parents[2] / "studies"
@@ -42,9 +45,55 @@ def test_every_combination_is_a_plan_or_tells_why_it_is_none() -> None:
     assert "cohort_max >= goal >= minimum" in found[4].refused
 
 
-def test_a_field_that_no_plan_has_is_refused_with_the_plans_own_words() -> None:
-    found = variants(read_tables(PLAN), ["aggregation.gaol=2"], author, presets=False, where=str(PLAN))
-    assert found[1].refused == "unknown key aggregation.gaol; did you mean `goal`?"
+@pytest.mark.parametrize(
+    ("vary", "said"),
+    [
+        ("aggregation.gaol=2", "--vary gaol 2: unknown key aggregation.gaol; did you mean `goal`?"),
+        ("aggregate.goal=2", "--vary goal 2: unknown section [aggregate]; did you mean `aggregation`?"),
+        ("aggregation.goal=2,many", "--vary goal many: aggregation.goal must be a whole number, got 'many' (str)"),
+    ],
+)
+def test_a_value_that_no_plan_can_have_is_refused_before_anything_is_played(
+    vary: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["simulate", str(PLAN), *FEW, "--vary", vary]) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert said in told.err
+
+
+def test_table_and_figure_say_the_same_bytes() -> None:
+    drawn: list[str] = []
+    course = Course(["a"])
+    course.sites["a"].up_bytes = course.sites["a"].down_bytes = 25_500
+    one = Played("x", author(_draft()), course=course, ended="versions")
+    for axes in figures.costs([one]).axes:
+        drawn += [text.get_text() for text in axes.texts]
+    [cells] = rows([one], None)[1]
+    assert cells[-1] == "24.9 kB"
+    assert drawn.count("24.9 kB") == 2
+
+
+@pytest.mark.parametrize(
+    ("option", "columns"),
+    [("--trace", "site,from_s,to_s"), ("--speeds", "site,train_s,up_bytes_s,down_bytes_s")],
+)
+def test_a_table_with_another_separator_is_told_its_columns(
+    option: str, columns: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, found = tmp_path / "t.csv", columns.replace(",", ";")
+    path.write_text(f"\ufeff{found}\n")
+    assert main(["simulate", str(PLAN), *FEW, option, str(path)]) == 2
+    told = capsys.readouterr().err
+    assert f"the header must be {columns}, it is `{found}`" in told
+    assert "separated by commas" in told
+
+
+def test_a_page_that_could_not_be_written_is_refused_before_anything_is_played(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["simulate", "none.toml", "--html", str(tmp_path)]) == 2
+    assert f"{tmp_path} cannot be written: it is a folder" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("vary", ["goal=2", "aggregation.goal", "aggregation.goal=", "=2"])
@@ -163,6 +212,31 @@ def test_a_mistake_is_told_in_one_line_and_ends_with_code_2(
     told = capsys.readouterr().err
     assert message in told
     assert "Traceback" not in told
+
+
+@pytest.mark.parametrize(
+    ("data", "said", "hint"),
+    [
+        ([], "TypeError: unsupported operand", "--data is not set"),
+        (["--data", "{folder}"], "KeyError: 'patient'", "is this the folder that the task reads"),
+    ],
+)
+def test_a_task_that_cannot_load_its_patients_is_named_with_its_error(
+    data: list[str], said: str, hint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    def load(self: object, source: DataSource) -> SiteData:
+        folder: Any = source.folder
+        columns = {"file": folder / "patients.csv"}
+        raise AssertionError(columns["patient"])
+
+    monkeypatch.setattr("tests.wardround.tasks.small.Small.load", load)
+    assert main(["plan", "init", "tests.wardround.tasks.small:task", "--out", str(tmp_path / "plan.toml")]) == 0
+    given = [word.format(folder=tmp_path) for word in data]
+    assert main(["simulate", str(tmp_path / "plan.toml"), "--learn", *given]) == 2
+    told = capsys.readouterr().err
+    assert f"the task tests.wardround.tasks.small cannot load the patients of site-1: {said}" in told
+    assert hint in told
 
 
 def test_a_trace_that_leaves_out_a_site_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

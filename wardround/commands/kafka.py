@@ -15,6 +15,8 @@ from pathlib import Path
 from wardround.commands import options
 
 FOLDER = Path("out/kafka")
+PORT = 9092
+PORTS = range(1, 65_536)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     up = options.subcommand(
         into, "up", run_up, "Start the broker and wait until it is ready.", "wardround kafka up --port 9092"
     )
-    up.add_argument("--port", type=int, default=9092, help="the port it listens on (default: 9092)")
+    up.add_argument("--port", type=int, help=f"the port it listens on (default: {PORT})")
     down = options.subcommand(into, "down", run_down, "Stop the broker; its data stay.", "wardround kafka down")
     for one in (up, down):
         one.add_argument("--folder", type=Path, default=FOLDER, help=f"its data, settings and logs (default: {FOLDER})")
@@ -31,15 +33,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run_up(arguments: argparse.Namespace) -> int:
     from ops.kafka import Broker, ensure
+    from schemas.errors import LocalError
 
     options.logs_of_a_command()
-    running = Broker.find(arguments.folder)
+    folder, port = arguments.folder.resolve(), arguments.port
+    if port is not None and port not in PORTS:
+        raise LocalError(f"--port {port} is not within {PORTS[0]}..{PORTS[-1]}", hint=f"leave it out for {PORT}")
+    stop_it = "wardround kafka down" if arguments.folder == FOLDER else f"wardround kafka down --folder {folder}"
+    running = Broker.find(folder)
     if running is None or not running.is_running():
         kafka = ensure(progress=_progress)
         with options.waiting("starting Kafka"):
-            running = Broker.start(arguments.folder, port=arguments.port, kafka=kafka)
-    values = {"bootstrap": running.bootstrap, "pid": running.pid, "folder": str(arguments.folder)}
-    line = f"Kafka is ready at {running.bootstrap} (process {running.pid}); stop it: `wardround kafka down`"
+            running = Broker.start(folder, port=port or PORT, kafka=kafka)
+    elif port not in (None, running.port):
+        raise LocalError(
+            f"the Kafka of {folder} runs already, on port {running.port} instead of {port}",
+            hint=f"use it as --broker {running.bootstrap}; or stop it (`{stop_it}`); or name another --folder",
+        )
+    values = {"bootstrap": running.bootstrap, "pid": running.pid, "folder": str(folder)}
+    line = f"Kafka is ready at {running.bootstrap} (process {running.pid}); stop it: `{stop_it}`"
     options.emit(arguments, values, [line])
     return 0
 
@@ -48,13 +60,14 @@ def run_down(arguments: argparse.Namespace) -> int:
     from ops.kafka import Broker
 
     options.logs_of_a_command()
-    broker = Broker.find(arguments.folder)
+    folder = arguments.folder.resolve()
+    broker = Broker.find(folder)
     was_running = broker is not None and broker.is_running()
     if broker is not None and was_running:
         with options.waiting("stopping Kafka"):
             broker.stop()
-    line = "Kafka has stopped" if was_running else f"no Kafka runs in {arguments.folder}"
-    options.emit(arguments, {"stopped": was_running, "folder": str(arguments.folder)}, [line])
+    line = "Kafka has stopped" if was_running else f"no Kafka runs in {folder}"
+    options.emit(arguments, {"stopped": was_running, "folder": str(folder)}, [line])
     return 0
 
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import sys
+import textwrap
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from protocol.signing import SigningKey
     from transport.settings import KafkaSettings
 
 BROKER_VARIABLE = "WARDROUND_KAFKA_BOOTSTRAP"
@@ -29,8 +33,8 @@ def subcommand(
     """Add one subcommand with its help and an example."""
     parser = into.add_parser(
         name,
-        help=text[:1].lower() + text[1:].split(".")[0],
-        description=text,
+        help=text[:1].lower() + text[1:].split(". ")[0].removesuffix("."),
+        description=textwrap.fill(text, shutil.get_terminal_size().columns - 2),
         epilog=f"example:\n  {example}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -72,6 +76,19 @@ def add_registrar_key(parser: argparse.ArgumentParser) -> None:
         default=Path("keys/registrar.sign"),
         help="the registrar's private key (default: keys/registrar.sign)",
     )
+
+
+def registrar_key(arguments: argparse.Namespace) -> SigningKey:
+    """The key that `--key` names. Raises LocalError where it is not there, or cannot be used."""
+    from protocol.signing import SigningKey
+    from schemas.errors import LocalError
+
+    if not arguments.key.exists():
+        raise LocalError(
+            f"the registrar's private key {arguments.key} is not there",
+            hint="name it with --key; a new federation's is made by `wardround registrar keys`",
+        )
+    return SigningKey.load(arguments.key)
 
 
 def add_replication(parser: argparse.ArgumentParser) -> None:
@@ -117,6 +134,16 @@ def waiting(text: str) -> Iterator[None]:
 
     with Console(stderr=True).status(text):
         yield
+
+
+def steers_terminal(char: str) -> bool:
+    """Whether a character does something to a terminal, or to the order of a text, instead of showing."""
+    return unicodedata.category(char) in ("Cc", "Cf", "Cs", "Zl", "Zp")
+
+
+def harmless(text: str) -> str:
+    """Text of somebody else for a terminal: what would steer it is shown as `\\x1b`."""
+    return "".join(char.encode("unicode_escape").decode() if steers_terminal(char) else char for char in text)
 
 
 def human_bytes(size: float) -> str:

@@ -139,6 +139,8 @@ def _tell(arguments: argparse.Namespace, answer: "Answer", done: str, later: str
         if not answer.running:
             lines = [f"{later} when the service starts: none is running"]
     waiting = sum(study.undecided for study in studies)
+    if studies and not answer.taken:
+        lines += ["how it stood when the service told last:"]
     lines += [_standing(study) for study in studies]
     lines += [f"finished updates that are not decided: {waiting}"] if waiting else []
     options.emit(arguments, values, lines)

@@ -73,9 +73,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run_init(arguments: argparse.Namespace) -> int:
     from learning.entry import load_task
     from schemas.errors import LocalError
-    from wardround.keyfiles import write_whole
+    from wardround.keyfiles import check_place, write_whole
     from wardround.plan_template import plan_template
 
+    if arguments.out is not None:
+        if arguments.out.exists():
+            raise LocalError(f"{arguments.out} exists already", hint="name another file with --out")
+        check_place(arguments.out)
     with options.waiting(f"importing {arguments.entry}"):
         task = load_task(arguments.entry)
     study = arguments.study or arguments.entry.split(":")[0].split(".")[-2].replace("_", "-").lower()
@@ -90,8 +94,6 @@ def run_init(arguments: argparse.Namespace) -> int:
     if arguments.out is None:
         print(text, end="")
         return 0
-    if arguments.out.exists():
-        raise LocalError(f"{arguments.out} exists already", hint="name another file with --out")
     write_whole(arguments.out, text.encode())
     print(f"{arguments.out} written; next: `wardround plan check {arguments.out}`")
     return 0
@@ -113,10 +115,9 @@ def run_digest(arguments: argparse.Namespace) -> int:
 
 
 def run_sign(arguments: argparse.Namespace) -> int:
-    from protocol.signing import SigningKey
     from wardround.authoring import author_plan, write_signed
 
-    key = SigningKey.load(arguments.key)
+    key = options.registrar_key(arguments)
     with options.waiting("running the task once for version 0"):
         authored = author_plan(arguments.plan, warm=arguments.warm)
     plan_path, initial_path = write_signed(authored, key, arguments.out)
@@ -147,9 +148,15 @@ def seconds(text: str, option: str) -> float:
 
 
 def _load(arguments: argparse.Namespace) -> "Plan":
+    from schemas.errors import LocalError
     from wardround.authoring import author_plan, read_signed_plan
 
     if arguments.plan.suffix == ".plan":
+        if arguments.warm is not None:
+            raise LocalError(
+                f"--warm {arguments.warm} does nothing: {arguments.plan} is signed, its version 0 is settled",
+                hint="leave it out, or name the plan.toml",
+            )
         return read_signed_plan(arguments.plan)
     with options.waiting("running the task once"):
         return author_plan(arguments.plan, warm=arguments.warm).plan

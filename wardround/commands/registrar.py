@@ -137,11 +137,10 @@ def _run_revoke(arguments: argparse.Namespace) -> int:
 
 
 def _with_registrar(arguments: argparse.Namespace, act: Callable[["Registrar"], Awaitable[T]]) -> T:
-    from protocol.signing import SigningKey
     from schemas.errors import LocalError
     from wardround.registrar import Registrar
 
-    key = SigningKey.load(arguments.key)
+    key = options.registrar_key(arguments)
     settings = options.kafka_settings(arguments)
     count: int | None = arguments.lead_partitions
     if count is not None and not 1 <= count <= LEAD_PARTITIONS_MAX:

@@ -25,10 +25,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     from wardround.federation import Federation
+    from wardround.keyfiles import check_place
     from wardround.report import write_report
 
     options.kafka_settings(arguments)
     path = arguments.out or Path(f"{arguments.study}.html")
+    check_place(path, folders_made=True)
     with options.waiting(f"reading the log at {arguments.broker}"):
         federation = Federation(arguments.broker, registrar_key=arguments.registrar)
         history = asyncio.run(federation.history(arguments.study))

@@ -72,9 +72,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    from wardround.keyfiles import check_place
     from wardround.simulate import table, variants
 
     _check(arguments)
+    if arguments.html:
+        check_place(arguments.html, folders_made=True)
     tables = _tables(arguments)
     patients = _patients(arguments, tables) if arguments.learn is not None else None
     with options.waiting("reading the plan"):
@@ -205,7 +208,7 @@ def _lines(path: Path) -> list[str]:
     from schemas.errors import LocalError
 
     try:
-        return path.read_text("utf-8").splitlines()
+        return path.read_text("utf-8-sig").splitlines()  # spreadsheets begin a file with a mark
     except (OSError, UnicodeDecodeError) as error:
         raise LocalError(f"{path} cannot be read: {type(error).__name__}") from None
 

@@ -14,6 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from wardround.commands import options
 
+_KEEP = (
+    "do not make it again while a replica or a backup may have it: `wardround study create` would make it empty, and a "
+    "study whose past is gone cannot go on; ask whoever looks after Kafka to bring it back"
+)
+
 if TYPE_CHECKING:
     from wardround.history import Commanded, Decision, SiteHistory, StudyHistory
 
@@ -110,19 +115,28 @@ def _missing_line(history: "StudyHistory", topic: str) -> str:
 
     site = next((name for name in history.sites if topics.offers(name) == topic), None)
     if site is None:
-        return f"  missing: the study's topic {topic}; `wardround study create` with its plan makes it, empty"
+        return f"  missing: the study's topic {topic}; {_KEEP}"
     return f"  missing: the topic of {site}, {topic}; `wardround registrar member` makes it, empty"
 
 
 def _command_lines(values: dict[str, Any], now_ms: int) -> list[str]:
-    """Whom an operator excluded, and the newest command."""
-    lines = [f"  excluded: {', '.join(values['excluded'])}"] if values["excluded"] else []
-    if values["commands"]:
-        newest = values["commands"][-1]
+    """Whom an operator excluded and why, a line each, and the newest command."""
+    commands, lines = values["commands"], []
+    for site in values["excluded"]:
+        newest = next(one for one in reversed(commands) if (one["action"], one["site"]) == ("exclude", site))
+        lines.append(f"  excluded: {site} {_given(newest, now_ms)}")
+    if commands:
+        newest = commands[-1]
         what = f"{newest['action']} {newest['site']}" if newest["site"] else newest["action"]
-        ago = options.human_time((now_ms - newest["at_ms"]) / 1000)
-        lines.append(f"  last command: {what} by {newest['operator']} {ago} ago ({newest['reason']})")
+        lines.append(f"  last command: {what} {_given(newest, now_ms)}")
     return lines
+
+
+def _given(command: dict[str, Any], now_ms: int) -> str:
+    """By whom, when and why. A reason is whatever an operator signed: nothing of it may steer the terminal."""
+    ago = options.human_time((now_ms - command["at_ms"]) / 1000)
+    reason = f" ({options.harmless(command['reason'])})" if command["reason"] else ""
+    return f"by {command['operator']} {ago} ago{reason}"
 
 
 def _commanded(one: "Commanded") -> dict[str, Any]:

@@ -36,11 +36,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from protocol.signing import SigningKey
     from wardround.authoring import read_signed_plan
     from wardround.registrar import CreatedStudy, Registrar
 
-    key = SigningKey.load(arguments.key)
+    key = options.registrar_key(arguments)
     plan = read_signed_plan(arguments.plan, key.public)
     initial = arguments.initial or arguments.plan.with_suffix(".initial")
     settings = options.kafka_settings(arguments)

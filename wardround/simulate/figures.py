@@ -7,7 +7,7 @@ Used by:  wardround.simulate.page.
 from collections.abc import Sequence
 from typing import Any
 
-from wardround.report.prose import human_bytes
+from wardround.commands.options import human_bytes
 from wardround.report.style import BLACK, BLUE, GREEN, INK, ORANGE, PURPLE, SKY, SOFT, VERMILION, figure, plain
 from wardround.simulate.play import Played
 
@@ -106,7 +106,7 @@ def costs(played: Sequence[Played]) -> Any:
             [place + offset for place in places], means, height=0.36, color=face, hatch=hatch, edgecolor=INK,
             linewidth=0.6, label=label,
         )  # fmt: skip
-        left.bar_label(bars, [human_bytes(round(mean)) for mean in means], padding=3, fontsize=7.5, color=SOFT)
+        left.bar_label(bars, [human_bytes(mean) for mean in means], padding=3, fontsize=7.5, color=SOFT)
     wasted = [100 * one.course.wasted for one in played]
     bars = right.barh(places, wasted, height=0.5, color=ORANGE, edgecolor=INK, linewidth=0.6)
     right.bar_label(bars, [f"{value:.1f} %" for value in wasted], padding=3, fontsize=7.5, color=SOFT)

@@ -21,6 +21,7 @@ from schemas.plan_toml import Draft
 from simulation.vectors import Learner
 from simulation.world import World
 from studies.experiment import Judge as JudgedBy
+from studies.experiment import patients_of
 
 NEAR = 0.99  # of the pooled metric: the target unless another is named
 
@@ -48,7 +49,7 @@ class Patients:
         """Raises LocalError when a site's patients cannot be used, or nobody looks into `folder`."""
         task = load_task(draft.entry)
         sources = [_Watched(site, folder, draft.options) for site in draft.sites]
-        loaded = [task.load(source) for source in sources]
+        loaded = [patients_of(task, source) for source in sources]
         if folder is not None and not any(source.looked for source in sources):
             raise LocalError(
                 f"--data {folder} does nothing: the task {draft.entry} brings its own data", hint="leave --data out"

@@ -63,7 +63,8 @@ def variants(tables: Tables, vary: Sequence[str], author: Author, *, presets: bo
     """The plan itself, the presets if wanted, then every combination of the values in `vary`.
 
     vary    `section.key=value,value`, e.g. `aggregation.goal=2,4,8`; values are TOML, a bare word is a text
-    Raises LocalError for a `vary` that cannot be read and for too many; an invalid plan becomes a refused Variant.
+    Raises LocalError for a `vary` that cannot be read, names no field or gives it another type, and for too many; where
+    values do not go together the plan becomes a refused Variant.
     """
     found = [_variant(THIS, tables, author, where)]
     found += [_preset(name, tables, author, where) for name in PRESETS if presets]
@@ -79,8 +80,17 @@ def variants(tables: Tables, vary: Sequence[str], author: Author, *, presets: bo
         changed = {name: dict(section) for name, section in tables.items()}
         for section, key, value in chosen:
             changed.setdefault(section, {})[key] = value
+        _check_varied(label, changed)
         found.append(_variant(label, changed, author, where))
     return found
+
+
+def _check_varied(label: str, tables: Tables) -> None:
+    """The plan was read before: what its text cannot be now is a mistake in the command."""
+    try:
+        draft_of(tables, where=f"--vary {label}")
+    except LocalError as error:
+        raise LocalError(str(error), hint="`wardround plan init` shows every field with its default") from None
 
 
 def _variant(label: str, tables: Tables, author: Author, where: str) -> Variant:
