@@ -23,8 +23,9 @@ UNREADABLE = Condition("log-unreadable", True, f"somebody else wrote on a topic 
 NO_TOPIC = Condition(
     "topic-missing",
     False,
-    "let the registrar make it again: `wardround study create` with the plan; with `commands` went pauses and "
-    "exclusions: command them again at once",
+    "bring it back from a replica or a backup; made again by `wardround study create` it is empty, and without what "
+    "stood on rounds, receipts and keys the study cannot go on; with `commands` went pauses and exclusions: command "
+    "them again at once",
 )
 BODY_GONE = Condition(
     "body-gone",

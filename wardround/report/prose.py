@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from schemas.plan import Aggregation, Plan
 from schemas.records import Action, Command, Stop
+from schemas.topics import UPDATES_KEPT_DAYS
 from wardround.history import OVERTAKEN, Commanded, SiteHistory, StudyHistory
 from wardround.report.comparison import Comparison, Score
 
@@ -317,11 +318,7 @@ def _ending(plan: Plan) -> str:
 
 def _kept(plan: Plan) -> str:
     rule = plan.storage
-    audit = (
-        f"Bodies of updates stay {rule.audit_days} days for audit"
-        if rule.audit_days
-        else "Bodies are not kept for audit"
-    )
-    who = f" by {listing(rule.auditors)}" if rule.auditors else ""
+    who = f", for {listing(rule.auditors)} to open" if rule.auditors else ""
     versions = f"The newest {rule.versions_kept} versions stay on the broker."
-    return f"{versions} {audit}{who}; the chain of decisions stays for ever."
+    bodies = f"Bodies of updates stay {UPDATES_KEPT_DAYS} days{who}, or less where a site has reached its size cap"
+    return f"{versions} {bodies}; the chain of decisions stays for ever."
