@@ -30,6 +30,7 @@ from protocol.key_files import read_registrar_key
 from protocol.sealing import OpenKey
 from protocol.signing import SigningKey
 from runtime import metrics_port
+from runtime.disk import FREE_SPACE, said, to_do
 from runtime.lock import FolderLock
 from runtime.service import first_error
 from schemas.errors import FederationError, LocalError
@@ -84,6 +85,7 @@ async def _run(settings: Settings, services: Services, reader: LogReader) -> Non
         store=services.store,
         period_s=settings.presence_period_s,
         interval_min_s=settings.presence_interval_min_s,
+        believed=lambda: services.place.signs(services.directory.membership),
     )
     policy = Policy(frozenset(study.digest for study in settings.studies), settings.policy.cohort_min)
     site = Site(services, reader, presence, policy, settings.studies)
@@ -169,7 +171,7 @@ def _make_folders(data_dir: Path) -> None:
         for path in [*(data_dir / "scratch").iterdir(), *data_dir.glob("outbox/*.half")]:
             path.unlink()
     except OSError as error:
-        raise LocalError(f"{data_dir}: {error.strerror}", hint="check owner and free space") from None
+        raise LocalError(said(error, data_dir), hint=to_do(error, "check the folder's owner")) from None
 
 
 async def _prepare(services: Services) -> None:
@@ -188,4 +190,4 @@ async def _flush(store: Store) -> None:
             try:
                 await asyncio.to_thread(store.flush)
             except sqlite3.Error as error:
-                log.error("site.db cannot be written, trying again", reason=str(error), hint="free some space")
+                log.error("site.db cannot be written, trying again", reason=f"{store.path}: {error}", hint=FREE_SPACE)

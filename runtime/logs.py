@@ -84,9 +84,10 @@ def configure(level: str = "info", *, command: bool = False) -> None:
         if terminal
         else elsewhere
     )
+    traceback: list[structlog.typing.Processor] = [] if terminal else [structlog.processors.format_exc_info]
     number = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(
-        processors=[*shared, structlog.processors.format_exc_info, renderer] if not terminal else [*shared, renderer],
+        processors=[*shared, *traceback, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(number),
         logger_factory=structlog.PrintLoggerFactory(cast(TextIO, _STDERR)),
         cache_logger_on_first_use=False,
@@ -95,7 +96,7 @@ def configure(level: str = "info", *, command: bool = False) -> None:
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *traceback, renderer],
         )
     )
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
