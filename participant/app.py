@@ -4,6 +4,7 @@ Used by: wardround (`wardround participant`), tests.
 """
 
 import asyncio
+import os
 import sqlite3
 import threading
 from collections.abc import Coroutine
@@ -32,7 +33,9 @@ from protocol.signing import SigningKey
 from runtime import metrics_port
 from runtime.disk import FREE_SPACE, said, to_do
 from runtime.lock import FolderLock
+from runtime.logs import tell_strange
 from runtime.service import first_error
+from runtime.settings import strange_variables
 from schemas.errors import FederationError, LocalError
 from transport.bodies import BodyReader, BodyWriter
 from transport.link import Link
@@ -66,6 +69,7 @@ async def serve(settings: Settings) -> None:
         async with _Tasks() as tasks:
             services = _services(settings, BodyWriter(kafka, link, writer), bodies, store, link, writer, tasks)
             metrics_port.serve(services.metrics.registry, settings.metrics.host, settings.metrics.port)
+            tell_strange(strange_variables(Settings, os.environ))
             log.info("participant starts", name=settings.name, broker=settings.kafka.bootstrap)
             await _run(settings, services, reader)
     finally:

@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TextIO, cast
 
@@ -61,6 +61,13 @@ def _as_text(_logger: Any, _method: str, event: structlog.typing.EventDict) -> s
     """`warning: topic differs (topic=wardround.plans, wanted=1)`"""
     more = ", ".join(f"{key}={value}" for key, value in event.items() if key not in ("level", "timestamp", "event"))
     return f"{event['level']}: {event['event']}{f' ({more})' if more else ''}"
+
+
+def tell_strange(variables: Iterable[tuple[str, str]]) -> None:
+    """Say once which `WARDROUND_…` variables are no settings, and which was perhaps meant."""
+    for name, near in variables:
+        meant = {"meant": near} if near else {}
+        structlog.get_logger().warning("environment variable is no setting, left out", variable=name, **meant)
 
 
 def configure(level: str = "info", *, command: bool = False) -> None:
