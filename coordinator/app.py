@@ -1,6 +1,8 @@
 """The coordinator as one process: connects, takes part in the election, runs the published studies that fall to it."""
 
 import asyncio
+import os
+from collections.abc import Iterable
 from pathlib import Path
 
 import structlog
@@ -15,9 +17,12 @@ from protocol.sealing import OpenKey
 from protocol.signing import SigningKey
 from runtime import metrics_port
 from runtime.lock import FolderLock
+from runtime.logs import tell_strange
+from runtime.settings import strange_variables
 from schemas import topics
 from schemas.errors import LocalError, PeerError
-from schemas.records import Role
+from schemas.plan import Plan
+from schemas.records import PlanRecord, Role
 from transport.admin import Admin
 from transport.bodies import BodyReader, BodyWriter
 from transport.election import Election
@@ -37,10 +42,18 @@ async def serve(settings: Settings) -> None:
     with FolderLock(settings.data_dir):
         services = _services(settings)
         metrics_port.serve(services.metrics.registry, settings.metrics.host, settings.metrics.port)
+        tell_strange(strange_variables(Settings, os.environ))
         log.info("coordinator starts", name=settings.name, broker=settings.kafka.bootstrap)
         async with closing(services):
             await services.writer.start()
             await _Coordinator(services, settings).run()
+
+
+def tell_unpublished(wanted: Iterable[str], published: Iterable[tuple[Plan, PlanRecord]]) -> None:
+    """Say which studies the settings name and no plan on the log is of: perhaps one is misspelt."""
+    known = {plan.study for plan, _ in published}
+    for study in sorted(set(wanted) - known):
+        log.warning("a study in `studies` is not published, waiting for it", study=study, published=sorted(known))
 
 
 def _services(settings: Settings) -> Services:
@@ -126,7 +139,9 @@ class _Coordinator:
             while True:
                 for entry in await reader.batch(wait_ms=50 if not complete else 1000):
                     self._feed(entry)
-                complete = complete or await reader.reached(ends)
+                if not complete and await reader.reached(ends):
+                    complete = True
+                    tell_unpublished(self._settings.studies, self._services.directory.plans.values())
                 if complete:
                     await self._follow()
         finally:

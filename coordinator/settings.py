@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from runtime.sections import Kafka, Keys, Log, Metrics
+from runtime.sections import Kafka, Keys, Log, Metrics, check_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,3 +33,6 @@ class Settings:
     log: Log = field(default_factory=Log)
     lead: Lead = field(default_factory=Lead)
     studies: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_name(self.name)

@@ -4,6 +4,7 @@ Used by: wardround (`wardround participant`), tests.
 """
 
 import asyncio
+import os
 import sqlite3
 import threading
 from collections.abc import Coroutine
@@ -30,8 +31,11 @@ from protocol.key_files import read_registrar_key
 from protocol.sealing import OpenKey
 from protocol.signing import SigningKey
 from runtime import metrics_port
+from runtime.disk import FREE_SPACE, said, to_do
 from runtime.lock import FolderLock
+from runtime.logs import tell_strange
 from runtime.service import first_error
+from runtime.settings import strange_variables
 from schemas.errors import FederationError, LocalError
 from transport.bodies import BodyReader, BodyWriter
 from transport.link import Link
@@ -65,6 +69,7 @@ async def serve(settings: Settings) -> None:
         async with _Tasks() as tasks:
             services = _services(settings, BodyWriter(kafka, link, writer), bodies, store, link, writer, tasks)
             metrics_port.serve(services.metrics.registry, settings.metrics.host, settings.metrics.port)
+            tell_strange(strange_variables(Settings, os.environ))
             log.info("participant starts", name=settings.name, broker=settings.kafka.bootstrap)
             await _run(settings, services, reader)
     finally:
@@ -84,6 +89,7 @@ async def _run(settings: Settings, services: Services, reader: LogReader) -> Non
         store=services.store,
         period_s=settings.presence_period_s,
         interval_min_s=settings.presence_interval_min_s,
+        believed=lambda: services.place.signs(services.directory.membership),
     )
     policy = Policy(frozenset(study.digest for study in settings.studies), settings.policy.cohort_min)
     site = Site(services, reader, presence, policy, settings.studies)
@@ -169,7 +175,7 @@ def _make_folders(data_dir: Path) -> None:
         for path in [*(data_dir / "scratch").iterdir(), *data_dir.glob("outbox/*.half")]:
             path.unlink()
     except OSError as error:
-        raise LocalError(f"{data_dir}: {error.strerror}", hint="check owner and free space") from None
+        raise LocalError(said(error, data_dir), hint=to_do(error, "check the folder's owner")) from None
 
 
 async def _prepare(services: Services) -> None:
@@ -188,4 +194,4 @@ async def _flush(store: Store) -> None:
             try:
                 await asyncio.to_thread(store.flush)
             except sqlite3.Error as error:
-                log.error("site.db cannot be written, trying again", reason=str(error), hint="free some space")
+                log.error("site.db cannot be written, trying again", reason=f"{store.path}: {error}", hint=FREE_SPACE)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from runtime.sections import Kafka, Keys, Log, Metrics
+from runtime.sections import Kafka, Keys, Log, Metrics, check_name
 
 DIGEST_HEX = 64
 
@@ -85,6 +85,7 @@ class Settings:
     studies: tuple[Study, ...] = ()
 
     def __post_init__(self) -> None:
+        check_name(self.name)
         if not 0 < self.presence_interval_min_s <= self.presence_period_s:
             raise ValueError("presence_interval_min_s must be above 0 and at most presence_period_s")
         if self.outbox_bytes_max < 1:

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from typing import Self
 
+from runtime.disk import said, to_do
 from schemas.errors import LocalError
 
 
@@ -18,9 +19,8 @@ class FolderLock:
             folder.mkdir(parents=True, exist_ok=True)
             self._file = path.open("a+")
         except OSError as error:
-            raise LocalError(
-                f"{folder}: cannot be written ({error.strerror})", hint="check owner and free space"
-            ) from None
+            hint = to_do(error, "check the folder's owner")
+            raise LocalError(f"cannot be written: {said(error, path)}", hint=hint) from None
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TextIO, cast
 
@@ -63,6 +63,13 @@ def _as_text(_logger: Any, _method: str, event: structlog.typing.EventDict) -> s
     return f"{event['level']}: {event['event']}{f' ({more})' if more else ''}"
 
 
+def tell_strange(variables: Iterable[tuple[str, str]]) -> None:
+    """Say once which `WARDROUND_…` variables are no settings, and which was perhaps meant."""
+    for name, near in variables:
+        meant = {"meant": near} if near else {}
+        structlog.get_logger().warning("environment variable is no setting, left out", variable=name, **meant)
+
+
 def configure(level: str = "info", *, command: bool = False) -> None:
     """Send structlog and the standard loggers of our libraries to stderr in one format.
 
@@ -84,9 +91,10 @@ def configure(level: str = "info", *, command: bool = False) -> None:
         if terminal
         else elsewhere
     )
+    traceback: list[structlog.typing.Processor] = [] if terminal else [structlog.processors.format_exc_info]
     number = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(
-        processors=[*shared, structlog.processors.format_exc_info, renderer] if not terminal else [*shared, renderer],
+        processors=[*shared, *traceback, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(number),
         logger_factory=structlog.PrintLoggerFactory(cast(TextIO, _STDERR)),
         cache_logger_on_first_use=False,
@@ -95,7 +103,7 @@ def configure(level: str = "info", *, command: bool = False) -> None:
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *traceback, renderer],
         )
     )
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)

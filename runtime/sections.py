@@ -3,7 +3,20 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from schemas.codec import ID
+
 LEVELS = ("debug", "info", "warning", "error")
+
+
+def check_name(name: str) -> None:
+    """Raises ValueError for a name that no member of a federation can have."""
+    try:
+        ID.pack(name)
+    except ValueError:
+        raise ValueError(
+            f"name `{name:.80}` is no member's name: those have a-z, 0-9 and - alone, 1 to 40 characters. Write it as "
+            "the registrar did"
+        ) from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ Never:    holds a secret: keys are paths to files.
 
 import difflib
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 from pathlib import Path
 from types import UnionType
@@ -41,6 +41,31 @@ def parse_settings(
     merged = _with_environment(cls, dict(table), environ)
     value: T = _build(cls, merged, where, "", folder)
     return value
+
+
+def strange_variables(cls: type, environ: Mapping[str, str]) -> list[tuple[str, str]]:
+    """`WARDROUND_…` variables that are no setting of `cls`, each with the nearest that is one, or an empty text.
+
+    They are no error: others use the prefix too, a cluster's variables for a service of that name above all.
+    """
+    known = {name.removeprefix(PREFIX): name for name in _variables(cls, PREFIX)}
+    found = []
+    for name in sorted(environ):
+        own = name.removeprefix(PREFIX)
+        if name.startswith(PREFIX) and own not in known and own != "KAFKA_HOME" and not own.endswith("_DATA"):
+            near = difflib.get_close_matches(own, known, n=1)
+            found.append((name, known[near[0]] if near else ""))
+    return found
+
+
+def _variables(cls: type, prefix: str) -> Iterator[str]:
+    hints = get_type_hints(cls)
+    for field in _fields(cls):
+        name, inner = prefix + field.name.upper(), hints[field.name]
+        if is_dataclass(inner):
+            yield from _variables(inner, name + "_")  # type: ignore[arg-type]  # is_dataclass does not narrow to a type
+        elif not _is_tables(inner):
+            yield name
 
 
 def _with_environment(

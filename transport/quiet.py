@@ -32,6 +32,7 @@ _SAID_BETTER = (
     "Topic %s not found",
     "Received unknown topic or partition error",
 )
+_ASKED_AGAIN = "Group Coordinator Request failed"  # the first group of a new broker is waited for some seconds
 
 
 class OncePerPeriod(logging.Filter):
@@ -47,7 +48,7 @@ class OncePerPeriod(logging.Filter):
         message = str(record.msg)
         if message.startswith(_PRODUCE_ERROR):
             _tell(record)
-        if message.startswith(_SAID_BETTER):
+        if message.startswith(_SAID_BETTER) or (message.startswith(_ASKED_AGAIN) and _passes(record)):
             return False
         now = time.monotonic()
         if now - self._passed_at.get(message, -LOG_PERIOD_S) < LOG_PERIOD_S:
@@ -71,6 +72,11 @@ def _tell(record: logging.LogRecord) -> None:
                 listener(name)
             if name == "KafkaStorageError":
                 _storage.say()
+
+
+def _passes(record: logging.LogRecord) -> bool:
+    """Whether the error in a record is one that aiokafka tries again after."""
+    return isinstance(record.args, tuple) and any(getattr(told, "retriable", False) for told in record.args)
 
 
 class _Storage:

@@ -13,6 +13,7 @@ import structlog
 from coordinator.shell.condition import ALL, RUNS, Condition, condition_of
 from coordinator.shell.services import Services
 from coordinator.shell.study import StudyRunner
+from runtime.disk import in_words
 from runtime.service import first_error
 from schemas import topics
 from schemas.errors import LocalError, PeerError
@@ -95,11 +96,12 @@ class LeadPartition:
             except (LocalError, BodyGone, PeerError, LogReset, OSError) as error:
                 del self._runners[plan.study]
                 condition = condition_of(error)
-                to_do = (error.hint if isinstance(error, LocalError) else "") or condition.to_do
+                hint = error.hint if isinstance(error, LocalError) else ""
+                reason = in_words(error, services.folder)
                 self._tell(plan.study, condition)
                 what = "study stands" if condition.stands else "study interrupted"
                 log.error(
-                    what, study=plan.study, condition=condition.name, reason=str(error), to_do=to_do,
+                    what, study=plan.study, condition=condition.name, reason=reason, to_do=hint or condition.to_do,
                     again_in_s=None if condition.stands else TRY_AGAIN_S,
                 )  # fmt: skip
                 if condition.stands:

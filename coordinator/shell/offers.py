@@ -50,6 +50,7 @@ class OffersReader:
         self._next_command = 0
         self._stale = True
         self._looked_s = 0.0
+        self._missing: frozenset[str] = frozenset()  # sites without topics, as far as that was said
         self._lost: dict[str, int] = {}
         self._unbelieved: dict[str, int] = {}  # site -> its first offer under a key that the roster lacks
 
@@ -99,12 +100,19 @@ class OffersReader:
         wanted = {topics.offers(site): site for site in self._services.membership.sites(self._plan.study)}
         existing = await self._services.admin.existing(wanted)
         self._looked_s = time.monotonic()
-        self._services.metrics.topics_missing.labels(self._plan.study).set(len(wanted.keys() - existing))
-        for topic in sorted(wanted.keys() - existing):
-            log.error("site without topics, run `wardround registrar member` for it", topic=topic)
+        self._tell_missing(frozenset(site for topic, site in wanted.items() if topic not in existing))
         if self._stale or existing != self._reader.positions().keys() - {topics.commands(self._plan.study)}:
             self._stale = False
             await self._assign(wanted, existing)
+
+    def _tell_missing(self, missing: frozenset[str]) -> None:
+        """Which sites have no topic to be read; a line for each when that changes."""
+        study, before, self._missing = self._plan.study, self._missing, missing
+        self._services.metrics.topics_missing.labels(study).set(len(missing))
+        for site in sorted(missing - before):
+            log.error("site without topics, run `wardround registrar member` for it", site=site, study=study)
+        for site in sorted((before - missing).intersection(self._services.membership.sites(study))):
+            log.info("a site's topics are there", site=site, study=study)
 
     async def _assign(self, wanted: Mapping[str, str], existing: Set[str]) -> None:
         read = self._reader.positions()

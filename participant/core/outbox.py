@@ -14,6 +14,8 @@ from schemas.records import Decided, Outcome, Receipt
 
 GRACE_MS = 10_000  # Kafka has no order between topics: a receipt may be read later than the version it was written with
 REMIND_MS = 3_600_000  # an offer that nobody answers for so long may be lost: retention takes what was not read in time
+SOON_MS = 60_000  # sooner, while versions are made without it; twice as long each time
+PASSED_BY = 2  # so many: what is offered while a round closes may just miss it
 
 
 @dataclass(slots=True)
@@ -30,6 +32,9 @@ class Entry:
     retry_ms: int = 0
     until_ms: int | None = None  # how long an answer is waited for: then it is given up, or offered once more
     reminding: bool = False  # it was offered and never answered: offered once more, however late
+    reminders: int = 0  # since somebody asked for it
+    soon_ms: int = 0  # when it may be offered once more, if versions pass it by
+    newest: int = 0  # the newest version when waiting for an answer began
 
     @property
     def offered(self) -> bool:
@@ -63,6 +68,9 @@ class Outbox:
         """`rows` are (sequence, base version, offset of its newest Offer or -1)."""
         self.entries = [Entry(sequence, base, offset) for sequence, base, offset in sorted(rows)]
         self._pauses = pauses
+        for entry in self.entries:
+            if entry.offered:  # in an earlier life: its topic may have gone meanwhile, and an offer costs little
+                entry.until_ms = 0
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -100,7 +108,7 @@ class Outbox:
 
     def ask_again(self, entry: Entry, now_ms: int) -> None:
         """The body of an offered update has to be sent anew: at once for the first time, then after a pause."""
-        entry.offer_offset, entry.anew, entry.forget, entry.until_ms = -1, True, True, None
+        entry.offer_offset, entry.anew, entry.forget, entry.until_ms, entry.reminders = -1, True, True, None, 0
         if entry.attempts:
             self._retry(entry, now_ms)
         else:
@@ -142,15 +150,23 @@ class Outbox:
                 found.append(entry)
         return found
 
-    def remind(self, now_ms: int) -> None:
-        """An offer without an answer goes out once more; a coordinator that has it already ignores it."""
+    def remind(self, newest: int, now_ms: int) -> None:
+        """An offer without an answer goes out once more; a coordinator that has it already ignores it.
+
+        `newest` is the newest version. While none appear the coordinator may be away, and a thousand sites need not
+        press it; where others' updates make versions and this one is in none, it may never have been read.
+        """
         for entry in self.entries:
             if not entry.offered:
                 continue
             if entry.until_ms is None:
-                entry.until_ms = now_ms + REMIND_MS
-            elif now_ms >= entry.until_ms:
+                entry.newest, entry.until_ms = newest, now_ms + REMIND_MS
+                entry.soon_ms = now_ms + min(SOON_MS << min(entry.reminders, 6), REMIND_MS)
+            if newest >= entry.newest + PASSED_BY:
+                entry.until_ms = min(entry.until_ms, entry.soon_ms)
+            if now_ms >= entry.until_ms:
                 entry.offer_offset, entry.until_ms, entry.reminding = -1, None, True
+                entry.reminders += 1
 
     def _retry(self, entry: Entry, now_ms: int) -> None:
         entry.attempts += 1

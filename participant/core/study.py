@@ -28,6 +28,11 @@ UNDECIDED_MAX = 1  # more would only queue up at the coordinator and grow stale
 ABSENCE_MS = 300_000  # a shorter cut only interrupts a fetch: over a link that flaps none would ever end otherwise
 # Training again from the same version cannot heal these; a newer version may find the roster or the plan changed.
 LASTING = frozenset({"duplicate", "plan", "floor"})
+RESTORED_HINT = (
+    "a site's data folder is never restored from a backup; move it away and start with an empty one. Another service "
+    "that sends as this site, with a second data folder, looks the same, and so does a clock that ran behind when the "
+    "folder was made: end that service, or set the clock, before"
+)
 
 
 class StudyCore:
@@ -241,7 +246,7 @@ class StudyCore:
         if self._connected:
             for entry in self._outbox.given_up(self._work.late, self._now_ms):
                 self._settle(entry, "ended" if newest.final else "stale")
-        self._outbox.remind(self._now_ms)
+        self._outbox.remind(newest.version, self._now_ms)
 
     def _send(self) -> None:
         entry = self._outbox.to_send(self._now_ms)
@@ -269,6 +274,6 @@ class StudyCore:
             do.Halt(
                 f"restored from an old copy: the log of study {self._plan.study} knows update {sequence} of "
                 f"{self._site}, site.db ends before {self._sequence_next}",
-                "a site's data folder is never restored from a backup; move it away and start with an empty one",
+                RESTORED_HINT,
             )
         )

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from participant.shell.body import sync_folder
+from runtime.disk import said, to_do
 from schemas.errors import LocalError
 
 WISH, STATE = "wish.json", "state.json"
@@ -126,9 +127,8 @@ def changing(folder: Path) -> Iterator[list[Wish]]:
             if held[0] != before:
                 _write(folder / WISH, asdict(held[0]), durable=True)
     except OSError as error:
-        raise LocalError(
-            f"{folder}: cannot be written ({error.strerror})", hint="run this as the user that runs the participant"
-        ) from None
+        hint = to_do(error, "run this as the user that runs the participant")
+        raise LocalError(f"the order cannot be written: {said(error, folder)}", hint=hint) from None
 
 
 def is_running(folder: Path) -> bool:

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import structlog
 
-from participant.shell.control import SiteState, Wish, read_wish, write_state
+from participant.shell.control import STATE, SiteState, Wish, read_wish, write_state
 from participant.shell.presence import PresenceTeller
 from participant.shell.site import Site
+from runtime.disk import said, to_do
 from schemas.errors import LocalError
 
 LOOK_S = 0.5
@@ -28,7 +29,7 @@ class Desk:
         self._folder, self._site, self._presence = folder, site, presence
         self._wish = Wish(serial=-1)
         self._told: SiteState | None = None
-        self._complaint = ""
+        self._complaint, self._unwritten = "", ""
 
     async def run(self) -> None:
         """Until the operator's leave is done; a participant that nobody asks to leave is served for ever."""
@@ -68,6 +69,9 @@ class Desk:
         try:
             write_state(self._folder, state)
         except OSError as error:
-            log.warning("state.json not written", reason=error.strerror, hint="free some space")
+            reason, hint = said(error, self._folder / STATE), to_do(error, "check the owner of the data folder")
+            if reason != self._unwritten:
+                log.warning("state.json not written, trying again", reason=reason, hint=hint)
+            self._unwritten = reason
             return
-        self._told = state
+        self._told, self._unwritten = state, ""

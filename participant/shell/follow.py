@@ -21,7 +21,7 @@ from schemas import topics
 from schemas.codec import Record
 from schemas.errors import PeerError
 from schemas.plan import Plan
-from schemas.records import Announcement, AskAgain, EpochKey, Failed, Receipt, Request, Role, Signed, kind_of
+from schemas.records import Announcement, AskAgain, EpochKey, Failed, Receipt, Request, Signed, kind_of
 from transport.log import Entry
 
 EPOCH_KEY_S = 10.0
@@ -35,13 +35,14 @@ class StudyLog:
     """Feed it every entry of the study's topics; `drain` returns what is new for the core, in order."""
 
     def __init__(self, services: Services, plan: Plan) -> None:
-        self._services, self._plan = services, plan
+        self._services, self._plan, self._place = services, plan, services.place
         self._topics = {topics.rounds(plan.study), topics.receipts(plan.study), topics.keys(plan.study)}
         self.view = RoundsView(plan.study, plan.digest, remembered=services.store.seen(plan.study))
         self.told: Announcement | None = None  # the newest that the core knows of; the view may be ahead of it
         self.unread = ""  # why its topics are not read, for whoever reads them to say
         self._broken = ""
         self._held: str | None = None
+        self._said = ""
         self._new_rounds = False
         self._record: int | None = -1  # the record of `rounds` that was read last, for the first time or once more
         self._record_told: int | None = -2  # nothing was told
@@ -80,6 +81,7 @@ class StudyLog:
         held = self._why_held()
         if held != self._held:
             self._held = held
+            self._say_held(held)
             events.append(Held(held))
         if self.unread:
             return events
@@ -171,17 +173,14 @@ class StudyLog:
 
     def _why_held(self) -> str:
         """Why this site must not work on the study right now; empty when it may."""
-        name, membership = self._services.name, self._services.directory.membership
-        if self._broken:
-            return self._broken
-        if self.unread:
-            return self.unread
-        if membership is None:
-            return "the roster is not complete on the log"
-        if name not in membership.with_role(Role.SITE, self._plan.study):
-            return f"the roster (serial {membership.serial}) does not list {name} as a site of {self._plan.study}"
-        try:
-            membership.signing_key(name, self._services.signing.key_id)
-        except PeerError as error:
-            return f"this site's signing key: {error}"
-        return ""
+        return self._broken or self.unread or self._place.why_not(self._services.directory.membership, self._plan.study)
+
+    def _say_held(self, held: str) -> None:
+        """A line for each reason, and one when it is gone; of topics that are not read their reader has said so."""
+        if held == self._said or (held and held == self.unread):
+            return
+        if held:
+            log.error("study held", study=self._plan.study, reason=held)
+        else:
+            log.info("study no longer held", study=self._plan.study, reason=self._said)
+        self._said = held

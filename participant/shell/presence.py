@@ -6,6 +6,7 @@ Used by: participant.app, participant.shell.study (by `show`).
 import asyncio
 import contextlib
 import time
+from collections.abc import Callable
 
 import structlog
 
@@ -47,9 +48,12 @@ class PresenceTeller:
         store: Store,
         period_s: float,
         interval_min_s: float,
+        believed: Callable[[], bool] = lambda: True,
     ) -> None:
+        """`believed`: whether the roster knows this site's signing key; what nobody believes is not told."""
         self._site, self._software, self._signing, self._writer = site, software, signing, writer
         self._gate, self._store, self._period_s, self._interval_min_s = gate, store, period_s, interval_min_s
+        self._believed = believed
         self._states: dict[str, SiteState] = {}
         self._told: dict[str, SiteState] | None = None
         self._changed = asyncio.Event()
@@ -94,6 +98,8 @@ class PresenceTeller:
                 await self._tell()
 
     async def _tell(self) -> None:
+        if not self._believed():
+            return
         told = dict(self._states)
         allowed = self._gate.let_out(What.PRESENCE, {study: int(state) for study, state in told.items()})
         states = tuple((study, int(allowed[study])) for study in sorted(allowed))

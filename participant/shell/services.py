@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from participant.core.place import Place
 from participant.core.space import OutboxSpace
 from participant.shell.gate import Gate
 from participant.shell.metrics import ParticipantMetrics
@@ -44,6 +45,11 @@ class Services:
     metrics: ParticipantMetrics
     stopping: threading.Event  # set when the service ends: what runs in a thread ends soon
     spawn: Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]  # an error in it ends the service
+
+    @property
+    def place(self) -> Place:
+        """This site as the roster has to know it."""
+        return Place(self.name, self.signing.key_id, self.opening.key_id)
 
     @property
     def models(self) -> Path:

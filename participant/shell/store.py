@@ -108,14 +108,14 @@ class Store:
 
     def __init__(self, folder: Path, site: str, *, clock: Callable[[], float] = time.time) -> None:
         """Raises LocalError when site.db cannot be used, or is another site's."""
-        self._path, self._clock = folder / "site.db", clock
+        self.path, self._clock = folder / "site.db", clock
         self._lock = threading.Lock()
         self._later: deque[tuple[str, tuple[Any, ...]]] = deque()
         self._after: deque[Path] = deque()
         self._changed: set[tuple[str, str, str]] = set()  # (statement, study, name or place)
         try:
-            self._db = sqlite3.connect(self._path, check_same_thread=False, isolation_level=None)
-            self._path.chmod(0o600)
+            self._db = sqlite3.connect(self.path, check_same_thread=False, isolation_level=None)
+            self.path.chmod(0o600)
             self._prepare(site)
             self._rows = self._read_rows()
             self._facts: dict[tuple[str, str], float] = {
@@ -127,7 +127,7 @@ class Store:
             }
         except (sqlite3.Error, OSError) as error:
             raise LocalError(
-                f"{self._path}: cannot be used ({error})", hint="check owner and free space; never restore an old copy"
+                f"{self.path}: cannot be used ({error})", hint="check owner and free space; never restore an old copy"
             ) from None
 
     # reading -------------------------------------------------------------------------------------------------------
@@ -259,7 +259,7 @@ class Store:
         with self._lock:
             known = self._db.execute("SELECT 1 FROM sequences WHERE study = ?", (study,)).fetchone()
         if known is None:
-            raise LocalError(f"{self._path} knows nothing of a study {study}", hint="is its id written as in the plan?")
+            raise LocalError(f"{self.path} knows nothing of a study {study}", hint="is its id written as in the plan?")
         before = self.fact(study, _COUNTED_BEFORE) + self.restored(study).counted
         given_up = self.rows(study)
         for row in given_up:
@@ -352,10 +352,10 @@ class Store:
             self._db.executescript(f"BEGIN; {_DECIDED} COMMIT;")
             meta["format"] = FORMAT
         if meta.get("format") != FORMAT:
-            raise LocalError(f"{self._path} has format {meta.get('format')}, this software reads {FORMAT}")
+            raise LocalError(f"{self.path} has format {meta.get('format')}, this software reads {FORMAT}")
         if meta.get("site") != site:
             raise LocalError(
-                f"{self._path} belongs to {meta.get('site')}, not to {site}", hint="each site has a data_dir of its own"
+                f"{self.path} belongs to {meta.get('site')}, not to {site}", hint="each site has a data_dir of its own"
             )
         self._db.execute(_SEEN_TABLE)
 

@@ -31,6 +31,7 @@ from participant.training.launch import TrainerLostError
 from protocol.digests import model_subject
 from protocol.fixed_point import EncodingError
 from protocol.sealing import open_epoch_box
+from runtime.disk import in_words
 from schemas import topics
 from schemas.errors import FederationError, LocalError
 from schemas.plan import Plan
@@ -109,6 +110,9 @@ class StudyRunner:
         if not paused and self._loading.done():
             self.post(seen.Held("", by="setup"))
         self.post(seen.Leaving(wish.leaving))
+        resumed = bool(wish.serial) and not (paused or wish.leaving)
+        if resumed and self._loading.done() and self._core.held:  # what is loaded once more says so itself
+            log.warning("study stays held", study=self._plan.study, reason=self._core.held)
 
     @property
     def study(self) -> str:
@@ -184,7 +188,7 @@ class StudyRunner:
                 on_bytes=self._count_down,
             )
         except (FederationError, BodyGone, OSError) as error:
-            log.warning("version not fetched, trying again", study=study, version=version, reason=_words(error))
+            log.warning("version not fetched, trying again", study=study, version=version, reason=self._words(error))
             self.post(seen.FetchFailed(version))
             return
         self._drop_models(f"{study}.*.f32", keep=target)
@@ -257,7 +261,7 @@ class StudyRunner:
         except SealingStopped:
             return
         except (OSError, sqlite3.Error) as error:
-            log.error("outbox cannot take the update, trying again", study=self._plan.study, reason=_words(error))
+            log.error("outbox cannot take the update, trying again", study=self._plan.study, reason=self._words(error))
             self.post(seen.SealFailed(base_version))
             return
         self._update(base_version).unlink(missing_ok=True)
@@ -268,7 +272,7 @@ class StudyRunner:
         try:
             offset = await self._out.send(sequence, anew=anew)
         except (FederationError, OSError) as error:
-            log.warning("update not sent, trying again", update=self._named(sequence), reason=_words(error))
+            log.warning("update not sent, trying again", update=self._named(sequence), reason=self._words(error))
             self.post(seen.SendFailed(sequence))
             return
         log.info("update offered", update=self._named(sequence))
@@ -288,6 +292,11 @@ class StudyRunner:
             weight=effect.weight,
         )
 
+    def _words(self, error: Exception) -> str:
+        """What an operator reads."""
+        folder = self._services.folder
+        return f"{folder / 'site.db'}: {error}" if isinstance(error, sqlite3.Error) else in_words(error, folder)
+
     # small things --------------------------------------------------------------------------------------------------
 
     def _failed(self, what: str, error: Exception, version: int | None) -> None:
@@ -304,7 +313,7 @@ class StudyRunner:
             self._say_held(error)
             reason = "setup"
         self._services.metrics.trainings_failed.labels(self._plan.study, reason).inc()
-        log.warning(what, study=self._plan.study, version=version, kind=reason, reason=_words(error))
+        log.warning(what, study=self._plan.study, version=version, kind=reason, reason=self._words(error))
 
     def _say_held(self, error: LocalError) -> None:
         log.error("study held", study=self._plan.study, reason=str(error), hint=error.hint)
@@ -377,13 +386,3 @@ def _cancel(task: "asyncio.Task[None] | None") -> None:
 def _took_ms(error: Exception) -> int:
     """How long the trainer was busy with what failed."""
     return round(1000 * error.took_s) if isinstance(error, TrainerLostError | TrainerRefusedError) else 0
-
-
-def _words(error: Exception) -> str:
-    """What an operator reads: for a full disk what to do, too."""
-    if isinstance(error, OSError):
-        name = Path(str(error.filename)).name if error.filename else "file"
-        return f"{name}: {error.strerror}; free some space" if error.errno == 28 else f"{name}: {error.strerror}"
-    if isinstance(error, sqlite3.Error):
-        return f"site.db: {error}; is the disk full?"
-    return str(error)

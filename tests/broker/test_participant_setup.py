@@ -102,3 +102,25 @@ async def test_a_plan_that_does_not_fit_the_only_studys_task_ends_the_service_wi
             assert await at.ended() == 2
             assert "the task has 8 parameters" in at.log
             assert "hint:" in at.log
+
+
+@pytest.mark.parametrize("use", ["sign", "open"])
+async def test_a_participant_with_another_sites_key_says_so_once_and_sends_nothing(
+    kafka: Broker, tmp_path: Path, use: str
+) -> None:
+    async with federation(kafka.bootstrap, tmp_path, plan(), 2) as fed, fed.coordinator():
+        other = next(iter(fed.sites))
+        with hospital(fed, late_site(fed).name) as at:
+            mixed_up = at.config.read_text().replace(f"{at.name}.{use}", f"{other}.{use}")
+            at.config.write_text(mixed_up)
+            await fed.version(0)
+            at.go()
+            at.start()
+            await at.until(lambda: f"it is a key of {other}" in at.standing(fed.study).held, "word of the key")
+            await asyncio.to_thread(order, at.data, resume)
+            await at.until(lambda: "study stays held" in at.log, "the answer to the operator")
+            assert at.state() == "paused"
+            assert at.log.count('"study held"') == 1
+            assert "does not open" not in at.log
+            assert at.rows("SELECT * FROM outbox") == []
+            assert await at.stop() == 0

@@ -94,6 +94,29 @@ async def test_a_topic_deleted_while_it_is_followed_holds_that_study_alone(kafka
             await at.until(lambda: not at.standing(other.study).held, "its end of waiting")
 
 
+async def test_repro_a_site_whose_topics_were_made_anew_counts_again_after_a_restart(
+    kafka: Broker, tmp_path: Path
+) -> None:
+    """Its offer was gone with them, and it waited an hour for the receipt."""
+    async with federation(kafka.bootstrap, tmp_path, plan(), 2) as fed:
+        own = (topics.offers(late_site(fed).name), topics.bodies(late_site(fed).name))
+        with hospital(fed, late_site(fed).name) as at:
+            async with fed.coordinator():
+                at.start()
+                await at.training()
+            at.go()
+            await at.until(lambda: "update offered" in at.log, "its offer")
+            sequence = await at.finished()
+            await delete_topics(fed.kafka, *own)
+            for topic in own:
+                await make_topics(fed.kafka, topic)
+            assert await at.stop() == 0
+            at.start()
+            async with fed.coordinator():
+                await at.until(lambda: at.decisions()[:1] == [(sequence, "counted", None)], "a receipt that it counted")
+                assert await at.stop() == 0
+
+
 async def begin_anew(fed: Federation) -> None:
     """The study's topics are lost, and the same plan is published once more."""
     lost = (topics.rounds, topics.receipts, topics.keys, topics.models, topics.commands)

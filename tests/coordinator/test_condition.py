@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -43,21 +44,28 @@ def test_every_condition_but_the_good_one_says_what_to_do() -> None:
     assert all(bool(one.to_do) == (one is not RUNS) for one in ALL)
 
 
-async def test_what_an_error_itself_says_to_do_is_said(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (LocalError("the broker refuses access", hint="have the right granted"), "have the right granted"),
+        (OSError(28, "No space left on device"), "/models: No space left on device; free space"),
+    ],
+)
+async def test_what_an_error_itself_says_to_do_is_said_and_where_a_disk_is_full(
+    error: Exception, told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     class Refused:
         def __init__(self, *_: object) -> None:
             pass
 
         async def run(self) -> None:
-            raise LocalError("the broker refuses access", hint="have the right granted")
+            raise error
 
     async def confirmed() -> None:
         pass
 
     monkeypatch.setattr(leading, "StudyRunner", Refused)
-    services = cast(Any, SimpleNamespace(metrics=CoordinatorMetrics()))
+    services = cast(Any, SimpleNamespace(metrics=CoordinatorMetrics(), folder=Path("/models")))
     partition = leading.LeadPartition(services, 0, confirmed)
     running = asyncio.create_task(partition._run(services, PLAN, cast(Any, None)))
     await asyncio.sleep(0.05)
@@ -66,7 +74,7 @@ async def test_what_an_error_itself_says_to_do_is_said(
         await running
     said = capsys.readouterr().out
     assert "local-trouble" in said
-    assert "have the right granted" in said
+    assert told in said
 
 
 def test_a_full_broker_disk_is_counted_by_name_although_the_client_tries_again_in_silence(

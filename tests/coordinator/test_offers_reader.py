@@ -4,6 +4,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from structlog.testing import capture_logs
 
 from coordinator.shell.bookmarks import Bookmarks
 from coordinator.shell.metrics import CoordinatorMetrics
@@ -28,3 +29,35 @@ async def test_a_compressed_batch_is_counted_and_nobody_hears_of_it(topic: str) 
     name, labels = "wardround_coordinator_records_refused_total", {"study": PLAN.study, "reason": "compressed"}
     assert metrics.registry.get_sample_value(name, labels) == 1
     assert heard == []
+
+
+async def test_a_site_without_topics_is_said_once_with_its_study_and_once_more_when_it_has_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kafka, metrics, there = KafkaSettings("127.0.0.1:1", "tests"), CoordinatorMetrics(), set[str]()
+
+    async def existing(topics: object) -> set[str]:
+        return set(there)
+
+    async def nothing(*of: object) -> None: ...
+
+    services = cast(
+        Any,
+        SimpleNamespace(
+            kafka=kafka,
+            link=Link(kafka),
+            metrics=metrics,
+            admin=SimpleNamespace(existing=existing),
+            membership=SimpleNamespace(sites=lambda study: ("aachen", "bonn")),
+        ),
+    )
+    reader = OffersReader(services, PLAN, Bookmarks(services, PLAN), nothing)
+    monkeypatch.setattr(reader, "_assign", nothing)
+    with capture_logs() as lines:
+        for now in ({topics.offers("bonn")}, {topics.offers("bonn")}, {topics.offers("aachen"), topics.offers("bonn")}):
+            there = now
+            await reader._look()
+    assert [(line["log_level"], line["site"], line["study"]) for line in lines] == [
+        ("error", "aachen", PLAN.study),
+        ("info", "aachen", PLAN.study),
+    ]

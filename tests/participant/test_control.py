@@ -1,5 +1,6 @@
 """What an operator wants and how a site stands: files that survive, and files that are not what they should be."""
 
+import errno
 import json
 import os
 import threading
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from participant.shell.control import STATE, WISH, SiteState, StudyState, Wish, read_wish, write_state
+from runtime.disk import FREE_SPACE
 from runtime.lock import FolderLock
 from schemas.errors import LocalError
 from wardround.operate import Answer, leave, order, pause, resume
@@ -95,6 +97,18 @@ def test_a_wish_that_is_none_is_refused_with_what_to_do(folder: Path, text: str)
     with pytest.raises(LocalError, match=r"wish\.json") as refused:
         read_wish(folder)
     assert refused.value.hint
+
+
+def test_an_order_for_which_the_disk_has_no_room_names_the_path_and_asks_for_space(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(LocalError, match=f"{folder}: No space left on device") as refused:
+        order(folder, pause)
+    assert refused.value.hint == FREE_SPACE
 
 
 def test_an_order_that_cannot_be_written_whole_leaves_the_one_before(

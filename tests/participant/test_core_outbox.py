@@ -5,7 +5,7 @@ import pytest
 from participant.core import effects as do
 from participant.core import events as seen
 from participant.core.effects import State
-from participant.core.outbox import GRACE_MS, REMIND_MS
+from participant.core.outbox import GRACE_MS, PASSED_BY, REMIND_MS, SOON_MS
 from participant.core.restored import Restored
 from schemas.records import Outcome
 from tests.participant.driving import FIRST, Driver, receipt
@@ -74,11 +74,57 @@ def test_repro_an_offer_that_nobody_answers_is_sent_once_more_however_late() -> 
     site.offer(0)
     site.announce(STALENESS_MAX + 1)
     assert site.wait() == [do.Send(FIRST, anew=False)]
-    assert site.now_ms == REMIND_MS
+    assert site.now_ms == SOON_MS
     site.send(offset=7)
     assert site.wait() == [do.Send(FIRST, anew=False)]
+    assert site.now_ms == SOON_MS + REMIND_MS
     answer = site.tell(seen.ReceiptRead(receipt(FIRST, Outcome.REFUSED, code="stale")))
     assert answer[:2] == [do.StopSending(FIRST), do.Settle(FIRST, "refused", again=True, code="stale")]
+
+
+def test_while_no_versions_are_made_an_offer_is_repeated_once_an_hour_alone() -> None:
+    """The coordinator may be away: a thousand sites that wait for it must not fill its topics."""
+    site = Driver()
+    site.join()
+    site.offer(0)
+    site.announce(PASSED_BY - 1)
+    for hour in (1, 2, 3):
+        assert site.wait() == [do.Send(FIRST, anew=False)]
+        assert site.now_ms == hour * REMIND_MS
+        site.send(offset=hour)
+
+
+def test_repro_an_offer_that_versions_pass_by_is_repeated_soon_and_ever_more_slowly() -> None:
+    """Its topics may have been deleted and made anew: an hour's wait kept the site out of hundreds of versions."""
+    site = Driver()
+    site.join()
+    site.offer(0)
+    pauses, version = [], 0
+    for offset in range(1, 9):
+        version += PASSED_BY
+        assert site.announce(version) == []
+        before_ms = site.now_ms
+        assert site.wait() == [do.Send(FIRST, anew=False)]
+        pauses.append(site.now_ms - before_ms)
+        site.send(offset=offset)
+    assert pauses == [SOON_MS, 2 * SOON_MS, 4 * SOON_MS, 8 * SOON_MS, 16 * SOON_MS, 32 * SOON_MS, *[REMIND_MS] * 2]
+
+
+def test_repro_what_was_offered_before_a_restart_is_offered_once_more_at_once() -> None:
+    restored = Restored(entries=((FIRST, 0, 7),), trained={0: FIRST}, sequence_next=FIRST + 1, evaluated=0)
+    site = Driver(restored=restored)
+    assert site.join() == [do.Send(FIRST, anew=False)]
+    site.send(offset=9)
+    assert site.wait() == [do.Send(FIRST, anew=False)]
+    assert site.now_ms == REMIND_MS
+
+
+def test_what_was_answered_while_the_site_was_down_is_not_offered_once_more() -> None:
+    restored = Restored(entries=((FIRST, 0, 7),), trained={0: FIRST}, sequence_next=FIRST + 1, evaluated=1)
+    site = Driver(restored=restored)
+    counted = seen.ReceiptRead(receipt(FIRST, Outcome.COUNTED))
+    told = site.core.on_all([seen.Held(""), seen.Linked(True), seen.Announced(1, False), counted], 0)
+    assert not any(isinstance(effect, do.Send) for effect in told)
 
 
 @pytest.mark.parametrize("code", ["stranger", "revoked"])

@@ -51,6 +51,8 @@ def test_presence_tells_the_version_of_this_software() -> None:
         ({"policy": {"cohort_min": 0}}, "outside 1..1024"),
         ({"presence_interval_min_s": 0.0}, "presence_interval_min_s"),
         ({"outbox_bytes_max": 0}, "outbox_bytes_max must be above 0"),
+        ({"name": "Site 1"}, "`Site 1` is no member's name"),
+        ({"name": ""}, "1 to 40 characters"),
         ({"policy": {"cohort_minimum": 3}}, "unknown key"),
     ],
 )

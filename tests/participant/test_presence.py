@@ -36,7 +36,13 @@ class Topic:
 
 
 async def told(
-    tmp_path: Path, *, interval_min_s: float, period_s: float, missing: int = 0, messages: int = 0
+    tmp_path: Path,
+    *,
+    interval_min_s: float,
+    period_s: float,
+    missing: int = 0,
+    messages: int = 0,
+    believed: bool = True,
 ) -> tuple[Topic, Store]:
     """Three changes at once, then quiet, for 0.2 s and until there were `messages`; the topic is `missing` so often."""
     key, store = SigningKey.generate(), Store(tmp_path, "site-1")
@@ -51,6 +57,7 @@ async def told(
         store=store,
         period_s=period_s,
         interval_min_s=interval_min_s,
+        believed=lambda: believed,
     )
     running = asyncio.create_task(teller.run())
     for state in (State.IDLE, State.FETCHING, State.TRAINING):
@@ -84,3 +91,10 @@ async def test_without_its_topic_a_site_says_so_once_and_tells_its_state_once_it
     topic, _ = await told(tmp_path, interval_min_s=0.01, period_s=60, missing=3, messages=1)
     assert topic.sent == [{"demo": SiteState.TRAINING}]
     assert capsys.readouterr().out.count("this site's topic is missing") == 1
+
+
+async def test_a_site_whose_key_the_roster_does_not_know_tells_nothing_that_nobody_would_believe(
+    tmp_path: Path,
+) -> None:
+    topic, _ = await told(tmp_path, interval_min_s=0.01, period_s=0.02, believed=False)
+    assert topic.sent == []

@@ -6,8 +6,10 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from structlog.testing import capture_logs
 
 from participant.core import events as seen
+from participant.core.place import Place
 from participant.shell.follow import StudyLog
 from participant.shell.metrics import ParticipantMetrics
 from participant.shell.services import Services
@@ -29,9 +31,16 @@ COORDINATOR, OPENING = SigningKey.generate(), OpenKey.generate()
 PLAN = plan()
 
 
-def membership(state: KeyState = KeyState.ACTIVE, *names: str) -> Membership:
+def membership(state: KeyState = KeyState.ACTIVE, *names: str, opening: OpenKey = OPENING) -> Membership:
+    opens = {"site-1": (MemberKey(KeyUse.OPEN, opening.key_id, opening.public, int(KeyState.ACTIVE)),)}
     members = [
-        Member(name, name, (), (int(role),), (MemberKey(KeyUse.SIGN, key.key_id, key.public, int(of)),))
+        Member(
+            name,
+            name,
+            (),
+            (int(role),),
+            (MemberKey(KeyUse.SIGN, key.key_id, key.public, int(of)), *opens.get(name, ())),
+        )
         for name, role, key, of in (
             ("coordinator", Role.COORDINATOR, COORDINATOR, KeyState.ACTIVE),
             ("site-1", Role.SITE, SITE, state),
@@ -57,7 +66,7 @@ class Following:
         services = SimpleNamespace(
             name="site-1",
             directory=self.directory,
-            signing=SITE,
+            place=Place("site-1", SITE.key_id, OPENING.key_id),
             opening=OPENING,
             metrics=ParticipantMetrics(),
             store=self.store,
@@ -222,6 +231,29 @@ def test_a_site_off_the_roster_is_held_until_it_is_back(following: Following) ->
     assert following.drained() != []
     following.directory.membership = membership()
     assert seen.Held("") in following.log.drain()
+
+
+def test_a_hold_is_said_once_with_its_reason_and_once_when_it_is_over(following: Following) -> None:
+    with capture_logs() as lines:
+        following.directory.membership = membership(opening=OpenKey.generate())
+        for _ in range(3):
+            following.drained()
+        following.directory.membership = membership()
+        following.drained()
+    assert [(line["log_level"], line["event"]) for line in lines] == [
+        ("error", "study held"),
+        ("info", "study no longer held"),
+    ]
+    assert f"this site holds {OPENING.key_id.hex()}" in lines[0]["reason"]
+
+
+def test_topics_that_are_not_read_yet_are_said_by_their_reader_alone(following: Following) -> None:
+    with capture_logs() as lines:
+        following.log.unread = "rounds not read to the end yet"
+        following.drained()
+        following.log.unread = ""
+        following.drained()
+    assert lines == []
 
 
 async def test_an_epoch_key_that_comes_after_its_announcement_is_waited_for(following: Following) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.settings import load_settings
+from runtime.settings import load_settings, strange_variables
 from schemas.errors import LocalError
 
 
@@ -185,6 +185,22 @@ def test_a_variable_of_the_wrong_type_is_named(tmp_path: Path, variable: str, va
 
 def test_variables_that_are_not_ours_are_nobodys_business(tmp_path: Path) -> None:
     assert _load(tmp_path, GOOD, {"NAME": "x", "WARDROUND_REQUIRE_DATA": "1"}).name == "aachen"
+
+
+def test_a_misspelt_variable_is_found_with_the_one_that_was_meant_and_those_of_others_are_left_alone() -> None:
+    environ = {
+        "WARDROUND_KAFKA_BOOTSTRP": "broker:1",
+        "WARDROUND_STUDIES": "a",
+        "WARDROUND_XYZZY": "1",
+        "WARDROUND_KAFKA_BOOTSTRAP": "broker:1",
+        "WARDROUND_KAFKA_HOME": "/opt/kafka",
+        "WARDROUND_HEART_DATA": "/data",
+        "HOME": "/root",
+    }
+    found = dict(strange_variables(Settings, environ))
+    assert found.keys() == {"WARDROUND_KAFKA_BOOTSTRP", "WARDROUND_STUDIES", "WARDROUND_XYZZY"}
+    assert found["WARDROUND_KAFKA_BOOTSTRP"] == "WARDROUND_KAFKA_BOOTSTRAP"
+    assert found["WARDROUND_XYZZY"] == ""
 
 
 def test_a_file_that_is_absent_says_how_to_name_it(tmp_path: Path) -> None:

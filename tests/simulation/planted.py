@@ -262,7 +262,7 @@ def a_floor_that_nobody_looks_at(patch: Patch) -> None:
 def an_again_that_the_site_does_not_hear(patch: Patch) -> None:
     """A body that has gone is never sent anew."""
     patch.setattr(Outbox, "ask_again", lambda self, entry, now_ms: None)
-    patch.setattr(Outbox, "remind", lambda self, now_ms: None)
+    patch.setattr(Outbox, "remind", lambda self, newest, now_ms: None)
 
 
 def offered_updates_given_up_at_the_end(patch: Patch) -> None:
@@ -289,7 +289,7 @@ def an_update_given_up_before_its_receipt_could_come(patch: Patch) -> None:
 
 def an_offer_that_is_never_repeated(patch: Patch) -> None:
     """Retention takes an offer before anybody has read it, and its site waits for ever."""
-    patch.setattr(Outbox, "remind", lambda self, now_ms: None)
+    patch.setattr(Outbox, "remind", lambda self, newest, now_ms: None)
 
 
 def a_refused_base_never_trained_again(patch: Patch) -> None:

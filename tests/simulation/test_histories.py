@@ -123,7 +123,7 @@ def test_repro_an_update_whose_body_went_with_the_newer_folder_is_nobodys_loss()
 
 
 def test_what_breaks_is_made_short(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("participant.core.outbox.Outbox.remind", lambda self, now_ms: None)
+    monkeypatch.setattr("participant.core.outbox.Outbox.remind", lambda self, newest, now_ms: None)
     needed = Fault("offers-gone", "site-0", at_ms=7587)
     death = Fault("kill", "coordinator-1", at_ms=1245, length_ms=12000)
     idle = tuple(Fault("trainer", "site-1", at_ms=1_000 * at) for at in range(6))
