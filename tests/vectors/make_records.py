@@ -340,12 +340,25 @@ def trustee_records(book: Book, first: bytes, request: bytes) -> None:
         book.write(f"Receipt, {title}", "Receipt", 9, "coordinator", rows)
 
 
+def bookmark(book: Book) -> None:
+    measured = array(text("inst-1"), blob(sha(b"evaluation")), whole(-500_000), whole(30_000_000))
+    book.write("Bookmark", "Bookmark", 17, "coordinator", [
+        ("study", STUDY, "id"),
+        ("plan", blob(PLAN), "digest"),
+        ("version", whole(1), "the newest that was announced"),
+        ("best", whole(654_321), "value of the primary metric so far, in millionths"),
+        ("positions", array(array(text("inst-1"), whole(257)), array(text("inst-2"), whole(0))), "nothing open before"),
+        ("evaluations", array(measured), "of that version: site, digest, value and weight in millionths"),
+    ])  # fmt: skip
+
+
 def main() -> None:
     book = Book()
     membership(book)
     first, second = site_records(book)
     log, failing = decision_log(book, first, second)
     trustee_records(book, first, failing)
+    bookmark(book)
     plan = {
         "comment": "a plan's own bytes are signed under the context `plan`",
         "plan": b"plan".hex(),
