@@ -237,3 +237,15 @@ def late_site(fed: Federation) -> Site:
 
 def other_end(link: LinkProxy) -> str:
     return f"127.0.0.1:{link.port}"
+
+
+async def finished_then_killed(at: Hospital, link: LinkProxy) -> int:
+    """Lose the link amidst a training, finish the update, be killed; returns its sequence. The link is back."""
+    at.start()
+    await at.training()
+    await link.cut()
+    at.go()
+    sequence = await at.finished()
+    at.kill()
+    await link.restore()
+    return sequence

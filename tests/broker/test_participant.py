@@ -10,7 +10,16 @@ from ops.link_proxy import LinkProxy
 from schemas import topics
 from schemas.records import Outcome, Request
 from tests.broker.federation import Federation, federation
-from tests.broker.participants import Hospital, hospital, late_site, other_end, pass_versions, plan, serving
+from tests.broker.participants import (
+    Hospital,
+    finished_then_killed,
+    hospital,
+    late_site,
+    other_end,
+    pass_versions,
+    plan,
+    serving,
+)
 from tests.broker.waiting.task import STEP
 
 pytestmark = pytest.mark.broker
@@ -22,19 +31,6 @@ async def times_requested(fed: Federation, site: str) -> int:
     return sum(entry.site == site for request in requests for entry in request.entries)
 
 
-async def finished_then_killed(at: Hospital, link: LinkProxy) -> int:
-    """Train on version 0, lose the link before the update is done, finish it, be killed; returns its sequence."""
-    at.start()
-    await at.training()
-    await link.cut()
-    at.go()
-    sequence = await at.finished()
-    at.kill()
-    await link.restore()
-    at.hold()
-    return sequence
-
-
 async def test_a_finished_update_of_a_killed_site_counts_once_with_the_weight_of_its_staleness(
     far: tuple[Broker, int], far_link: LinkProxy, tmp_path: Path
 ) -> None:
@@ -42,6 +38,7 @@ async def test_a_finished_update_of_a_killed_site_counts_once_with_the_weight_of
         with hospital(fed, late_site(fed).name, bootstrap=other_end(far_link)) as at:
             await fed.version(0)
             sequence = await finished_then_killed(at, far_link)
+            at.hold()
             await pass_versions(fed, AWAY_VERSIONS)
             at.start()
             receipt = await fed.receipt(at.name, sequence)
@@ -62,6 +59,7 @@ async def test_a_finished_update_that_grew_too_old_while_its_site_was_away_is_gi
         with hospital(fed, late_site(fed).name, bootstrap=other_end(far_link)) as at:
             await fed.version(0)
             sequence = await finished_then_killed(at, far_link)
+            at.hold()
             await pass_versions(fed, AWAY_VERSIONS)
             at.start()
             await at.until(lambda: not at.outbox(), "the end of the old update")

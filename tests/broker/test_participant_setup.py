@@ -9,22 +9,15 @@ from ops.kafka import Broker
 from ops.link_proxy import LinkProxy
 from schemas.records import Outcome
 from tests.broker.federation import Federation, federation
-from tests.broker.participants import Hospital, hospital, late_site, other_end, plan
+from tests.broker.participants import Hospital, finished_then_killed, hospital, late_site, other_end, plan
 from wardround.operate import leave, order, resume
 
 pytestmark = pytest.mark.broker
 BROKEN = "the data break the contract; is the share mounted?"
 
 
-async def finished_then_killed(at: Hospital, link: LinkProxy) -> int:
-    """Finish an update while the link is cut, and be killed; returns its sequence. Then the data are gone."""
-    at.start()
-    await at.training()
-    await link.cut()
-    at.go()
-    sequence = await at.finished()
-    at.kill()
-    await link.restore()
+async def killed_before_the_data_went(at: Hospital, link: LinkProxy) -> int:
+    sequence = await finished_then_killed(at, link)
     (at.patients / "broken").touch()
     return sequence
 
@@ -41,7 +34,7 @@ async def test_an_update_is_offered_and_its_receipt_waited_for_by_who_leaves_alt
     async with federation(far[0].bootstrap, tmp_path, plan(aggregation=pairs), 2) as fed, fed.coordinator():
         with hospital(fed, late_site(fed).name, bootstrap=other_end(far_link)) as at:
             base = await fed.version(0)
-            sequence = await finished_then_killed(at, far_link)
+            sequence = await killed_before_the_data_went(at, far_link)
             at.start()
             await held(at, fed)
             await at.until(lambda: at.standing(fed.study).unsent == 0, "the offer")
