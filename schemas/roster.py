@@ -4,6 +4,7 @@ Knows:    which key of which member may sign or open, which sites take part in a
 Never:    verifies a signature (protocol does) or reads a topic.
 """
 
+import contextlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -43,6 +44,14 @@ class Membership:
             if key.use == KeyUse.OPEN and key.state == KeyState.ACTIVE:
                 return key
         raise PeerError(f"the roster (serial {self.serial}) knows no active opening key of {name}", code="stranger")
+
+    def openers(self, names: Iterable[str]) -> dict[str, MemberKey]:
+        """Those of the names that have an active HPKE key, with it, in their order."""
+        found = {}
+        for name in names:
+            with contextlib.suppress(PeerError):
+                found[name] = self.opening_key(name)
+        return found
 
     def with_role(self, role: Role, study: str | None = None) -> tuple[str, ...]:
         """Names of the members that hold `role` (in `study`), sorted."""

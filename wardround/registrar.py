@@ -178,8 +178,8 @@ class Registrar:
         """Make the study's topics, upload version 0 (float32 little-endian), publish the plan.
 
         Publishing is the last step: after an interruption run it again. Topics that were deleted are made again, empty.
-        Raises LocalError when version 0 is not the plan's, another plan has this study's name, or no roster names a
-        coordinator.
+        Raises LocalError when version 0 is not the plan's, another plan has this study's name, no roster names a
+        coordinator, or an auditor of the plan is not on it.
         """
         if (standing := self.plans.get(plan.digest)) is not None:
             await self._make_topics(_specs(topics.study_topics(plan.study)))
@@ -188,6 +188,7 @@ class Registrar:
         membership = self.membership
         if membership is None:
             raise LocalError("there is no roster yet", hint="publish one with `wardround registrar roster`")
+        _refuse_unknown_auditors(plan, membership)
         chunk_digests = await asyncio.to_thread(check_initial, plan, initial)
         await self._make_topics(_specs(topics.study_topics(plan.study)))
         writer = BodyWriter(self._settings, self._link, self._writer)
@@ -306,6 +307,16 @@ def _refuse_foreign_keys(name: str, keys: Iterable[MemberKey], members: Mapping[
                     f"key {key.key_id.hex()} of {name} {what}",
                     hint="the member has to make new keys: `wardround keys new`",
                 )
+
+
+def _refuse_unknown_auditors(plan: Plan, membership: Membership) -> None:
+    known = membership.openers(plan.storage.auditors)
+    if unknown := [name for name in plan.storage.auditors if name not in known]:
+        raise LocalError(
+            f"the plan's auditors {', '.join(unknown)} have no opening key on the roster",
+            hint="publish each with `wardround registrar member NAME.pub --role auditor`, then the roster; "
+            "a wrong name is mended in plan.toml, and the plan signed again",
+        )
 
 
 def _remedy(one: TopicDifference) -> str:

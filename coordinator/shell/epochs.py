@@ -107,7 +107,8 @@ class Epochs:
         self._held.update({(epoch, record.member): record.key_id for record in given})
 
     def _readers(self, membership: Membership) -> set[str]:
-        return {*membership.sites(self._plan.study), *self._plan.storage.auditors, self._services.name}
+        auditors = membership.openers(self._plan.storage.auditors)
+        return {*membership.sites(self._plan.study), *auditors, self._services.name}
 
     def _box(self, epoch: int, member: str, key: bytes, membership: Membership) -> EpochKey | None:
         """The record that gives `member` the key; None when it has it, or cannot get it."""

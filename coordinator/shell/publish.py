@@ -42,14 +42,14 @@ Write = tuple[str, bytes | None, bytes | None]
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """Where the sealed chunks of a vector lie, and the box of its key; its digests may be known later."""
+    """Where the sealed chunks of a vector lie, and the boxes of its key; its digests may be known later."""
 
     runs: Runs
-    box: KeyBox
+    boxes: tuple[KeyBox, ...]
 
     def at(self, stored: Stored) -> BodyAt:
         """The reference to `stored`, the vector that lies there."""
-        return BodyAt(stored.digest, BodyRef(0, stored.size_bytes, self.runs, stored.chunk_digests, (self.box,)))
+        return BodyAt(stored.digest, BodyRef(0, stored.size_bytes, self.runs, stored.chunk_digests, self.boxes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,15 +75,16 @@ class Publisher:
     async def model(self, version: int, file: Growing) -> Placed:
         """Upload a model, its key boxed under the current epoch's key."""
         key, subject = new_body_key(), model_subject(self._plan.study, version)
-        return await self._sealed(file, key, subject, epoch_box(self._epochs.key(self._epochs.current), key))
+        return await self._sealed(file, key, subject, (epoch_box(self._epochs.key(self._epochs.current), key),))
 
     async def state(self, version: int, file: Growing) -> Placed:
-        """Upload an optimiser state, sealed to the coordinator itself."""
+        """Upload an optimiser state, sealed to the coordinator itself and to the plan's auditors."""
         key, subject = new_body_key(), state_subject(self._plan.study, version)
-        opening = self._services.opening
-        return await self._sealed(
-            file, key, subject, body_box(opening.public, self._services.name, opening.key_id, subject, key)
-        )
+        own, auditors = self._services.opening, self._services.membership.openers(self._plan.storage.auditors)
+        readers = {name: (one.public, one.key_id) for name, one in auditors.items()}
+        readers = {self._services.name: (own.public, own.key_id), **readers}
+        boxes = tuple(body_box(public, name, key_id, subject, key) for name, (public, key_id) in readers.items())
+        return await self._sealed(file, key, subject, boxes)
 
     async def cohort(self, offers: list[VerifiedOffer]) -> BodyAt:
         """Upload what explains a Request without the sites' topics: roster, members, offers as they were signed."""
@@ -110,7 +111,7 @@ class Publisher:
         )
         return BodyAt(digest, BodyRef(0, len(body), runs, chunk_digests, ()))
 
-    async def _sealed(self, file: Growing, key: bytes, subject: bytes, box: KeyBox) -> Placed:
+    async def _sealed(self, file: Growing, key: bytes, subject: bytes, boxes: tuple[KeyBox, ...]) -> Placed:
         sealer = ChunkSealer(key, subject, file.count)
         try:
             runs = await self._services.bodies.upload(
@@ -119,7 +120,7 @@ class Publisher:
         finally:
             file.close()
         self._services.metrics.model_bytes.labels(self._plan.study).inc(file.size_bytes)
-        return Placed(runs, box)
+        return Placed(runs, boxes)
 
     def first(self, view: RoundsView, model: BodyAt) -> Announcement:
         """The Announcement of version 0."""

@@ -45,6 +45,7 @@ class Outgoing:
         self._encoding = Encoding.from_plan(plan)
         self._alone_sent = False
         self._evaluations: dict[int, asyncio.Task[None]] = {}
+        self._absent: set[str] = set()  # auditors that it was said of
 
     def body(self, sequence: int) -> Path:
         """Where the stored body of an update lies."""
@@ -186,14 +187,19 @@ class Outgoing:
             source.close()
 
     def _boxes(self, row: Row) -> tuple[KeyBox, ...]:
-        """The body key for the coordinator and each auditor, by the roster as it is now."""
-        membership = self._membership()
+        """The body key for the coordinator and each auditor, by the roster as it is now.
+
+        An auditor that has left cannot be given it, and an update is counted whoever may look at it later.
+        """
+        membership, auditors = self._membership(), self._plan.storage.auditors
+        readers = {membership.coordinator: membership.opening_key(membership.coordinator)}
+        readers |= membership.openers(auditors)
+        if absent := [name for name in auditors if name not in readers and name not in self._absent]:
+            self._absent.update(absent)
+            told = {"auditors": absent, "roster": membership.serial}
+            log.warning("auditors are given no updates any more", study=self._plan.study, **told)
         subject = update_subject(row.header)
-        boxes = []
-        for name in (membership.coordinator, *self._plan.storage.auditors):
-            key = membership.opening_key(name)
-            boxes.append(body_box(key.public, name, key.key_id, subject, row.body_key))
-        return tuple(boxes)
+        return tuple(body_box(key.public, name, key.key_id, subject, row.body_key) for name, key in readers.items())
 
     def _membership(self) -> Membership:
         membership = self._services.directory.membership

@@ -248,10 +248,11 @@ class Site:
         ]
         writer = BodyWriter(federation.kafka, federation.link, federation.writer)
         runs = await writer.upload(topics.bodies(self.name), count, chunks.__getitem__)
-        to = federation.membership.opening_key("coordinator")
-        box = body_box(to.public, "coordinator", to.key_id, wrong.get("subject", subject), key)
+        readers = federation.membership.openers(("coordinator", *federation.plan.storage.auditors))
+        subject = wrong.get("subject", subject)
+        boxes = tuple(body_box(to.public, name, to.key_id, subject, key) for name, to in readers.items())
         size_bytes = wrong.get("size_bytes", len(body))
-        return BodyRef(0, size_bytes, wrong.get("runs", runs), chunk_digests, (box,))
+        return BodyRef(0, size_bytes, wrong.get("runs", runs), chunk_digests, boxes)
 
 
 def _value(entry: Entry) -> bytes:
@@ -264,12 +265,11 @@ async def federation(bootstrap: str, folder: Path, plan: Plan, sites: int) -> As
     """Keys, members and the study of `plan` on the broker; site names are unique to the study."""
     registrar = make_registrar_keys(folder)
     names = [f"{plan.study}-{number}" for number in range(sites)]
-    cards = [make_member_keys(name, folder) for name in ("coordinator", *names)]
+    roles = {"coordinator": Role.COORDINATOR, **dict.fromkeys(plan.storage.auditors, Role.AUDITOR)}
+    cards = [make_member_keys(name, folder) for name in (*roles, *names)]
     kafka = KafkaSettings(bootstrap, f"test-{plan.study}", fetch_wait_ms=50)
     async with Registrar(kafka, registrar) as office:
-        await office.publish_members(
-            [NewMember(card, (Role.COORDINATOR if card.name == "coordinator" else Role.SITE,)) for card in cards]
-        )
+        await office.publish_members([NewMember(card, (roles.get(card.name, Role.SITE),)) for card in cards])
         await office.publish_roster()
         await office.create_study(plan, bytes(4 * plan.parameters))
         membership = office.membership
@@ -278,7 +278,7 @@ async def federation(bootstrap: str, folder: Path, plan: Plan, sites: int) -> As
     one = Federation(
         folder, bootstrap, plan, registrar, membership, {}, kafka, link, Writer(kafka, link), BodyReader(kafka, link)
     )
-    one.sites.update({card.name: Site(one, card) for card in cards[1:]})
+    one.sites.update({card.name: Site(one, card) for card in cards[len(roles) :]})
     try:
         yield one
     finally:

@@ -18,6 +18,7 @@ import pytest_asyncio
 from ops.kafka import Broker
 from protocol.recompute import Recomputed, recompute
 from protocol.sealing import OpenKey
+from protocol.signing import SigningKey
 from schemas.errors import LocalError, PeerError
 from schemas.plan import Plan
 from tests.broker.federation import Federation, federation, small_plan
@@ -26,6 +27,7 @@ from wardround.audit import Audit, Auditor
 from wardround.audit_log import AuditLog, read_audit_log
 
 pytestmark = pytest.mark.broker
+in_one_loop = pytest.mark.asyncio(loop_scope="module")
 VERSIONS = 2
 
 
@@ -41,27 +43,35 @@ async def play(one: Federation) -> None:
 
 def audited_plan(server_optimiser: str = "average", versions_kept: int = 10) -> Plan:
     aggregation = {"server_optimiser": server_optimiser, "server_lr": 0.1 if server_optimiser == "adam" else 1.0}
-    storage = {"versions_kept": versions_kept}
+    storage = {"versions_kept": versions_kept, "auditors": ("auditor",)}
     study = f"audit-{uuid.uuid4().hex[:12]}"
     return small_plan(study, sites=3, parameters=300, versions=VERSIONS, aggregation=aggregation, storage=storage)
 
 
-@pytest_asyncio.fixture(params=["average", "adam"])
-async def finished(request: pytest.FixtureRequest, kafka: Broker, tmp_path: Path) -> AsyncIterator[Federation]:
-    """A study of three sites that has ended; `adam` keeps a state from version to version."""
-    async with federation(kafka.bootstrap, tmp_path, audited_plan(request.param), 3) as one, one.coordinator():
-        await play(one)
+@pytest_asyncio.fixture(params=["average", "adam"], scope="module", loop_scope="module")
+async def finished(
+    request: pytest.FixtureRequest, kafka: Broker, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Federation]:
+    """A study of three sites that has ended, without its coordinator; `adam` keeps a state from version to version."""
+    folder = tmp_path_factory.mktemp(request.param)
+    async with federation(kafka.bootstrap, folder, audited_plan(request.param), 3) as one:
+        async with one.coordinator():
+            await play(one)
         yield one
 
 
-async def check(one: Federation, version: int, *, key: str = "coordinator") -> Audit:
-    auditor = Auditor(one.kafka, one.registrar.public, OpenKey.load(one.folder / f"{key}.open"))
+async def check(
+    one: Federation, version: int, *, key: str = "coordinator", registrar: SigningKey | None = None
+) -> Audit:
+    registrar = registrar or one.registrar
+    auditor = Auditor(one.kafka, registrar.public, OpenKey.load(one.folder / f"{key}.open"))
     try:
         return await auditor.check(one.study, version)
     finally:
         await auditor.close()
 
 
+@in_one_loop
 async def test_every_version_comes_out_as_announced(finished: Federation) -> None:
     for version in range(1, VERSIONS + 1):
         found = await check(finished, version)
@@ -70,6 +80,13 @@ async def test_every_version_comes_out_as_announced(finished: Federation) -> Non
         assert np.array_equal(found.computed.model, await finished.model(found.announced))
 
 
+@in_one_loop
+async def test_an_auditor_of_the_plan_computes_the_same_as_the_coordinator(finished: Federation) -> None:
+    for version in range(1, VERSIONS + 1):
+        assert (await check(finished, version, key="auditor")).differences == ()
+
+
+@in_one_loop
 async def test_a_recomputation_without_the_cpus_features_and_in_another_order_gives_the_same_bytes(
     finished: Federation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -92,6 +109,7 @@ async def test_a_recomputation_without_the_cpus_features_and_in_another_order_gi
     assert (await check(finished, VERSIONS)).computed.model_digest.hex() == here[VERSIONS]
 
 
+@in_one_loop
 async def test_an_announcement_that_says_something_else_is_found_out(
     finished: Federation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -104,6 +122,7 @@ async def test_an_announcement_that_says_something_else_is_found_out(
     assert (await check(finished, 1)).differences == ("sum", "model")
 
 
+@in_one_loop
 async def test_version_0_and_versions_that_are_not_there_cannot_be_recomputed(finished: Federation) -> None:
     for version in (0, VERSIONS + 1):
         with pytest.raises(LocalError, match="not the work of a cohort") as caught:
@@ -111,15 +130,16 @@ async def test_version_0_and_versions_that_are_not_there_cannot_be_recomputed(fi
         assert f"versions 1 to {VERSIONS} can" in caught.value.hint
 
 
+@in_one_loop
 async def test_a_sites_key_does_not_open_the_others_updates(finished: Federation) -> None:
     with pytest.raises(LocalError, match="does not open"):
         await check(finished, 1, key=next(iter(finished.sites)))
 
 
+@in_one_loop
 async def test_another_registrars_key_finds_no_study(finished: Federation) -> None:
-    finished.registrar = type(finished.registrar).generate()
     with pytest.raises((LocalError, PeerError)):
-        await check(finished, 1)
+        await check(finished, 1, registrar=SigningKey.generate())
 
 
 async def test_a_version_whose_base_is_no_longer_kept_says_so(kafka: Broker, tmp_path: Path) -> None:

@@ -91,6 +91,24 @@ async def test_a_study_stands_on_the_log_with_a_version_0_that_only_the_coordina
         open_body_box(site[2], body.boxes, subject)
 
 
+async def test_a_study_whose_auditor_is_not_on_the_roster_is_refused_before_anything_of_it_stands(
+    settings: KafkaSettings, study: str, coordinator: tuple[MemberCard, SigningKey, OpenKey]
+) -> None:
+    auditor = new_keys(f"auditor-{uuid.uuid4().hex[:12]}")[0]
+    plan = changed(
+        study=study, parameters=PARAMETERS, initial=digest_of([INITIAL]), storage={"auditors": (auditor.name,)}
+    )
+    async with Registrar(settings, SigningKey.generate()) as registrar:
+        await registrar.publish_member(coordinator[0], roles=(Role.COORDINATOR,))
+        await registrar.publish_roster()
+        with pytest.raises(LocalError, match=f"auditors {auditor.name} have no opening key on the roster") as refused:
+            await registrar.create_study(plan, INITIAL)
+        assert "--role auditor" in refused.value.hint
+        await registrar.publish_member(auditor, roles=(Role.AUDITOR,))
+        await registrar.publish_roster()
+        assert (await registrar.create_study(plan, INITIAL)).new
+
+
 async def test_every_topic_of_sites_and_study_is_there_with_its_settings(
     settings: KafkaSettings, link: Link, study: str, coordinator: tuple[MemberCard, SigningKey, OpenKey]
 ) -> None:

@@ -15,6 +15,7 @@ from protocol.sealing import OpenKey, epoch_box, new_body_key, open_epoch_key
 from protocol.signing import SigningKey
 from schemas import topics
 from schemas.errors import FederationError
+from schemas.plan import Plan
 from schemas.records import (
     Announcement,
     BodyAt,
@@ -29,7 +30,7 @@ from schemas.records import (
     Signed,
 )
 from schemas.roster import Membership, assemble
-from tests.schemas.plans import PLAN
+from tests.schemas.plans import PLAN, changed
 from transport.log import Entry
 
 TOPIC = topics.keys(PLAN.study)
@@ -78,13 +79,13 @@ class Keys:
             for one in records
         }
 
-    def coordinator(self, opening: OpenKey = OPENING["coordinator"]) -> Epochs:
+    def coordinator(self, opening: OpenKey = OPENING["coordinator"], plan: Plan = PLAN) -> Epochs:
         """The epochs of a fresh process."""
         services = SimpleNamespace(
             name="coordinator", kafka=None, link=None, signing=SIGNING, opening=opening, transactions=self,
             membership=membership("a", "b"),
         )  # fmt: skip
-        return Epochs(cast(Services, services), PLAN)
+        return Epochs(cast(Services, services), plan)
 
 
 @pytest.fixture
@@ -128,6 +129,14 @@ async def test_who_joins_as_another_leaves_gets_the_new_key_alone_and_who_left_d
     assert {name for epoch, name in given if epoch == 0} == {"coordinator", "a", "b"}
     assert {name for epoch, name in given if epoch == 1} == {"coordinator", "b", "late"}
     assert (await restored(keys)).current == 1
+
+
+async def test_an_auditor_reads_what_is_made_while_it_is_on_the_roster(keys: Keys) -> None:
+    one = keys.coordinator(plan=changed(storage={"auditors": ("late",)}))
+    await one.ensure(membership("a", "late"))
+    await one.ensure(membership("a"))
+    assert {name for epoch, name in keys.given() if epoch == 0} == {"coordinator", "a", "late"}
+    assert {name for epoch, name in keys.given() if epoch == 1} == {"coordinator", "a"}
 
 
 async def test_a_successor_gives_nobody_a_key_twice(keys: Keys) -> None:

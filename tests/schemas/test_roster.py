@@ -72,6 +72,13 @@ def test_only_an_active_opening_key_is_sealed_to() -> None:
         membership.opening_key("nobody")
 
 
+def test_openers_are_those_who_have_an_active_opening_key_in_the_order_asked_for() -> None:
+    gone = _member("aachen", Role.AUDITOR, keys=(_key(SIGN, "s"), _key(OPEN, "gone", REVOKED)))
+    lund, bonn = _member("lund", Role.AUDITOR), _member("bonn", Role.AUDITOR)
+    openers = _membership(gone, lund, bonn).openers(("lund", "nobody", "aachen", "bonn"))
+    assert list(openers.items()) == [("lund", lund.keys[1]), ("bonn", bonn.keys[1])]
+
+
 def test_a_site_takes_part_in_the_studies_it_names_and_in_all_when_it_names_none() -> None:
     membership = _membership(
         _member("lund", Role.SITE, studies=("breast",)),
