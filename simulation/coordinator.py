@@ -76,7 +76,7 @@ class Coordinator(Process):
     def _read_log(self) -> None:
         """`rounds` and `receipts` to their ends: nobody else can write there any more."""
         log, plan = self.world.log, self.world.plan
-        found = Found(RoundsView(plan.study, self.world.plan_digest), log.receipts.by_key())
+        found = Found(RoundsView(plan.study, self.world.plan_digest), log.receipts.by_key(), self._ends())
         for entry in log.rounds.read(0)[0]:
             record = entry.value.record if isinstance(entry.value, Chosen) else entry.value
             assert record is not None
@@ -86,18 +86,25 @@ class Coordinator(Process):
         then = self._begin if found.view.newest is None else self._resume
         self.clock.at(self._after_reading(4 * plan.parameters), self, then, found)
 
+    def _ends(self) -> dict[str, int]:
+        """Where the sites' topics end, before the log is read: what it does not know yet nobody can have offered."""
+        return {site: self.world.log.offers[site].end for site in self.world.members()}
+
     def open_request(self) -> None:
         """Without trustees a Request and its answer are one transaction: an open one must not be there."""
         self.world.story.broken("open-request", "a successor meets a Request that nothing answers")
 
     def _begin(self, found: "Found") -> None:
         """Nothing is on the log yet: announce version 0."""
-        model = self.world.vectors.first()
+        model, plan = self.world.vectors.first(), self.world.plan
+        bookmark = Bookmark(plan.study, self.world.plan_digest, 0, None, tuple(sorted(found.ends.items())), ())
+        self.world.log.bookmark.append(bookmark, BOOKMARK_KEY)
+        self.world.story.bookmarked(bookmark)
         announcement = self._publisher.first(found.view, self._publisher.model(model))
 
         def then() -> None:
             found.view.add(announcement)
-            self._run(found, model, Progress(), None)
+            self._run(found, model, Progress(), bookmark)
 
         self._publisher.commit([announcement], [], then)
 
@@ -149,6 +156,7 @@ class Found:
 
     view: RoundsView
     receipts: dict[str, Receipt]
+    ends: dict[str, int]
     announcements: list[Announcement] = field(default_factory=list)
     firsts: list[int] = field(default_factory=list)  # where each version lies on `models`
     suspicion: Suspicion = field(default_factory=Suspicion)

@@ -19,7 +19,7 @@ from protocol.signing import verify
 from schemas import topics
 from schemas.errors import PeerError
 from schemas.plan import Plan
-from schemas.records import Bookmark, Signed
+from schemas.records import POSITIONS_MAX, Bookmark, Signed
 from transport.errors import TopicMissing
 from transport.log import LATEST, Entry, LogReader
 
@@ -76,6 +76,14 @@ class Bookmarks:
         """The site's topic begins again at 0."""
         self._positions.pop(site, None)
 
+    async def begin(self, ends: Mapping[str, int]) -> None:
+        """The first one, before version 0 is announced; `ends` of the topics, read before the log was seen empty.
+
+        Nobody can have offered anything by then; a federation's older studies may have left millions of records.
+        """
+        positions = tuple(sorted(ends.items())[:POSITIONS_MAX])
+        await self._put(Bookmark(self._plan.study, self._plan.digest, 0, None, positions, ()))
+
     async def write(self, heard: Heard, core: StudyCore, unsettled: Container[str]) -> None:
         """Put down what holds now, after everything that stood before `heard` in the queue."""
         if not await self._services.transactions.seen(
@@ -85,6 +93,9 @@ class Bookmarks:
             return
         bookmark = bookmark_of(core, self._positions, heard.positions, unsettled)
         self._positions = dict(bookmark.positions)
+        await self._put(bookmark)
+
+    async def _put(self, bookmark: Bookmark) -> None:
         value, topic = self._services.signing.sign(bookmark).to_bytes(), topics.bookmark(self._plan.study)
         try:
             if await self._exists():  # a writer would wait for seconds, and the study with it

@@ -68,6 +68,12 @@ class OffersReader:
             if self._bookmarks.due(len(entries)):
                 await self._hear(Heard(self._heard()))
 
+    async def ends(self) -> dict[str, int]:
+        """Site -> where its topic ends now; those that have one."""
+        wanted = {topics.offers(site): site for site in self._services.membership.sites(self._plan.study)}
+        existing = await self._services.admin.existing(wanted)
+        return {wanted[topic]: end for topic, end in (await self._reader.ends(existing)).items()} if existing else {}
+
     async def sites_changed(self) -> None:
         """The roster changed: look again at whom to read, before the next batch."""
         self._stale = True

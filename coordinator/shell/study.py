@@ -5,6 +5,7 @@ Never:    decides; patches the core's state. An error in here ends the process, 
 """
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
 
 import structlog
@@ -175,7 +176,12 @@ class StudyRunner:
         self._folder.mkdir(parents=True, exist_ok=True)
         for old in self._folder.iterdir():
             old.unlink()
-        restored = await read_study(self._services, self.plan)
+        restored, ends = await read_study(self._services, self.plan), {}
+        if restored.view.newest is None:
+            ends = await self._offers.ends()
+            restored = await read_study(
+                self._services, self.plan
+            )  # where it is still empty, nothing before them counts
         self._view = restored.view
         self._services.transactions.watch(restored.watched)
         self._commands, self._next_command = restored.commands, restored.ends[topics.commands(self.plan.study)]
@@ -183,7 +189,7 @@ class StudyRunner:
         self._epochs.require(self._view.newest)
         await self._epochs.ensure(self._services.membership)
         if self._view.newest is None:
-            await self._begin()
+            await self._begin(ends)
         else:
             await self._resume(self._view.newest)
         self._trimmer.restored(restored.firsts)
@@ -204,9 +210,10 @@ class StudyRunner:
         )
         self._log.info("study runs", version=newest.version, final=newest.final, goal=self.plan.aggregation.goal)
 
-    async def _begin(self) -> None:
+    async def _begin(self, ends: Mapping[str, int]) -> None:
         self._model = await fetch_initial(self._services, self.plan, self._record, self._path("model", 0))
         placed = await self._publisher.model(0, Growing.whole(self._model.path, self._model.size_bytes))
+        await self._bookmarks.begin(ends)
         await self._commit_announcement(self._publisher.first(self._view, placed.at(self._model)))
 
     async def _resume(self, newest: Announcement) -> None:

@@ -85,6 +85,18 @@ async def test_a_successor_does_not_read_what_was_read_also_of_sites_without_a_r
         assert again == []
 
 
+async def test_a_new_study_reads_nothing_of_what_sites_wrote_before_it(
+    kafka: Any, tmp_path: Path, read: list[tuple[str, int]]
+) -> None:
+    async with federation(kafka.bootstrap, tmp_path, study(), 2) as fed:
+        ends = await tell(fed)
+        async with fed.coordinator():
+            await all_offer(fed, await fed.version(0))
+            await fed.version(1)
+        assert read
+        assert [(topic, offset) for topic, offset in read if offset < ends[topic.removeprefix(topics.offers(""))]] == []
+
+
 async def test_an_offer_that_waits_is_counted_by_a_successor_once_whatever_was_told_behind_it(
     kafka: Any, tmp_path: Path
 ) -> None:

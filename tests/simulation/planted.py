@@ -22,7 +22,7 @@ from protocol.rounds import RoundsRecord
 from schemas.plan import Plan
 from schemas.records import BodyAt, Bookmark, Outcome, Receipt
 from simulation import leading
-from simulation.coordinator import Coordinator
+from simulation.coordinator import Coordinator, Found
 from simulation.following import Follower
 from simulation.log import Log, Producer, Transaction
 from simulation.outgoing import Outgoing
@@ -253,6 +253,16 @@ def a_bookmark_without_the_evaluations_it_passes(patch: Patch) -> None:
     patch.setattr(leading, "bookmark_of", bare)
 
 
+def a_first_bookmark_that_looks_too_late(patch: Patch) -> None:
+    """Where the topics end is asked when version 0 is announced, which another may have done long ago."""
+    begin = Coordinator._begin
+
+    def late(self: Coordinator, found: Found) -> None:
+        begin(self, replace(found, ends=self._ends()))
+
+    patch.setattr(Coordinator, "_begin", late)
+
+
 def a_floor_that_nobody_looks_at(patch: Patch) -> None:
     """A cohort closes whatever its sites signed."""
     patch.setattr(coordinator_study, "within_floors", lambda floors: frozenset(floors))
@@ -378,6 +388,7 @@ MISTAKES = (
         under=("die", "kill", "range", "exclude"),
     ),
     _mistake(a_bookmark_without_the_evaluations_it_passes, "patience", under=("die", "kill")),
+    _mistake(a_first_bookmark_that_looks_too_late, "position", "lost", under=("freeze",)),
     _mistake(a_floor_that_nobody_looks_at, "floor"),
     _mistake(an_again_that_the_site_does_not_hear, "lost", "no-progress", under=("bodies-gone",)),
     _mistake(offered_updates_given_up_at_the_end, "untrue"),
