@@ -99,6 +99,9 @@ class Publisher:
     def _show_first(
         self, records: Sequence[RoundsRecord], receipts: Sequence[Receipt], then: Callable[[], None]
     ) -> None:
+        if self._ending:  # an idle look came first
+            self.commit(records, receipts, then)
+            return
         self._end_hidden(lambda: self.commit(records, receipts, then), commit=True)
 
     def _show(self) -> None:

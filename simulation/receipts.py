@@ -29,6 +29,7 @@ class ReceiptChecks:
         self._given_up: set[Name] = set()  # by their site, before the log decided
         self.sealed: set[Name] = set()
         self._marked: dict[str, int] = {}  # up to where bookmarks were checked
+        self._begun: dict[str, int] | None = None  # where topics ended when version 0 came: no honest offer lies before
         self._world: World
 
     def watch(self, world: "World") -> None:
@@ -36,6 +37,8 @@ class ReceiptChecks:
 
     def committed(self, receipts: Sequence[Receipt], request: Request | None, announced: Announcement | None) -> None:
         """A transaction with these receipts and this Announcement, and the newest Request."""
+        if self._begun is None:
+            self._begun = {site: topic.end for site, topic in self._world.log.offers.items()}
         counted = {receipt.site: receipt for receipt in receipts if receipt.outcome == Outcome.COUNTED}
         named = {entry.site: entry for entry in request.entries} if request is not None else {}
         if announced is not None and announced.request is not None:
@@ -76,7 +79,7 @@ class ReceiptChecks:
         But for what was asked for again from a site that had it no more: its folder was put back to an old copy.
         """
         for (site, sequence), offer in offers.items():
-            gone = offer.fact.offset < self._world.log.offers[site].start
+            gone = offer.fact.offset < max(self._world.log.offers[site].start, self._first(site))
             held = (site, sequence) in self.sealed and not self._world.sites[site].copied
             excused = gone or (not held and (site, sequence) in self._asked)
             if sequence > self._final.get(site, -1) and not excused:
@@ -135,15 +138,19 @@ class ReceiptChecks:
         self._positions[site] = receipt.next_offset
 
     def _check_passed(self, site: str, start: int, end: int) -> None:
-        """Whoever reads on from `end` misses nothing that lies behind `start`."""
+        """Whoever reads on from `end` misses nothing that lies behind `start`, and behind the study's beginning."""
         topic = self._world.log.offers[site]
-        for offset in range(start, end):
+        for offset in range(max(start, self._first(site)), end):
             offer = topic.get(offset)
             if not isinstance(offer, SentOffer) or not (offer.intact and offer.signer == site == offer.fact.site):
                 continue
             name = site, offer.fact.sequence
             if offer.fact.sequence > self._final.get(site, -1) and name not in self._asked:
                 raise Broken("position", f"{site}: {end} passes {offer.fact.sequence}, undecided")
+
+    def _first(self, site: str) -> int:
+        topic = self._world.log.offers[site]
+        return topic.end if self._begun is None else self._begun.get(site, 0)
 
     def _check_reason(self, name: Name, code: str | None) -> None:
         """The code fits the facts."""

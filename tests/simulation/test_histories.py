@@ -122,6 +122,18 @@ def test_repro_an_update_whose_body_went_with_the_newer_folder_is_nobodys_loss()
     assert broken(History(64861, 6, 2, 1, 0, faults), PLANS) is None
 
 
+def test_repro_an_idle_leader_and_its_next_transaction_show_what_is_hidden_at_the_same_time() -> None:
+    faults = (
+        Fault("flood", "site-3", at_ms=634, length_ms=50, number=12),
+        Fault("cut", "coordinator-1", at_ms=747, length_ms=25000, number=8),
+        Fault("freeze", "coordinator-1", at_ms=10634, length_ms=3000, number=10),
+        Fault("pause-site", "site-2", at_ms=33732, length_ms=9000, number=1),
+        Fault("markers", "coordinator-1", at_ms=50624, length_ms=50, number=6),
+        Fault("freeze", "coordinator-1", at_ms=51590, length_ms=25000, number=8),
+    )
+    assert broken(History(205349, 7, 4, 1, 50, faults), PLANS) is None
+
+
 def test_what_breaks_is_made_short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("participant.core.outbox.Outbox.remind", lambda self, newest, now_ms: None)
     needed = Fault("offers-gone", "site-0", at_ms=7587)
