@@ -15,6 +15,7 @@ from aiokafka.errors import KafkaError
 
 from schemas import topics
 from schemas.errors import LocalError
+from transport.absent import absent
 from transport.assignor import KeepingAssignor
 from transport.clients import end, new_member, refused, started
 from transport.errors import TopicMissing
@@ -105,12 +106,10 @@ class Election:
 
     async def _count_partitions(self, consumer: AIOKafkaConsumer) -> None:
         """Without this a missing topic would simply never be assigned. The number is part of who fences whom."""
-        for wait_s in (0.1, 0.4, 1.0, 2.0, 3.0, 0.0):  # a topic just made may not be announced yet
-            cluster = await consumer._client.fetch_all_metadata()
-            if found := len(cluster.partitions_for_topic(topics.LEAD) or ()):
-                break
-            await asyncio.sleep(wait_s)
-        if not found:
+        missing = await absent({topics.LEAD}, consumer.topics)
+        cluster = await consumer._client.fetch_all_metadata()
+        found = len(cluster.partitions_for_topic(topics.LEAD) or ())
+        if missing or not found:
             raise TopicMissing([topics.LEAD], self._settings.bootstrap)
         self._refuse_other_number(found)
         self.partitions = found

@@ -16,6 +16,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import CorruptRecordException, KafkaError, OffsetOutOfRangeError
 
 from schemas.errors import LocalError
+from transport.absent import absent
 from transport.batches import DAMAGED
 from transport.clients import end, new_consumer, refused, started
 from transport.entry import Entry as Entry
@@ -304,12 +305,8 @@ class LogReader:
 
     async def _check_topics(self, consumer: AIOKafkaConsumer, names: Set[str]) -> None:
         """Without this a wrong name would simply never deliver anything: aiokafka reports neither error nor record."""
-        for wait_s in (0.1, 0.4, 1.0, 2.0, 3.0, 0.0):  # a topic just made may not be announced yet
-            missing = sorted(names - await consumer.topics())
-            if not missing:
-                return
-            await asyncio.sleep(wait_s)
-        raise TopicMissing(missing, self._settings.bootstrap)
+        if missing := await absent(names, consumer.topics):
+            raise TopicMissing(missing, self._settings.bootstrap)
 
     def _next(self, topic: str) -> int:
         entries = self._fetched[topic]

@@ -13,6 +13,7 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 from aiokafka.structs import RecordMetadata
 
+from transport.absent import absent
 from transport.clients import end, new_producer, refused, started
 from transport.errors import TopicMissing
 from transport.link import Link
@@ -97,8 +98,9 @@ class Writer:
 
 async def check_topic(client: AIOKafkaClient, topic: str, bootstrap: str) -> None:
     """Raise TopicMissing when the topic does not exist; aiokafka would wait two minutes for it."""
-    for wait_s in (0.1, 0.4, 1.0, 2.0, 3.0, 0.0):  # a topic just made may not be announced yet
-        if topic in (await client.fetch_all_metadata()).topics():
-            return
-        await asyncio.sleep(wait_s)
-    raise TopicMissing([topic], bootstrap, wanted="write")
+
+    async def known() -> set[str]:
+        return set((await client.fetch_all_metadata()).topics())
+
+    if await absent({topic}, known):
+        raise TopicMissing([topic], bootstrap, wanted="write")

@@ -30,7 +30,7 @@ class CommandSeen:
 
 Seen = VerifiedOffer | Evaluated | CommandSeen | OffersAnew | Heard
 BATCH_MAX = 256
-LOOK_S = 30.0
+LOOK_S = 10.0
 
 log = structlog.get_logger()
 

@@ -15,7 +15,7 @@ from schemas import topics
 from transport.errors import NO_TOPIC_HINT, TopicMissing
 from transport.log import EARLIEST, Entry, LogReader
 
-AGAIN_S = 30.0  # how long until topics that are missing are looked for again
+AGAIN_S = 10.0  # how long until topics that are missing are looked for again
 REGISTRAR = ""  # the name under which the registrar's topics stand beside those of the studies
 
 log = structlog.get_logger()

@@ -13,6 +13,7 @@ from ops.kafka import Broker
 from ops.kafka.ports import free_ports
 from ops.link_proxy import LinkProxy
 from schemas.topics import BATCH_BYTES_MAX
+from transport import absent
 from transport.admin import Admin, TopicSpec, within
 from transport.link import Link
 from transport.settings import KafkaSettings
@@ -74,6 +75,12 @@ def settings(kafka: Broker) -> KafkaSettings:
 @pytest.fixture
 def link(settings: KafkaSettings) -> Link:
     return Link(settings)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In this process a topic that the broker does not tell of is missing at once."""
+    monkeypatch.setattr(absent, "ASKED_AGAIN_S", (0.1,))
 
 
 @pytest.fixture

@@ -129,6 +129,7 @@ async def test_a_decision_log_that_is_made_anew_meanwhile_gets_no_version_out_of
         assert await fed.read(topics.rounds(fed.study)) == []
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_without_its_topic_a_study_waits_and_says_which(kafka: Any, tmp_path: Path, free_port: int) -> None:
     async with played(kafka, tmp_path, free_port) as fed:
         await delete_topics(fed.kafka, topics.commands(fed.study))

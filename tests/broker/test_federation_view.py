@@ -96,6 +96,7 @@ async def test_following_tells_of_what_happens_after_it_began(kafka: Broker, tmp
     assert history.counted == 2
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_following_goes_on_without_a_topic_names_it_and_takes_it_up_again(
     kafka: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -75,6 +75,7 @@ async def test_a_reader_begins_where_it_is_told_to(
     await reader.close()
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_a_topic_that_does_not_exist_is_named(
     settings: KafkaSettings, link: Link, name: Callable[[str], str]
 ) -> None:
@@ -91,6 +92,7 @@ async def test_a_topic_that_does_not_exist_is_named(
     await writer.close()
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_a_topic_that_is_deleted_while_it_is_read_to_its_end_is_named(
     settings: KafkaSettings, link: Link, name: Callable[[str], str]
 ) -> None:
@@ -105,6 +107,7 @@ async def test_a_topic_that_is_deleted_while_it_is_read_to_its_end_is_named(
                 pass
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_a_writer_names_a_topic_that_is_deleted_under_it_and_goes_on_once_it_is_made_again(
     settings: KafkaSettings,
     link: Link,

@@ -71,6 +71,7 @@ async def test_an_error_in_the_block_takes_everything_back_and_the_writer_goes_o
     await writer.close()
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_a_wrong_topic_or_size_is_said_and_commits_nothing(
     settings: KafkaSettings, link: Link, name: Callable[[str], str]
 ) -> None:
