@@ -148,6 +148,7 @@ class LogReader:
                 names = self._positions.keys() if topics is None else set(topics)
                 try:
                     async with asyncio.timeout(_STALL_S):
+                        await _introduce(consumer, names)
                         ends = await consumer.end_offsets([TopicPartition(name, 0) for name in names])
                 except TimeoutError:
                     async with asyncio.timeout(_STALL_S):
@@ -351,6 +352,13 @@ class LogReader:
             await asyncio.wait({poll})
             if not poll.cancelled():
                 poll.exception()
+
+
+async def _introduce(consumer: AIOKafkaConsumer, names: Iterable[str]) -> None:
+    """Topics that a consumer is asked about and has not met: it would find out one after another, at 0.5 s each."""
+    client = consumer._client
+    for update in [client.add_topic(name) for name in names if not consumer.partitions_for_topic(name)]:
+        await update
 
 
 async def each_to_end(

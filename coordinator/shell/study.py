@@ -179,9 +179,7 @@ class StudyRunner:
         restored, ends = await read_study(self._services, self.plan), {}
         if restored.view.newest is None:
             ends = await self._offers.ends()
-            restored = await read_study(
-                self._services, self.plan
-            )  # where it is still empty, nothing before them counts
+            restored = await read_study(self._services, self.plan)  # still empty: nothing before these ends counts
         self._view = restored.view
         self._services.transactions.watch(restored.watched)
         self._commands, self._next_command = restored.commands, restored.ends[topics.commands(self.plan.study)]

@@ -11,7 +11,7 @@ from ops.kafka import Broker
 from ops.link_proxy import LinkProxy
 from schemas.errors import LocalError, TransientError
 from tests.broker.conftest import delete_topics, make_topics
-from transport import log, watch
+from transport import clients, log, watch
 from transport.admin import Admin, TopicSpec, within
 from transport.errors import TopicMissing
 from transport.link import Link
@@ -141,6 +141,21 @@ async def test_a_record_that_is_too_large_is_refused_and_the_next_one_passes(
         await writer.send(topic, bytes(3_000_000))
     assert await writer.send(topic, b"small") == 0
     await writer.close()
+
+
+async def test_where_topics_end_is_told_without_a_try_in_vain_for_each_that_the_reader_has_not_met(
+    settings: KafkaSettings, link: Link, name: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, *others = names = [name("one"), name("two"), name("three")]
+    await make_topics(settings, *names)
+    for topic in names:
+        await _write(settings, link, topic, b"0")
+    monkeypatch.setattr(clients, "RETRY_MS", 60_000)
+    reader = LogReader(settings, link)
+    await reader.assign({first: EARLIEST})
+    async with asyncio.timeout(30):
+        assert await reader.ends(others) == dict.fromkeys(others, 1)
+    await reader.close()
 
 
 async def test_paused_topics_keep_their_place(settings: KafkaSettings, link: Link, name: Callable[[str], str]) -> None:
