@@ -11,7 +11,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, errors
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.client import AIOKafkaClient
+from aiokafka.client import AIOKafkaClient, ConnectionGroup
 from aiokafka.protocol.fetch import FetchRequest
 
 from schemas.errors import LocalError
@@ -48,7 +48,8 @@ def new_consumer(
 ) -> AIOKafkaConsumer:
     """A consumer without group and subscription for small signed records, that reports an offset which is gone.
 
-    What it fetches is `sieved`: stand-ins come instead of batches that nobody may open.
+    What it fetches is `sieved`: stand-ins come instead of batches that nobody may open. Fetches have a connection of
+    their own, which a consumer without a group has to spare: a broker answers in order, and a fetch waits for records.
     """
     quiet()
     consumer = AIOKafkaConsumer(
@@ -79,12 +80,13 @@ def _sieve(consumer: AIOKafkaConsumer, *, thorough: bool) -> None:
             return records  # changed on its way, for the consumer to find by the checksum
 
     async def sent(node: Any, request: Any, **options: Any) -> Any:
-        response = await send(node, request, **options)
-        if isinstance(request, FetchRequest):
-            response.topics = [
-                (topic, [(*head, sifted(records)) for *head, records in partitions])
-                for topic, partitions in response.topics
-            ]
+        if not isinstance(request, FetchRequest):
+            return await send(node, request, **options)
+        response = await send(node, request, group=ConnectionGroup.COORDINATION)
+        response.topics = [
+            (topic, [(*head, sifted(records)) for *head, records in partitions])
+            for topic, partitions in response.topics
+        ]
         return response
 
     consumer._client.send = sent

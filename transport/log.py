@@ -291,6 +291,7 @@ class LogReader:
         tps = {topic: TopicPartition(topic, 0) for topic in self._positions}
         if not tps:
             return
+        await _introduce(consumer, tps)
         consumer._fetcher._prefetch_backoff = _AHEAD_S
         consumer.assign(list(tps.values()))
         for topic, tp in tps.items():
