@@ -4,9 +4,10 @@ import asyncio
 from typing import Any, cast
 
 import pytest
-from aiokafka.client import AIOKafkaClient
+from aiokafka.client import AIOKafkaClient, ConnectionGroup
 from aiokafka.protocol.fetch import FetchRequest, FetchResponse_v4
 from aiokafka.protocol.metadata import MetadataRequest
+from aiokafka.protocol.offset import OffsetRequest
 
 from tests.transport.raw import batch
 from transport.clients import new_consumer, started
@@ -45,13 +46,27 @@ async def test_who_is_told_to_end_while_a_client_starts_ends_and_leaves_no_clien
     assert [client.closed for client in made] == [True]
 
 
+async def test_nothing_waits_behind_a_fetch_that_waits_for_records(monkeypatch: pytest.MonkeyPatch) -> None:
+    over = {}
+
+    async def send(_: object, __: int, request: object, group: int = ConnectionGroup.DEFAULT) -> object:
+        over[type(request)] = group
+        return FetchResponse_v4(0, [])
+
+    monkeypatch.setattr(AIOKafkaClient, "send", send)
+    consumer = new_consumer(KafkaSettings("127.0.0.1:1", "test"), committed=True, fetch_wait_ms=10)
+    for request in (FetchRequest(10, 1, 10, 0, []), MetadataRequest([]), OffsetRequest(-1, 0, [])):
+        await consumer._client.send(3, request)
+    assert over[MetadataRequest] == over[OffsetRequest] != over[FetchRequest]
+
+
 async def test_what_a_consumer_fetches_is_sieved_before_anything_looks_into_it(monkeypatch: pytest.MonkeyPatch) -> None:
     plain, compressed = batch(b"a"), batch(b"b", first=1, codec=4)
     damaged = bytearray(plain)
     damaged[22] ^= 1
     fetched = [plain, compressed, bytes(damaged), b"", None]
 
-    async def send(_: object, node: int, request: object) -> object:
+    async def send(_: object, node: int, request: object, group: int = ConnectionGroup.DEFAULT) -> object:
         if not isinstance(request, FetchRequest):
             return node
         return FetchResponse_v4(0, [("t", [(number, 0, 9, 9, [], one) for number, one in enumerate(fetched)])])
