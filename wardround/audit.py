@@ -94,7 +94,8 @@ class Auditor:
         if key is None:
             raise LocalError(
                 f"this key opens no study key of epoch {base.key_epoch}",
-                hint="use the opening key of the coordinator or of an auditor that the plan names",
+                hint="use the opening key of the coordinator, or of an auditor that the plan names and that was on the "
+                "roster when the version was made",
             )
         study, body = log.plan.study, base.model.body
         opener = ChunkOpener(open_epoch_box(key, body.boxes), model_subject(study, base.version), body.count)
