@@ -34,6 +34,7 @@ _POLL_MS = 60_000
 _LOOK_S = 1.0  # how often a waiting reader looks whether the broker still answers
 _SILENT_S = 2.0  # beyond the broker's own wait
 _AHEAD_S = 3600.0  # nothing is asked for while records wait: a reader of any number of topics holds one answer
+_DAMAGED_MAX = 10  # tries in a row that bring the same bytes wrong: no link does that
 _STALL_S = 30.0  # a consumer that heard nothing for so long is replaced; doubles while that does not help
 
 _log = structlog.get_logger("transport")
@@ -63,6 +64,7 @@ class LogReader:
         self._silence = Silence()
         self._heard_s = 0.0
         self._thorough = False
+        self._damaged: tuple[dict[str, int], int] = {}, 0  # where reading stood, and how often in a row
 
     async def assign(self, positions: Mapping[str, int]) -> None:
         """Read exactly these topics from now on, each from its offset, EARLIEST or LATEST. Waits for the broker.
@@ -207,7 +209,24 @@ class LogReader:
                 await self._skip_lost(error)
             except (KafkaError, OSError, *DAMAGED) as error:
                 self._thorough = isinstance(error, (CorruptRecordException, *DAMAGED))
+                if self._thorough:
+                    self._mind_damage(error)
                 await self._replace(error)
+
+    def _mind_damage(self, error: BaseException) -> None:
+        """A link changes bytes now and then; what lies on a disk is wrong each time, and only a person can mend it."""
+        at, times = {topic: self._next(topic) for topic in self._positions}, 1
+        if at == self._damaged[0]:
+            times += self._damaged[1]
+        self._damaged = at, times
+        if times % _DAMAGED_MAX == 0:
+            _log.error(
+                "records are damaged each time they are read",
+                reason=str(error),
+                tries=times,
+                hint="is the broker's disk damaged, or something on the way? On a cluster let another broker lead the "
+                "topic (docs/three-brokers.md), else bring the topic's folder back from a copy",
+            )
 
     def _keep(self, fetched: Mapping[TopicPartition, Sequence[ConsumerRecord]]) -> None:
         if fetched:  # what was fetched while nobody asked is progress, too

@@ -5,12 +5,13 @@ import time
 from collections.abc import Callable
 
 import pytest
+from structlog.testing import capture_logs
 
 from ops.kafka import Broker
 from ops.link_proxy import LinkProxy
 from schemas.errors import TransientError
 from tests.broker.conftest import make_topics
-from tests.broker.topics import numbers, read
+from tests.broker.topics import numbers, read, write
 from transport import log, watch
 from transport.admin import Admin, within
 from transport.link import Link
@@ -201,3 +202,30 @@ async def test_topics_without_records_beside_lively_and_paused_ones_are_not_take
     assert rebuilt == []
     await reader.close()
     await writer.close()
+
+
+async def test_records_that_are_damaged_on_the_brokers_disk_are_named_and_read_once_they_are_mended(
+    mortal_kafka: Broker, name: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log, "_DAMAGED_MAX", 2)
+    settings = KafkaSettings(mortal_kafka.bootstrap, "tests", fetch_wait_ms=50, backoff_max_s=0.2)
+    link, topic = Link(settings), name("log")
+    await make_topics(settings, topic)
+    await write(settings, link, topic, b"1", b"2", b"marked", b"4")
+    await asyncio.to_thread(mortal_kafka.stop)
+    segment = next(mortal_kafka.folder.glob(f"**/{topic}-0/00000000000000000000.log"))
+    right = segment.read_bytes()
+    segment.write_bytes(right.replace(b"marked", b"nasty!"))
+    mortal_kafka.launch()
+    await asyncio.to_thread(mortal_kafka.wait_ready)
+    reader = LogReader(settings, link)
+    with capture_logs() as lines:
+        await reader.assign({topic: EARLIEST})
+        assert [entry.value for entry in await read(reader, 2)] == [b"1", b"2"]
+        async with asyncio.timeout(30):
+            while not any(line["event"] == "records are damaged each time they are read" for line in lines):
+                assert await reader.batch(wait_ms=100) == []
+    assert topic in next(line["reason"] for line in lines if line["log_level"] == "error")
+    segment.write_bytes(right)
+    assert [entry.value for entry in await read(reader, 2)] == [b"marked", b"4"]
+    await reader.close()

@@ -79,6 +79,14 @@ def test_what_a_link_has_changed_is_never_taken_for_written_so() -> None:
     assert sieved(bytes(damaged), thorough=True) == damaged
 
 
+def test_what_lies_in_front_of_a_changed_batch_is_read_once_somebody_looks_thoroughly() -> None:
+    whole, refused, changed = batch(b"a"), batch(b"b", first=1, codec=1), bytearray(batch(b"c", first=2))
+    changed[-1] ^= 1
+    assert sieved(whole + bytes(changed)) == whole + bytes(changed)
+    assert sieved(whole + bytes(changed) + whole, thorough=True) == whole
+    assert read(sieved(whole + refused + bytes(changed), thorough=True)) == ([(0, b"a", ""), (1, b"", COMPRESSED)], 2)
+
+
 @settings(deadline=None, max_examples=300)
 @given(
     flips=st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 7)), max_size=5),
