@@ -107,7 +107,8 @@ def _warnings(plan: Plan, round_s: float) -> list[str]:
 def _off(plan: Plan) -> list[str]:
     privacy, found = plan.privacy, []
     if not privacy.trustees:
-        found.append("no masking: the coordinator can read each site's update (nobody else can)")
+        readers = " and ".join(["the coordinator", *(f"auditor {name}" for name in plan.storage.auditors)])
+        found.append(f"no masking: {readers} can read each site's update (nobody else can)")
     if privacy.noise_std == 0:
         found.append("no noise: nothing is promised about what a model reveals of a single patient")
     if not plan.storage.auditors:

@@ -106,10 +106,10 @@ class Election:
 
     async def _count_partitions(self, consumer: AIOKafkaConsumer) -> None:
         """Without this a missing topic would simply never be assigned. The number is part of who fences whom."""
-        missing = await absent({topics.LEAD}, consumer.topics)
+        await absent({topics.LEAD}, consumer.topics)
         cluster = await consumer._client.fetch_all_metadata()
         found = len(cluster.partitions_for_topic(topics.LEAD) or ())
-        if missing or not found:
+        if not found:
             raise TopicMissing([topics.LEAD], self._settings.bootstrap)
         self._refuse_other_number(found)
         self.partitions = found

@@ -19,6 +19,7 @@ from schemas.errors import LocalError
 from transport.absent import absent
 from transport.batches import DAMAGED
 from transport.clients import end, new_consumer, refused, started
+from transport.damage import Damage
 from transport.entry import Entry as Entry
 from transport.entry import entry_of
 from transport.errors import TopicMissing
@@ -34,7 +35,6 @@ _POLL_MS = 60_000
 _LOOK_S = 1.0  # how often a waiting reader looks whether the broker still answers
 _SILENT_S = 2.0  # beyond the broker's own wait
 _AHEAD_S = 3600.0  # nothing is asked for while records wait: a reader of any number of topics holds one answer
-_DAMAGED_MAX = 10  # tries in a row that bring the same bytes wrong: no link does that
 _STALL_S = 30.0  # a consumer that heard nothing for so long is replaced; doubles while that does not help
 
 _log = structlog.get_logger("transport")
@@ -64,7 +64,7 @@ class LogReader:
         self._silence = Silence()
         self._heard_s = 0.0
         self._thorough = False
-        self._damaged: tuple[dict[str, int], int] = {}, 0  # where reading stood, and how often in a row
+        self._damage = Damage()
 
     async def assign(self, positions: Mapping[str, int]) -> None:
         """Read exactly these topics from now on, each from its offset, EARLIEST or LATEST. Waits for the broker.
@@ -131,6 +131,8 @@ class LogReader:
             async with asyncio.timeout(_STALL_S):
                 there: set[str] = await consumer.topics()
         except (KafkaError, OSError, TimeoutError, *DAMAGED):
+            await self._forget_poll()
+            await self._drop_consumer()  # the connection may be dead and fetches, over another one, know nothing of it
             return None
         return topics - there
 
@@ -209,24 +211,9 @@ class LogReader:
                 await self._skip_lost(error)
             except (KafkaError, OSError, *DAMAGED) as error:
                 self._thorough = isinstance(error, (CorruptRecordException, *DAMAGED))
-                if self._thorough:
-                    self._mind_damage(error)
                 await self._replace(error)
-
-    def _mind_damage(self, error: BaseException) -> None:
-        """A link changes bytes now and then; what lies on a disk is wrong each time, and only a person can mend it."""
-        at, times = {topic: self._next(topic) for topic in self._positions}, 1
-        if at == self._damaged[0]:
-            times += self._damaged[1]
-        self._damaged = at, times
-        if times % _DAMAGED_MAX == 0:
-            _log.error(
-                "records are damaged each time they are read",
-                reason=str(error),
-                tries=times,
-                hint="is the broker's disk damaged, or something on the way? On a cluster let another broker lead the "
-                "topic (docs/three-brokers.md), else bring the topic's folder back from a copy",
-            )
+                if self._thorough:
+                    await asyncio.sleep(self._damage.met(str(error), time.monotonic()))
 
     def _keep(self, fetched: Mapping[TopicPartition, Sequence[ConsumerRecord]]) -> None:
         if fetched:  # what was fetched while nobody asked is progress, too
@@ -278,7 +265,8 @@ class LogReader:
         """Check the topics and seek, with the consumer that is there or a fresh one; it is dropped when that fails."""
         consumer = self._consumer or await started(self._new_consumer, self._link)
         try:
-            await self._check_topics(consumer, self._positions.keys())
+            async with asyncio.timeout(_STALL_S):
+                await self._check_topics(consumer, self._positions.keys())
             await self._seek_all(consumer)
         except BaseException:
             self._consumer = None
@@ -377,8 +365,9 @@ class LogReader:
 async def _introduce(consumer: AIOKafkaConsumer, names: Iterable[str]) -> None:
     """Topics that a consumer is asked about and has not met: it would find out one after another, at 0.5 s each."""
     client = consumer._client
-    for update in [client.add_topic(name) for name in names if not consumer.partitions_for_topic(name)]:
-        await update
+    async with asyncio.timeout(_STALL_S):
+        for update in [client.add_topic(name) for name in names if not consumer.partitions_for_topic(name)]:
+            await update
 
 
 async def each_to_end(

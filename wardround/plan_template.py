@@ -76,7 +76,7 @@ versions = 20
 [storage]
 # versions_kept = 10
 # audit_days = 30              # how long the broker keeps updates, in every study; no other value is possible yet
-# auditors = []                 # members of the roster (role auditor) that may open updates to recompute a version
+# auditors = []                 # members of the roster that may open updates to recompute a version
 
 [data]
 # bad_records_max = 0.0         # share of a site's records that may break the data contract and be left out

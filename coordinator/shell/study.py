@@ -179,7 +179,7 @@ class StudyRunner:
         restored, ends = await read_study(self._services, self.plan), {}
         if restored.view.newest is None:
             ends = await self._offers.ends()
-            restored = await read_study(self._services, self.plan)  # still empty: nothing before these ends counts
+            restored = await read_study(self._services, self.plan)  # if still empty, nothing before the ends counts
         self._view = restored.view
         self._services.transactions.watch(restored.watched)
         self._commands, self._next_command = restored.commands, restored.ends[topics.commands(self.plan.study)]

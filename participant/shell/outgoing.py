@@ -189,7 +189,7 @@ class Outgoing:
     def _boxes(self, row: Row) -> tuple[KeyBox, ...]:
         """The body key for the coordinator and each auditor, by the roster as it is now.
 
-        An auditor that has left cannot be given it, and an update is counted whoever may look at it later.
+        An auditor that has left cannot be given it; the update is sent all the same.
         """
         membership, auditors = self._membership(), self._plan.storage.auditors
         readers = {membership.coordinator: membership.opening_key(membership.coordinator)}
@@ -197,7 +197,7 @@ class Outgoing:
         if absent := [name for name in auditors if name not in readers and name not in self._absent]:
             self._absent.update(absent)
             told = {"auditors": absent, "roster": membership.serial}
-            log.warning("auditors are given no updates any more", study=self._plan.study, **told)
+            log.warning("auditors without a key on the roster are given no updates", study=self._plan.study, **told)
         subject = update_subject(row.header)
         return tuple(body_box(key.public, name, key.key_id, subject, row.body_key) for name, key in readers.items())
 

@@ -12,7 +12,7 @@ from ops.link_proxy import LinkProxy
 from schemas.errors import TransientError
 from tests.broker.conftest import make_topics
 from tests.broker.topics import numbers, read, write
-from transport import log, watch
+from transport import damage, log, watch
 from transport.admin import Admin, within
 from transport.link import Link
 from transport.log import EARLIEST, LogReader, read_to_end
@@ -207,7 +207,7 @@ async def test_topics_without_records_beside_lively_and_paused_ones_are_not_take
 async def test_records_that_are_damaged_on_the_brokers_disk_are_named_and_read_once_they_are_mended(
     mortal_kafka: Broker, name: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(log, "_DAMAGED_MAX", 2)
+    monkeypatch.setattr(damage, "TRIES", 2)
     settings = KafkaSettings(mortal_kafka.bootstrap, "tests", fetch_wait_ms=50, backoff_max_s=0.2)
     link, topic = Link(settings), name("log")
     await make_topics(settings, topic)

@@ -82,7 +82,7 @@ async def test_an_auditor_who_left_is_given_nothing_which_is_said_once_and_holds
         site.directory.membership = membership(HUB, INES)
         assert opens(await site.offer()) == opens(await site.offer()) == {"hub", "ines"}
     (told,) = lines
-    assert (told["event"], told["auditors"]) == ("auditors are given no updates any more", ["otto"])
+    assert (told["event"], told["auditors"]) == ("auditors without a key on the roster are given no updates", ["otto"])
 
 
 async def test_without_the_coordinators_key_nothing_is_offered(tmp_path: Path) -> None:
