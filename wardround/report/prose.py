@@ -292,7 +292,8 @@ def _bounds(plan: Plan) -> str:
 def _not_hidden(plan: Plan) -> str:
     privacy, said = plan.privacy, []
     if not privacy.trustees:
-        said.append("Updates are not masked: the coordinator can read the update of a single site.")
+        readers = listing(["the coordinator", *plan.storage.auditors])
+        said.append(f"Updates are not masked: {readers} can read the update of a single site.")
     if privacy.noise_std == 0:
         said.append("No noise is added: the plan makes no claim of differential privacy.")
     return " ".join(said) or "Updates are masked, and noise is added before anything can be read."
