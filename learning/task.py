@@ -31,6 +31,7 @@ Cancelled = Callable[[], bool]  # asked before each step
 EPOCHS_ALONE_MAX = 100
 PATIENCE_ALONE = 10
 VALIDATION_SHARE = 0.2
+STATE_WITHOUT_NAMES = "parameters"  # the one tensor of a task that names none
 
 
 class TrainingError(FederationError):
@@ -231,6 +232,20 @@ class Task(ABC):
             return None
         low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
         return float(low), float(high)
+
+    def state(self, vector: Vector) -> dict[str, NDArray[Any]]:
+        """A vector as tensors by name, for a file that others can read; the inverse of `vector_of`."""
+        return {STATE_WITHOUT_NAMES: np.array(vector, np.float32)}
+
+    def vector_of(self, state: Mapping[str, NDArray[Any]]) -> Vector:
+        """Tensors by name as a vector, float32 (p,). Raises LocalError when they are another model's."""
+        found = state.get(STATE_WITHOUT_NAMES)
+        if found is None or found.shape != (self.parameters(),) or found.dtype != np.float32:
+            raise LocalError(
+                f"the state holds no {STATE_WITHOUT_NAMES}, float32 ({self.parameters()},)",
+                hint="state and task do not belong together: use the study folder that the model was learnt with",
+            )
+        return found
 
     def pool(self, sites: Sequence[SiteData]) -> SiteData:
         """All sites as if they were one: what central learning would have had. Only a demo or a script can ask this."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -86,6 +86,14 @@ class TorchTask(Task):
         model = self._flat.model.eval()
         with torch.no_grad():
             return np.asarray(model(_batch(patients).inputs).numpy())
+
+    def state(self, vector: Vector) -> dict[str, NDArray[Any]]:
+        """As torch's `state_dict` names it: `model().load_state_dict` takes it."""
+        self._flat.write(vector)
+        return self._flat.state()
+
+    def vector_of(self, state: Mapping[str, NDArray[Any]]) -> Vector:
+        return self._flat.vector_of(state)
 
     def loss_on(self, vector: Vector, patients: Patients) -> float:
         self._flat.write(vector)

@@ -9,6 +9,9 @@ Imports:  torch, numpy.   Used by: learning.torch_task.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -16,6 +19,7 @@ from torch import Tensor, nn
 
 from schemas.errors import LocalError
 
+OTHER_MODEL = "state and task do not belong together: use the study folder that the model was learnt with"
 BLOCK = 1 << 20  # elements subtracted at a time: a 400 MB model needs no 800 MB of float64 beside it
 
 
@@ -42,9 +46,11 @@ class FlatModel:
         self.trained = sum(value.numel() for _, value in trained)
         self.values = torch.cat([tensor.detach().reshape(-1) for _, tensor in tensors])
         self.gradients = torch.zeros(self.trained)
+        self._places: list[tuple[str, slice, torch.Size]] = []  # in the order of the vector
         place = 0
-        for index, (_, tensor) in enumerate(tensors):
+        for index, (name, tensor) in enumerate(tensors):
             here = slice(place, place := place + tensor.numel())
+            self._places.append((name.partition(" ")[2], here, tensor.shape))
             tensor.data = self.values[here].view(tensor.shape)
             if index < len(trained):
                 tensor.grad = self.gradients[here].view(tensor.shape)
@@ -61,6 +67,26 @@ class FlatModel:
                 hint="task and plan do not belong together",
             )
         self.values.copy_(torch.from_numpy(np.array(vector, dtype=np.float32)))
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """The model as torch's `state_dict` names it, copied: parameters, buffers, and the integer ones beside them."""
+        return {name: np.array(tensor.detach().numpy()) for name, tensor in self.model.state_dict().items()}
+
+    def vector_of(self, state: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+        """A state by name as this model's vector, float32 (p,); integer buffers are no part of it.
+
+        Raises LocalError naming what is missing, or has another shape or dtype.
+        """
+        vector = np.empty(len(self.values), np.float32)
+        for name, here, shape in self._places:
+            if name not in state:
+                raise LocalError(f"the state has no {name}, the task's model has", hint=OTHER_MODEL)
+            found = state[name]
+            if found.shape != tuple(shape) or found.dtype != np.float32:
+                said = f"{name} is {found.dtype} {found.shape} in the state, float32 {tuple(shape)} in the task's model"
+                raise LocalError(said, hint=OTHER_MODEL)
+            vector[here] = found.reshape(-1)
+        return vector
 
 
 def difference(new: NDArray[np.float32], base: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -43,7 +43,7 @@ def read_plan_draft(path: Path) -> Draft:
 
 
 def author_plan(path: Path, *, warm: Path | None = None) -> AuthoredPlan:
-    """Import the task, make version 0 and build the plan. `warm` is a file of p float32, little-endian.
+    """Import the task, make version 0 and build the plan. `warm`: an exported model, or p float32, little-endian.
 
     Raises LocalError for a wrong plan, a task that cannot be imported, or a warm file that does not fit.
     """
@@ -104,6 +104,14 @@ def read_signed_plan(path: Path, public: bytes | None = None) -> Plan:
 
 
 def _warm(path: Path, task: Task) -> NDArray[np.float32]:
+    """Version 0 from an exported model, or from p float32."""
+    if path.suffix == ".safetensors":
+        from learning.model_file import check_state, read_model
+
+        header, state = read_model(path)
+        exported = task.vector_of(state)
+        check_state(exported, header, where=str(path))
+        return exported
     try:
         vector = np.fromfile(path, dtype="<f4")
         size = path.stat().st_size
@@ -112,7 +120,7 @@ def _warm(path: Path, task: Task) -> NDArray[np.float32]:
     if size != 4 * task.parameters():
         raise LocalError(
             f"{path} has {size} bytes, the task's model {task.parameters()} parameters of 4 bytes",
-            hint="it has to be the model of the same task, as plain float32 little-endian",
+            hint="it has to be the model of the same task: exported as .safetensors, or plain float32 little-endian",
         )
     if not np.isfinite(vector).all():
         raise LocalError(f"{path} holds values that are not finite")

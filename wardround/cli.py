@@ -26,6 +26,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {  # name -> (module, what it does)
     "participant": ("participant", "run a hospital's service: fetches, trains, sends"),
     "status": ("status", "how the studies stand and what each site is doing"),
     "report": ("report", "write a study's report as one HTML file"),
+    "model": ("model", "export a version as a safetensors file, or show what such a file holds"),
     "recompute": ("recompute", "audit: compute a version again from the log and compare"),
     "kafka": ("kafka", "start and stop a small Kafka on this machine"),
 }

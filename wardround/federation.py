@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterable
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +40,9 @@ from transport.plain import whole_body
 from transport.settings import KafkaSettings
 from wardround.history import StudyHistory
 from wardround.study_log import StudyLog
+
+if TYPE_CHECKING:
+    from wardround.models import Exported
 
 BROKER_S = 10.0
 PACE_S = 0.3
@@ -152,6 +155,22 @@ class Federation:
         opener = self._opener(log, number, body, epoch)
         return await self._bounded(self._fetch(study, number, body, opener))
 
+    async def export(
+        self, study: str, path: Path, *, version: int | None = None, best: bool = False, folder: Path | None = None
+    ) -> "Exported":
+        """Write a version (the newest without `version` or `best`) to `path` as safetensors, whole or not at all.
+
+        best     the version that its sites judged best, of those still kept; see wardround.models.best_version
+        folder   of the study's task.py; without it the plan's entry is imported
+        Raises LocalError as `version` does, and when the task here is not the one that the plan approves.
+        """
+        from wardround.models import choose, export_version, header_of
+
+        history = await self.history(study)
+        number, remarks = choose(history, version, best=best)
+        header = header_of(history, number)
+        return export_version(path, await self.version(study, number), header, folder, remarks)
+
     async def _directory(self) -> Directory:
         directory = Directory(self._registrar)
         entries = [entry for entry in await self._read([topics.MEMBERS, topics.PLANS]) if entry.value is not None]
@@ -251,6 +270,12 @@ class Connection:
     def version(self, study: str, n: int | None = None) -> NDArray[np.float32]:
         """As Federation.version."""
         return self._run(self._federation.version(study, n))
+
+    def export(
+        self, study: str, path: Path, *, version: int | None = None, best: bool = False, folder: Path | None = None
+    ) -> "Exported":
+        """As Federation.export."""
+        return self._run(self._federation.export(study, path, version=version, best=best, folder=folder))
 
     def close(self) -> None:
         """End the thread; the connection is of no use afterwards."""

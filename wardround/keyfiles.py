@@ -97,6 +97,8 @@ def check_place(path: Path, *, folders_made: bool = False) -> None:
             folder = folder.parent
         if path.is_dir():
             raise LocalError(f"{path} cannot be written: it is a folder", hint="name a file")
+        if path.exists() and not path.is_file():  # to be replaced by renaming: a device would be gone
+            raise LocalError(f"{path} cannot be written: it is no plain file", hint="name a file")
         if not folder.is_dir():
             raise LocalError(f"{path} cannot be written: {folder} is no folder", hint="make it, or name another one")
         if not os.access(folder, os.W_OK | os.X_OK):

@@ -2,15 +2,19 @@
 
 import json
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from learning.model_file import write_model
 from protocol.digests import digest_of
 from schemas.plan_toml import SECTIONS
+from tests.wardround import synthetic
 from wardround.authoring import author_plan, read_signed_plan
 from wardround.cli import main
+from wardround.models import header_of
 
 ENTRY = "tests.wardround.tasks.small:task"
 
@@ -85,6 +89,17 @@ def test_a_warm_start_becomes_version_0(draft: Path, keys: Path) -> None:
     np.array([5, 6, 7], "<f4").tofile(warm)
     assert sign(draft, keys, "--warm", str(warm)) == 0
     assert (draft.parent / "signed" / "small.initial").read_bytes() == warm.read_bytes()
+
+
+def test_an_exported_model_becomes_version_0_and_one_that_was_changed_is_refused(draft: Path, keys: Path) -> None:
+    vector = np.array([5, 6, 7], "<f4")
+    header = replace(header_of(synthetic.history(), 3), model=digest_of([vector.tobytes()]).hex())
+    warm = draft.with_name("warm.safetensors")
+    write_model(warm, {"parameters": vector}, header)
+    assert sign(draft, keys, "--warm", str(warm)) == 0
+    assert (draft.parent / "signed" / "small.initial").read_bytes() == vector.tobytes()
+    write_model(warm, {"parameters": vector + 1}, header)
+    assert sign(draft, keys, "--warm", str(warm)) == 2
 
 
 @pytest.mark.parametrize(

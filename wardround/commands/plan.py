@@ -66,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_json(sign)
     for one in (check, digest, sign):
         one.add_argument(
-            "--warm", type=Path, metavar="FILE", help="begin from this model (p float32, little-endian), not a seed"
+            "--warm", type=Path, metavar="FILE", help="begin from this model (.safetensors, or p float32), not a seed"
         )
 
 
