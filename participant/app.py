@@ -17,6 +17,7 @@ import structlog
 from participant.core.policy import Policy
 from participant.core.space import OutboxSpace
 from participant.settings import Settings
+from participant.shell.database import hint_of, in_words, is_damage
 from participant.shell.desk import Desk
 from participant.shell.gate import Gate
 from participant.shell.metrics import ParticipantMetrics
@@ -31,7 +32,7 @@ from protocol.key_files import read_registrar_key
 from protocol.sealing import OpenKey
 from protocol.signing import SigningKey
 from runtime import metrics_port
-from runtime.disk import FREE_SPACE, said, to_do
+from runtime.disk import said, to_do
 from runtime.lock import FolderLock
 from runtime.logs import tell_strange
 from runtime.service import first_error
@@ -72,6 +73,8 @@ async def serve(settings: Settings) -> None:
             tell_strange(strange_variables(Settings, os.environ))
             log.info("participant starts", name=settings.name, broker=settings.kafka.bootstrap)
             await _run(settings, services, reader)
+    except sqlite3.Error as error:
+        raise LocalError(in_words(error, store.path), hint=hint_of(error)) from None
     finally:
         await _bounded(asyncio.gather(reader.close(), writer.close(), bodies.close()))
         threads.shutdown(cancel_futures=True)  # what still runs there was told to end
@@ -194,4 +197,7 @@ async def _flush(store: Store) -> None:
             try:
                 await asyncio.to_thread(store.flush)
             except sqlite3.Error as error:
-                log.error("site.db cannot be written, trying again", reason=f"{store.path}: {error}", hint=FREE_SPACE)
+                reason, hint = in_words(error, store.path), hint_of(error)
+                if is_damage(error):
+                    raise LocalError(reason, hint=hint) from None
+                log.error("site.db cannot be written, trying again", reason=reason, hint=hint)

@@ -5,7 +5,6 @@ Knows:    an order is a wish in the data folder; a service that runs takes it wi
 Used by:  wardround.commands.participant.
 """
 
-import contextlib
 import sqlite3
 import time
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from participant.shell.control import SiteState, Wish, changing, check_folder, is_running, read_state
+from participant.shell.database import hint_of, in_words
 from participant.shell.store import Store
 from runtime.lock import FolderLock
 from schemas.errors import LocalError
@@ -90,10 +90,9 @@ def forget(folder: Path, site: str, study: str) -> tuple[int, ...]:
         try:
             return store.forget(study, lambda row: folder / "outbox" / f"{row.study}.{row.sequence}")
         except sqlite3.Error as error:
-            raise LocalError(f"{folder / 'site.db'}: {error}", hint="free some space, then run this again") from None
+            raise LocalError(in_words(error, store.path), hint=f"{hint_of(error)}; then run this again") from None
         finally:
-            with contextlib.suppress(sqlite3.Error):
-                store.close()
+            store.close()
 
 
 def _check_known(folder: Path, study: str | None) -> None:

@@ -9,6 +9,7 @@ import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 
+from participant.shell.database import hint_of, in_words, is_damage
 from participant.shell.store import FORMAT
 from schemas.errors import LocalError
 
@@ -84,7 +85,8 @@ def read_ledger(folder: Path, study: str | None = None) -> LedgerView:
             updates = database.execute(_UPDATES, {"study": study}).fetchall()
             others = database.execute(_OTHERS, {"study": study}).fetchall()
     except sqlite3.Error as error:
-        raise LocalError(f"{path} cannot be read ({error})", hint="run this as the user of the participant") from None
+        hint = hint_of(error) if is_damage(error) else "run this as the user of the participant"
+        raise LocalError(in_words(error, path), hint=hint) from None
     return LedgerView(tuple(_update(*row) for row in updates), tuple(Others(*row) for row in others))
 
 

@@ -1,10 +1,13 @@
 """site.db: sequence numbers, outbox, ledger and decisions of this site, on disk before anything is sent.
 
 Knows:    one transaction puts an update into outbox and ledger; small facts wait for the next transaction or a flush.
+          What no database would take is dropped by itself, and said: what waits beside it is written all the same.
 Never:    holds a body (those are files), forgets a ledger row, is restored from a backup.
 Used by:  participant.shell; one process (runtime.lock), several threads.
 """
 
+import contextlib
+import math
 import sqlite3
 import threading
 import time
@@ -14,7 +17,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import structlog
+
 from participant.core.restored import Restored
+from participant.shell.database import NEVER_STORED, hint_of, in_words
 from schemas.errors import LocalError
 
 FORMAT = 2
@@ -99,6 +105,8 @@ class Row:
 _FACT = "INSERT OR REPLACE INTO facts VALUES (?, ?, ?)"
 _SEEN = "INSERT OR REPLACE INTO seen VALUES (?, ?, ?, ?)"
 _COUNTED_BEFORE = "counted-before"  # updates that counted on a log that was forgotten since
+log = structlog.get_logger()
+
 FIRST, NEWEST = "first", "newest"  # the places of a study in `seen`
 _ROW = "study, sequence, base_version, header, signature, body_key, chunk_digests, size_bytes, sealed_ms, offer_offset"
 
@@ -126,9 +134,7 @@ class Store:
                 for study, place, record, digest in self._db.execute("SELECT study, place, record, digest FROM seen")
             }
         except (sqlite3.Error, OSError) as error:
-            raise LocalError(
-                f"{self.path}: cannot be used ({error})", hint="check owner and free space; never restore an old copy"
-            ) from None
+            raise LocalError(in_words(error, self.path), hint=hint_of(error)) from None
 
     # reading -------------------------------------------------------------------------------------------------------
 
@@ -275,7 +281,10 @@ class Store:
         return tuple(row.sequence for row in given_up)
 
     def note_fact(self, study: str, name: str, value: float) -> None:
-        """Keep a number about a study."""
+        """Keep a number about a study; one that is not finite is dropped, and said."""
+        if not math.isfinite(value):
+            log.warning("a number that is not finite is dropped", study=study, name=name)
+            return
         self._facts[study, name] = value
         self._changed.add((_FACT, study, name))
 
@@ -301,12 +310,20 @@ class Store:
         self._commit([])
 
     def close(self) -> None:
-        """Write what waits, and close."""
+        """Write what waits, and close; what cannot be written at the end is said, and never keeps a service from it."""
         try:
-            self.flush()
-        finally:
-            with self._lock:
-                self._db.close()
+            if self.waiting:
+                self.flush()
+        except sqlite3.Error as error:
+            lost = len(self._later) + len(self._changed)
+            log.error(
+                "site.db cannot be written at the end, what it had to remember last is lost",
+                reason=in_words(error, self.path),
+                hint=hint_of(error),
+                entries=lost,
+            )
+        with self._lock, contextlib.suppress(sqlite3.Error):
+            self._db.close()
 
     # inside --------------------------------------------------------------------------------------------------------
 
@@ -319,7 +336,9 @@ class Store:
             try:
                 self._db.execute("BEGIN IMMEDIATE")
                 waiting.extend(self._later.popleft() for _ in range(len(self._later)))
-                for statement, values in (*waiting, *map(self._latest, changed), *statements):
+                for statement, values in (*waiting, *map(self._latest, changed)):
+                    self._write(statement, values)
+                for statement, values in statements:
                     self._db.execute(statement, values)
                 self._db.execute("COMMIT")
             except BaseException:
@@ -331,6 +350,14 @@ class Store:
                 raise
         for file in files:
             file.unlink(missing_ok=True)
+
+    def _write(self, statement: str, values: tuple[Any, ...]) -> None:
+        """One of what waited; SQLite undoes a statement that fails by itself, the transaction goes on."""
+        try:
+            self._db.execute(statement, values)
+        except NEVER_STORED as error:
+            table = statement.split("INTO ")[-1].split("FROM ")[-1].split()[0]
+            log.error("site.db does not take an entry, dropped", table=table, reason=in_words(error, self.path))
 
     def _latest(self, changed: tuple[str, str, str]) -> tuple[str, tuple[Any, ...]]:
         statement, *key = changed

@@ -18,6 +18,7 @@ from participant.core import events as seen
 from participant.core.effects import Effect, State
 from participant.core.events import Event
 from participant.core.study import StudyCore
+from participant.shell import database
 from participant.shell.body import SealingStopped
 from participant.shell.control import StudyState, Wish
 from participant.shell.fetch import fetch_model, partial
@@ -208,6 +209,8 @@ class StudyRunner:
             )
             await self._out.evaluation(version, self._digest(version), values, with_alone=final)
         except (FederationError, OSError, sqlite3.Error) as error:
+            if database.is_damage(error):
+                raise
             self._failed("evaluation failed", error, version=version)
             self.post(seen.EvaluationFailed(version, _took_ms(error)))
             return
@@ -261,6 +264,8 @@ class StudyRunner:
         except SealingStopped:
             return
         except (OSError, sqlite3.Error) as error:
+            if database.is_damage(error):
+                raise
             log.error("outbox cannot take the update, trying again", study=self._plan.study, reason=self._words(error))
             self.post(seen.SealFailed(base_version))
             return
@@ -294,8 +299,9 @@ class StudyRunner:
 
     def _words(self, error: Exception) -> str:
         """What an operator reads."""
-        folder = self._services.folder
-        return f"{folder / 'site.db'}: {error}" if isinstance(error, sqlite3.Error) else in_words(error, folder)
+        if not isinstance(error, sqlite3.Error):
+            return in_words(error, self._services.folder)
+        return f"{database.in_words(error, self._services.store.path)}; {database.hint_of(error)}"
 
     # small things --------------------------------------------------------------------------------------------------
 

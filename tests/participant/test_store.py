@@ -1,11 +1,15 @@
 """site.db: what a hospital's outbox and ledger remember, whatever ends the process."""
 
 import contextlib
+import math
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import structlog
 
+from participant.shell.database import hint_of, in_words
 from participant.shell.store import Decision, Left, Row, Store
 from schemas.errors import LocalError
 
@@ -286,8 +290,67 @@ def test_another_sites_database_is_refused(tmp_path: Path, store: Store) -> None
 
 def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     (tmp_path / "site.db").write_bytes(b"something else" * 100)
-    with pytest.raises(LocalError, match="cannot be used"):
+    with pytest.raises(LocalError, match="no database, or damaged"):
         opened(tmp_path)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_number_that_is_not_finite_is_dropped_and_no_other_study_notices(tmp_path: Path, value: float) -> None:
+    store = opened(tmp_path)
+    store.note_fact("bad-study", "train-seconds", 2.0)
+    with structlog.testing.capture_logs() as logs:
+        store.note_fact("bad-study", "alone-auc", value)
+        store.count("bad-study", "train-seconds", value)
+    store.note_fact("good-study", "alone-auc", 0.75)
+    store.close()
+    again = opened(tmp_path)
+    assert again.facts("bad-study", "") == {"train-seconds": 2.0}
+    assert again.fact("good-study", "alone-auc") == 0.75
+    assert [(line["study"], line["name"]) for line in logs] == [
+        ("bad-study", "alone-auc"),
+        ("bad-study", "train-seconds"),
+    ]
+
+
+def test_what_no_database_takes_is_dropped_alone_and_said(tmp_path: Path) -> None:
+    store = opened(tmp_path)
+    store.note_left(Left("bad-study", b"", "update", 2**70))
+    store.note_seen("bad-study", 3, None)  # type: ignore[arg-type]  # what its caller must never hand in
+    store.note_left(Left("good-study", b"", "update", 5))
+    with structlog.testing.capture_logs() as logs:
+        store.flush()
+    assert [line[1] for line in opened(tmp_path).ledger()] == ["good-study"]
+    assert [line["table"] for line in logs] == ["ledger", "seen"]
+    assert not store.waiting
+
+
+def test_a_database_that_cannot_be_written_lets_the_service_end_and_is_said(tmp_path: Path) -> None:
+    store = opened(tmp_path)
+    store.note_fact("demo", "evaluated", 4)
+    store._db.execute("PRAGMA query_only=1")
+    with structlog.testing.capture_logs() as logs:
+        store.close()
+    assert "cannot be written" in logs[0]["reason"]
+    assert "disk" not in logs[0]["hint"]
+
+
+def test_an_error_of_the_database_is_told_as_what_it_is(tmp_path: Path) -> None:
+    def said(do: Callable[[sqlite3.Connection], object]) -> tuple[str, str]:
+        with contextlib.closing(sqlite3.connect(tmp_path / "other.db", timeout=0)) as database:
+            try:
+                do(database)
+            except sqlite3.Error as error:
+                return in_words(error, Path("site.db")), hint_of(error)
+        raise AssertionError("no error")
+
+    broken = said(lambda db: db.executescript("CREATE TABLE one (a NOT NULL); INSERT INTO one VALUES (NULL)"))
+    assert "fault of the software" in broken[1]
+    assert "disk" not in broken[1]
+    full = said(lambda db: db.executescript("PRAGMA max_page_count=2; CREATE TABLE b AS SELECT zeroblob(99999)"))
+    assert "the disk is full" in full[0]
+    assert "free space" in full[1]
+    (tmp_path / "other.db").write_bytes(b"something else" * 100)
+    assert "damaged" in said(lambda db: db.execute("SELECT * FROM sqlite_master"))[0]
 
 
 def test_the_database_is_this_users_alone(tmp_path: Path, store: Store) -> None:
