@@ -144,6 +144,7 @@ def _services(
     metrics = ParticipantMetrics()
     link.on_change(lambda connected: metrics.connected.set(connected))
     link.on_rebuild(lambda kind: metrics.rebuilds.labels(kind).inc())
+    link.on_throttle(lambda kind, wait_s: metrics.throttled_s.labels(kind).inc(wait_s))
     on_produce_error(lambda name: metrics.broker_errors.labels(name).inc())
     path = settings.trainer.fork_server
     modules = [study.task.partition(":")[0] for study in settings.studies if study.task]

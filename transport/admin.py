@@ -25,6 +25,10 @@ T = TypeVar("T")
 
 _ANNOUNCED_S, _ANNOUNCED_TRIES = 0.05, 100
 _ANSWER_S = 2.0  # what a living broker takes for a small question
+_UNSETTLED = (
+    AttributeError,
+    AssertionError,
+)  # aiokafka trips over a cluster that has no controller or no broker just now
 BROKERS_OWN = ("__consumer_offsets", "__transaction_state")  # Kafka makes them itself, as its settings say
 COMMAND_S = 10.0  # how long a command waits for the broker before it gives up
 
@@ -175,6 +179,10 @@ class Admin:
                 if code:
                     raise _refusal(f"topic {name} cannot be described", code, [message])
                 configs[name] = {entry[0]: entry[1] for entry in entries}
+        if untold := sorted(set(names) - configs.keys()):
+            raise LocalError(
+                f"the broker does not describe {', '.join(untold)}", hint="try it again; see the broker's log"
+            )
         return configs
 
     async def _call(self, call: Callable[[AIOKafkaAdminClient], Awaitable[Any]]) -> Any:
@@ -183,7 +191,7 @@ class Admin:
             client = await self._live_client()
             try:
                 return await call(client)
-            except (KafkaError, OSError, TimeoutError) as error:
+            except (KafkaError, OSError, TimeoutError, *_UNSETTLED) as error:
                 final = refused(error)
                 if final is not None:
                     raise final from error

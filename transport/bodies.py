@@ -19,6 +19,7 @@ from aiokafka.record.memory_records import MemoryRecords
 from transport.batches import DAMAGED, sieved, why_refused
 from transport.clients import end, new_client, refused, started
 from transport.errors import BodyGone
+from transport.fetched import of_topic
 from transport.link import Link
 from transport.pace import Pace
 from transport.settings import SEALED_CHUNK_BYTES, KafkaSettings
@@ -185,8 +186,10 @@ class BodyReader:
                     self._pace.timed_out()
                 await self._failed(client, error)
                 continue
-            self._pace.took(sum(map(len, values)), time.monotonic() - began_s)
             self._link.up()
+            if values is None:
+                continue  # slowed down by a quota: the client waits before it asks again
+            self._pace.took(sum(map(len, values)), time.monotonic() - began_s)
             if values:
                 return values[:count]
             empty += 1
@@ -211,18 +214,17 @@ class BodyReader:
         await self._link.backoff()
 
 
-async def _fetch_once(client: AIOKafkaClient, topic: str, offset: int, bytes_max: int, checked: bool) -> list[bytes]:
-    """The chunks that one fetch request brings; [] when there is nothing at that offset yet."""
+async def _fetch_once(
+    client: AIOKafkaClient, topic: str, offset: int, bytes_max: int, checked: bool
+) -> list[bytes] | None:
+    """The chunks that one fetch request brings; [] when there is nothing at that offset yet, None: not now."""
     request = FetchRequest(_FETCH_WAIT_MS, 1, bytes_max, 0, [(topic, [(0, offset, bytes_max)])])
     response = await client.send(await _leader(client, topic, offset), request)
-    _, partitions = response.topics[0]
-    _, code, *_, records = partitions[0]
-    error = errors.for_code(code)
-    if error is errors.OffsetOutOfRangeError:
-        raise BodyGone(topic, offset)
-    if error is not errors.NoError:
-        raise error(topic)
-    return _parsed(topic, offset, records, checked)
+    try:
+        records = of_topic(response, topic)
+    except errors.OffsetOutOfRangeError:
+        raise BodyGone(topic, offset) from None
+    return None if records is None else _parsed(topic, offset, records, checked)
 
 
 async def _leader(client: AIOKafkaClient, topic: str, offset: int) -> int:

@@ -6,10 +6,11 @@ Used by:  the other modules of transport, nobody else.
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeAlias, TypeVar
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, errors
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition, errors
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.client import AIOKafkaClient, ConnectionGroup
 from aiokafka.protocol.fetch import FetchRequest
@@ -18,8 +19,11 @@ from schemas.errors import LocalError
 from schemas.topics import BATCH_BYTES_MAX
 from transport import watch
 from transport.batches import DAMAGED, sieved
+from transport.errors import NotAllowed
+from transport.fetched import check_whole
 from transport.link import Link
 from transport.quiet import quiet
+from transport.quota import heed_quotas
 from transport.settings import KafkaSettings
 
 START_S = 15.0  # one try to connect; the next one begins with a fresh client
@@ -35,6 +39,14 @@ TRANSACTION_TIMEOUT_MS = 600_000
 
 # Of one topic in one answer, so that a site with a long backlog leaves room for others; a larger record comes alone.
 TOPIC_BYTES = 256 * 1024
+
+_FORBIDDEN = (
+    errors.TopicAuthorizationFailedError,
+    errors.TransactionalIdAuthorizationFailed,
+    errors.GroupAuthorizationFailedError,
+    errors.ClusterAuthorizationFailedError,
+)
+_OTHER_VERSIONS = (errors.IncompatibleBrokerVersion, errors.UnsupportedVersionError, NotImplementedError)
 
 Client: TypeAlias = AIOKafkaConsumer | AIOKafkaProducer | AIOKafkaClient | AIOKafkaAdminClient
 C = TypeVar("C", AIOKafkaConsumer, AIOKafkaProducer, AIOKafkaClient, AIOKafkaAdminClient)
@@ -83,6 +95,9 @@ def _sieve(consumer: AIOKafkaConsumer, *, thorough: bool) -> None:
         if not isinstance(request, FetchRequest):
             return await send(node, request, **options)
         response = await send(node, request, group=ConnectionGroup.COORDINATION)
+        check_whole(response)
+        if not response.topics:
+            _note_answer(consumer, request)
         response.topics = [
             (topic, [(*head, sifted(records)) for *head, records in partitions])
             for topic, partitions in response.topics
@@ -90,6 +105,18 @@ def _sieve(consumer: AIOKafkaConsumer, *, thorough: bool) -> None:
         return response
 
     consumer._client.send = sent
+
+
+def _note_answer(consumer: AIOKafkaConsumer, request: FetchRequest) -> None:
+    """A broker that slows this client down answers without topics: a time stamp on each tells that it is there."""
+    subscription = consumer._subscription.subscription
+    assignment = subscription.assignment if subscription is not None else None
+    if assignment is None:
+        return
+    for topic, partitions in request.topics:
+        for tp in (TopicPartition(topic, partition) for partition, *_ in partitions):
+            if tp in assignment.tps:
+                assignment.state_value(tp).timestamp = time.time_ns() // 1_000_000
 
 
 def new_member(
@@ -153,9 +180,12 @@ def new_admin(settings: KafkaSettings) -> AIOKafkaAdminClient:
 
 def refused(error: BaseException) -> LocalError | None:
     """What to tell the operator when the broker will never accept this client or record, else None."""
-    if isinstance(error, errors.TopicAuthorizationFailedError | errors.TransactionalIdAuthorizationFailed):
+    if isinstance(error, _FORBIDDEN):
+        return NotAllowed(error)
+    if isinstance(error, _OTHER_VERSIONS):
         return LocalError(
-            f"the broker refuses access: {error}", hint="have the registrar grant this member's rights again"
+            f"the broker does not speak the versions of Kafka's protocol that are spoken here: {error}",
+            hint="use a broker of Kafka 4; whoever looks after it knows which version it is",
         )
     if isinstance(error, errors.AuthenticationFailedError | errors.SaslAuthenticationFailed):
         return LocalError(
@@ -176,10 +206,11 @@ async def started(make: Callable[[], C], link: Link) -> C:
     """
     while True:
         client = make()
+        heed_quotas(_connections(client), link)
         try:
             async with asyncio.timeout(START_S):
                 await _start(client)
-        except (errors.KafkaError, OSError, TimeoutError) as error:
+        except (errors.KafkaError, OSError, TimeoutError, NotImplementedError) as error:
             await end(client)
             final = refused(error)
             if final is not None:
@@ -194,6 +225,13 @@ async def started(make: Callable[[], C], link: Link) -> C:
             if isinstance(client, AIOKafkaProducer):
                 _watch(client, link)
             return client
+
+
+def _connections(client: Client) -> AIOKafkaClient:
+    """What a client sends its requests with."""
+    if isinstance(client, AIOKafkaProducer):
+        return client.client
+    return client._client if isinstance(client, AIOKafkaConsumer | AIOKafkaAdminClient) else client
 
 
 def _watch(producer: AIOKafkaProducer, link: Link) -> None:

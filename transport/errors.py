@@ -12,6 +12,11 @@ NO_TOPIC_HINT = (
     "was deleted comes back empty: first ask whoever looks after Kafka whether a backup has it"
 )
 
+RIGHTS_HINT = (
+    "the broker's access rules (ACLs) do not let this member do it: ask whoever looks after Kafka to grant it, "
+    "kafka-acls.sh --list shows what is granted"
+)
+
 
 class Fenced(FederationError):  # noqa: N818 - named for what happened
     """Another process took over the transactional id: this one may write nothing more and has to end."""
@@ -33,6 +38,13 @@ class TopicMissing(LocalError):  # noqa: N818 - named for what happened
         them = "them" if len(self.topics) > 1 else "it"
         missing = ", ".join(sorted(self.topics))
         super().__init__(f"no topic {missing} on {bootstrap}, or no right to {wanted} {them}", hint=NO_TOPIC_HINT)
+
+
+class NotAllowed(LocalError):  # noqa: N818 - named for what happened
+    """This client's rights do not cover what it asked for, which is not the same as a topic that is missing."""
+
+    def __init__(self, what: object) -> None:
+        super().__init__(f"not allowed by the broker: {what}", hint=RIGHTS_HINT)
 
 
 class LogUndecided(LocalError):  # noqa: N818 - named for what happened

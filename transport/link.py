@@ -10,6 +10,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import structlog
 
@@ -18,6 +19,16 @@ from transport.settings import KafkaSettings
 LOG_PERIOD_S = 30.0
 
 _log = structlog.get_logger("transport")
+_QUOTAS = {"fetch": "consumer_byte_rate or request_percentage", "produce": "producer_byte_rate or request_percentage"}
+
+
+@dataclass(slots=True)
+class _Throttle:
+    """How a quota slows one kind of request down; `unsaid_s` are the waits since the last line that told of it."""
+
+    until_s: float = float("-inf")
+    unsaid_s: float = 0.0
+    said_at: float | None = None
 
 
 class Link:
@@ -36,6 +47,8 @@ class Link:
         self._random_unit = random_unit
         self._callbacks: list[Callable[[bool], None]] = []
         self._rebuild_callbacks: list[Callable[[str], None]] = []
+        self._throttle_callbacks: list[Callable[[str, float], None]] = []
+        self._throttles: dict[str, _Throttle] = {}
         self.stalls: Counter[str] = Counter()  # by kind of client: rebuilds since it last got on
         self._attempts = 0
         self._away_since: float | None = None
@@ -49,6 +62,35 @@ class Link:
     def on_rebuild(self, callback: Callable[[str], None]) -> None:
         """Call `callback(kind)` whenever a client that made no progress is replaced; it must not raise or block."""
         self._rebuild_callbacks.append(callback)
+
+    def on_throttle(self, callback: Callable[[str, float], None]) -> None:
+        """Call `callback(kind, seconds)` whenever a quota slows requests down; it must not raise or block."""
+        self._throttle_callbacks.append(callback)
+
+    def throttled(self, kind: str, wait_s: float) -> None:
+        """The broker has answered, and by a quota asks to wait with the next request of this kind."""
+        now = self._clock()
+        throttle = self._throttles.setdefault(kind, _Throttle())
+        throttle.until_s = max(throttle.until_s, now + wait_s)
+        throttle.unsaid_s += wait_s
+        if throttle.said_at is None or now - throttle.said_at >= LOG_PERIOD_S:
+            _log.warning(
+                "slowed down by a quota of the broker; everything goes on, later",
+                broker=self._settings.bootstrap,
+                request=kind,
+                wait_s=round(wait_s, 3),
+                waits_s=round(throttle.unsaid_s, 3),
+                hint=f"{_QUOTAS.get(kind, 'request_percentage')} of this client; kafka-configs.sh shows and changes it",
+            )
+            throttle.said_at, throttle.unsaid_s = now, 0.0
+        for callback in self._throttle_callbacks:
+            callback(kind, wait_s)
+        self.up()
+
+    def throttled_until_s(self, kind: str) -> float:
+        """Until when no answer of this kind is to be expected, by this link's clock."""
+        throttle = self._throttles.get(kind)
+        return throttle.until_s if throttle is not None else float("-inf")
 
     def rebuilt(self, kind: str, reason: str) -> None:
         """A `reader` (for one `topic`, too), `producer`, `commit` or `member` made no progress: it is replaced."""

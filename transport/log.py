@@ -8,12 +8,12 @@ Used by:  every shell, wardround.
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence, Set
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence, Set
 from contextlib import aclosing
 
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
-from aiokafka.errors import CorruptRecordException, KafkaError, OffsetOutOfRangeError
+from aiokafka.errors import CorruptRecordException, KafkaError, KafkaProtocolError, OffsetOutOfRangeError
 
 from schemas.errors import LocalError
 from transport.absent import absent
@@ -153,7 +153,7 @@ class LogReader:
                 try:
                     async with asyncio.timeout(_STALL_S):
                         await _introduce(consumer, names)
-                        ends = await consumer.end_offsets([TopicPartition(name, 0) for name in names])
+                        ends = await _offsets(consumer.end_offsets, [TopicPartition(name, 0) for name in names])
                 except TimeoutError:
                     async with asyncio.timeout(_STALL_S):
                         await self._check_topics(consumer, names)
@@ -255,9 +255,11 @@ class LogReader:
             if stamp:
                 self._link.got_on("reader")
                 self._link.up()
-        elif now_s - self._heard_s > self._link.stall_s("reader", _STALL_S):
+            return False
+        silent_s = now_s - max(self._heard_s, self._link.throttled_until_s("fetch"))
+        if silent_s > self._link.stall_s("reader", _STALL_S):
             return True
-        elif now_s - self._heard_s > _SILENT_S + self._fetch_wait_ms / 1000:
+        if silent_s > _SILENT_S + self._fetch_wait_ms / 1000:
             self._link.down("no answer to a fetch")
         return False
 
@@ -307,7 +309,7 @@ class LogReader:
             open_tps = [tps[topic] for topic, wanted in self._positions.items() if wanted == position]
             if open_tps:
                 consumer.pause(*open_tps)
-                for tp, offset in (await find(open_tps)).items():
+                for tp, offset in (await _offsets(find, open_tps)).items():
                     self._positions[tp.topic] = offset
                     consumer.seek(tp, offset)
                 consumer.resume(*open_tps)
@@ -326,8 +328,8 @@ class LogReader:
         try:
             consumer = await self._live_consumer()
             for tp, offset in error.args[0].items():
-                first = (await consumer.beginning_offsets([tp]))[tp]
-                last = (await consumer.end_offsets([tp]))[tp]
+                first = (await _offsets(consumer.beginning_offsets, [tp]))[tp]
+                last = (await _offsets(consumer.end_offsets, [tp]))[tp]
                 if not first <= offset <= last:
                     count = first - offset if offset < first else offset - last
                     self.lost[tp.topic] = self.lost.get(tp.topic, 0) + count
@@ -368,6 +370,16 @@ async def _introduce(consumer: AIOKafkaConsumer, names: Iterable[str]) -> None:
     async with asyncio.timeout(_STALL_S):
         for update in [client.add_topic(name) for name in names if not consumer.partitions_for_topic(name)]:
             await update
+
+
+async def _offsets(
+    find: Callable[[list[TopicPartition]], Awaitable[dict[TopicPartition, int]]], tps: list[TopicPartition]
+) -> dict[TopicPartition, int]:
+    """What `find` tells of every one of the partitions; a broker may leave one out, which is asked for again then."""
+    found = await find(tps)
+    if left_out := sorted(tp.topic for tp in tps if tp not in found):
+        raise KafkaProtocolError(f"no offset was told of {', '.join(left_out)}")
+    return found
 
 
 async def each_to_end(

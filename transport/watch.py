@@ -1,7 +1,8 @@
 """Watches a producer: what it took and the broker never acknowledged, while the broker answers everybody else.
 
 Knows:    the batch at the head of each partition and since when it is there; a new head is progress.
-Never:    counts time in which the broker is away: aiokafka sends again by itself, and a fresh producer would not help.
+Never:    counts time in which the broker is away, or asks to wait: aiokafka sends again by itself, and a fresh producer
+          would not help.
 Used by:  transport.clients.
 """
 
@@ -44,7 +45,7 @@ async def watch_producer(
     heads, waiting = Heads(), False
     while True:
         await asyncio.sleep(LOOK_S)
-        if not link.connected:
+        if not link.connected or link.throttled_until_s("produce") > time.monotonic():
             heads.forget()
             continue
         now = _heads(producer)

@@ -13,6 +13,7 @@ class CoordinatorMetrics:
         self.registry = CollectorRegistry()
         self.connected = self._gauge("connected", "1 while the broker answers")
         self.rebuilds = self._counter("client_rebuilds", "Clients replaced as they made no progress", "client")
+        self.throttled_s = self._counter("throttled_seconds", "Waits that a quota of the broker asked for", "request")
         self.leads = self._gauge("leads", "1 while this process runs the studies of a lead partition", "partition")
         self.takeovers = self._counter("takeovers", "Times this process began to lead a partition", "partition")
         self.fenced = self._counter("fenced", "Times it was overtaken, or had to ask the log anew", "partition")

@@ -46,6 +46,7 @@ class ParticipantMetrics:
         self.refused = self._counter("records_refused", "Records of others that could not be believed", "reason")
         self.alarms = self._counter("alarms", "Things on the log that must not be", "study")
         self.rebuilds = self._counter("client_rebuilds", "Clients replaced as they made no progress", "client")
+        self.throttled_s = self._counter("throttled_seconds", "Waits that a quota of the broker asked for", "request")
         self.broker_errors = self._counter("broker_errors", "What the broker answered instead of storing", "error")
 
     def show(self, study: str, state: State) -> None:

@@ -29,6 +29,9 @@ class AnswersWhenItIsTooLate:
         loop.call_soon(self._asking.cancel)
         await answer
 
+    async def send(self, *_: object) -> None:
+        """Nothing is sent before it has started."""
+
     async def close(self) -> None:
         self.closed = True
 
@@ -51,7 +54,7 @@ async def test_nothing_waits_behind_a_fetch_that_waits_for_records(monkeypatch: 
 
     async def send(_: object, __: int, request: object, group: int = ConnectionGroup.DEFAULT) -> object:
         over[type(request)] = group
-        return FetchResponse_v4(0, [])
+        return FetchResponse_v4(0, [("t", [])])
 
     monkeypatch.setattr(AIOKafkaClient, "send", send)
     consumer = new_consumer(KafkaSettings("127.0.0.1:1", "test"), committed=True, fetch_wait_ms=10)
