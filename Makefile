@@ -1,4 +1,5 @@
-# make demo | test | check | bench | bench-links | faults | soak | soak-real  (Python 3.11, make, git)
+# make | demo | test | check | bench | bench-links | faults | soak | soak-real  (Python 3.11, make, git)
+#   make                              installs all of it into .venv: the command is .venv/bin/wardround
 #   make demo STUDY=breast            lung (default), breast, linear-regression, heart
 #   make demo STUDY=heart DATA=dir    a study whose data you bring
 #   make faults DURATION_S=600 SEED=7 SITES=8 COORDINATORS=2
@@ -10,6 +11,7 @@
 #   make soak SEEDS=100000            simulated histories with faults, on all cores; SEEDS=5000-6000 plays these
 # Everything is installed at a pinned version and checked by hash, but torch with TORCH=cpu (it comes from the index
 # that uv knows for that build, version pinned) and what builds the few packages that exist as source alone.
+# The checkout itself is installed by reference: what changes here counts at once, and `wardround` works in any folder.
 
 STUDY ?= lung
 DATA ?=
@@ -30,8 +32,11 @@ TORCH_PIN := $(shell sed -n 's/^torch==\([^ ]*\).*/\1/p' requirements/torch.txt)
 INSTALLED := $(VENV)/.installed-$(TORCH)
 DEV_INSTALLED := $(VENV)/.installed-$(TORCH)-dev
 
-.PHONY: demo test check bench bench-links faults soak soak-real
+.PHONY: install demo test check bench bench-links faults soak soak-real
 .DELETE_ON_ERROR:
+
+install: $(INSTALLED)
+	@echo "installed: $(abspath $(VENV))/bin/wardround; its folder on PATH makes it \`wardround\`"
 
 demo: $(INSTALLED)
 	@$(RUN) -m wardround demo --study $(STUDY) $(if $(DATA),--data "$(DATA)")
@@ -64,14 +69,19 @@ $(UV): requirements/uv.txt
 	$(RUN) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
 	@touch $@
 
+HERE_INSTALLED = $(UV) pip install --quiet --python $(RUN) --no-deps --no-index --no-build-isolation \
+	--config-settings editable_mode=compat --editable .
+
 ifeq ($(TORCH),cpu)
-$(INSTALLED): requirements/base.txt requirements/torch.txt $(UV)
+$(INSTALLED): requirements/base.txt requirements/torch.txt pyproject.toml $(UV)
 	$(UV) pip install --python $(RUN) --require-hashes -r requirements/base.txt
 	$(UV) pip install --python $(RUN) --no-deps --torch-backend=cpu torch==$(TORCH_PIN)
+	$(HERE_INSTALLED)
 	@touch $@
 else
-$(INSTALLED): requirements/base.txt requirements/torch.txt $(UV)
+$(INSTALLED): requirements/base.txt requirements/torch.txt pyproject.toml $(UV)
 	$(UV) pip install --python $(RUN) --require-hashes -r requirements/base.txt -r requirements/torch.txt
+	$(HERE_INSTALLED)
 	@touch $@
 endif
 

@@ -129,7 +129,10 @@ def packaged_file(package: str, name: str) -> Path:
     for place in (spec.submodule_search_locations or ()) if spec else ():
         if (path := Path(place) / name).is_file():
             return path
-    raise LocalError(f"the data {name} of the package {package} are not installed", hint=f"pip install {package}")
+    raise LocalError(
+        f"the data {name} of the package {package} are not installed",
+        hint="`make` in wardround's checkout installs what its studies need; for another task ask the task's author",
+    )
 
 
 def read_csv(

@@ -17,6 +17,7 @@ from learning.task import Task
 from schemas.errors import FederationError, LocalError
 
 ENTRY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+:[A-Za-z_]\w*", re.ASCII)
+OWN_LIBRARIES = frozenset({"torch", "numpy", "lifelines", "sklearn", "pandas"})  # what `make` installs for tasks
 HINT = "name the task as package.module:attribute, for example studies.lung.task:task, and run where it can be imported"
 
 
@@ -39,11 +40,22 @@ def load_task(entry: str, *, digest: bytes | None = None) -> Task:
     except AttributeError as error:
         raise LocalError(f"{module} has no {attribute}, or fails while it is imported: {error}", hint=HINT) from error
     except Exception as error:  # the task's own code runs here: whatever it raises, the operator gets one line
-        hint = 'install what the task needs, e.g. pip install "wardround[participant,studies]"'
-        raise LocalError(f"{module} cannot be imported: {type(error).__name__}: {error}", hint=hint) from error
+        raise LocalError(
+            f"{module} cannot be imported: {type(error).__name__}: {error}", hint=_import_hint(error)
+        ) from error
     if not isinstance(task, Task):
         raise LocalError(f"{entry} is a {type(task).__name__}, not a Task", hint="end the file with: task = MyTask()")
     return task
+
+
+def _import_hint(error: Exception) -> str:
+    """What to do about a task that cannot be imported; never a name to fetch from an index: it may be anybody's there."""
+    if not isinstance(error, ModuleNotFoundError) or error.name is None:
+        return "the error is in the task's own code: ask its author"
+    library = error.name.partition(".")[0]
+    if library in OWN_LIBRARIES:
+        return f"this installation is not whole: run `make` in wardround's checkout ({sys.executable} lacks {library})"
+    return f"{sys.executable} lacks {library}: ask the task's author which package that is, and at which version"
 
 
 def task_folder(entry: str) -> Path:

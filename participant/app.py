@@ -14,6 +14,7 @@ from typing import Any
 
 import structlog
 
+from learning.places import place_of
 from participant.core.policy import Policy
 from participant.core.space import OutboxSpace
 from participant.settings import Settings
@@ -148,7 +149,10 @@ def _services(
     on_produce_error(lambda name: metrics.broker_errors.labels(name).inc())
     path = settings.trainer.fork_server
     modules = [study.task.partition(":")[0] for study in settings.studies if study.task]
-    launcher = Launcher(Path(path).absolute() if path else None, list(dict.fromkeys(modules)))
+    places = [place_of(one.task_folder, one.task) for one in settings.studies if one.task and one.task_folder]
+    launcher = Launcher(
+        Path(path).absolute() if path else None, list(dict.fromkeys(modules)), list(dict.fromkeys(places))
+    )
 
     return Services(
         name=settings.name,

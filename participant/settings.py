@@ -30,7 +30,11 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Trainer:
-    """`fork_server` is the path of a fork server's socket; empty for a trainer process of our own."""
+    """`fork_server` is the path of a fork server's socket; empty for a trainer process of our own.
+
+    Participants that share a machine share a fork server: it imports torch and the tasks once and forks a trainer for
+    each of them, whose memory is then mostly the server's. It is started by whoever needs it first.
+    """
 
     fork_server: str = ""
 
@@ -39,14 +43,16 @@ class Trainer:
 class Study:
     """One approved study.
 
-    plan     the plan's digest, 64 hexadecimal digits: naming it here is the approval
-    task     package.module:attribute where it is installed here; empty for the plan's own entry
-    data     the folder with this site's data, where the task reads one
-    options  for the task's loading of data here; the plan's own options cannot be changed
+    plan         the plan's digest, 64 hexadecimal digits: naming it here is the approval
+    task         package.module:attribute where it is installed here; empty for the plan's own entry
+    task_folder  the folder with the task's files, where it is not installed
+    data         the folder with this site's data, where the task reads one
+    options      for the task's loading of data here; the plan's own options cannot be changed
     """
 
     plan: str
     task: str = ""
+    task_folder: Path | None = None
     data: Path | None = None
     options: dict[str, str] = field(default_factory=dict)
 

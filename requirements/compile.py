@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 
 HERE = Path(__file__).parent
-RUN = ("participant", "models", "studies", "report", "embedded")
+RUN = ("participant", "models", "studies", "report", "embedded", "build")
 UV = "uv==0.13.9"
 TORCH = re.compile(r"torch|triton|nvidia-.*|cuda-.*")
 HEADER = "# Written by requirements/compile.py; every file is checked against these hashes when it is installed.\n"

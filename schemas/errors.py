@@ -3,6 +3,8 @@
 Used by: every room. A service refuses on PeerError, ends with exit code 2 on LocalError, waits on TransientError.
 """
 
+import sys
+
 EXIT_LOCAL = 2
 EXIT_AWAY = 3
 
@@ -25,6 +27,17 @@ class LocalError(FederationError):
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
         self.hint = hint
+
+
+class MissingLibraryError(LocalError):
+    """A library of ours is not installed beside us. The hint names no index: a name there may be anybody's."""
+
+    def __init__(self, what: str, library: str, *, part: str) -> None:
+        """`what` needs `library`, which belongs to the optional `part` of pyproject.toml."""
+        super().__init__(
+            f"{what} needs {library}, which this installation lacks ({sys.executable})",
+            hint=f"run `make` in wardround's checkout: it installs all of it, the part `{part}` too, into .venv",
+        )
 
 
 class TransientError(FederationError):

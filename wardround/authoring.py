@@ -5,6 +5,7 @@ Never:    talks to a broker.
 Used by:  wardround.commands.plan, wardround.demo, tests.
 """
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learning.entry import folder_digest, load_task, task_folder
+from learning.places import look_in, place_of
 from learning.task import Task, TrainingSettings
 from protocol.digests import digest_of
 from protocol.signing import SigningKey, verify_plan
@@ -32,14 +34,20 @@ class AuthoredPlan:
 
 
 def read_plan_draft(path: Path) -> Draft:
-    """Raises LocalError when the file cannot be read or its text is wrong."""
+    """A plan's text; its task is found beside the plan, too, wherever that lies.
+
+    Raises LocalError when the file cannot be read or its text is wrong.
+    """
     try:
-        return read_draft(path.read_text(encoding="utf-8"), where=str(path))
+        draft = read_draft(path.read_text(encoding="utf-8"), where=str(path))
     except OSError as error:
         hint = "make one with `wardround plan init`"
         raise LocalError(f"{path} cannot be read: {error.strerror}", hint=hint) from None
     except UnicodeDecodeError:
         raise LocalError(f"{path} is no text", hint="a plan is written as TOML; signed plans end in .plan") from None
+    with contextlib.suppress(LocalError):  # the plan of a task that lies elsewhere
+        look_in(place_of(path.parent, draft.entry))
+    return draft
 
 
 def author_plan(path: Path, *, warm: Path | None = None) -> AuthoredPlan:

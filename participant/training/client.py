@@ -57,7 +57,10 @@ class LoadError(LocalError):
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What a trainer needs to know of a study: the task, the digest its folder must have, where the data are."""
+    """What a trainer needs to know of a study: the task, the digest its folder must have, where the data are.
+
+    place   the folder that the task's package lies in, where it is not installed
+    """
 
     study: str
     entry: str
@@ -66,6 +69,7 @@ class Load:
     folder: Path | None
     options: Mapping[str, str]
     bad_records_max: float = 0.0
+    place: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +194,7 @@ class Trainer:
             "folder": str(load.folder or ""),
             "options": dict(load.options),
             "bad_records_max": load.bad_records_max,
+            "place": str(load.place or ""),
         }
         try:
             answer = await self._call(connection, message, LOAD_S)

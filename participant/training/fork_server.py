@@ -2,7 +2,8 @@
 
 Knows:    who holds PATH.lock is the server of PATH; a socket without a holder is stale and replaced.
 Never:    touches data, starts a thread (a process with threads cannot fork safely), outlives parent and trainers.
-Used by:  the demo, benchmarks and tests, where many participants share a machine; a real site needs none.
+Used by:  `wardround try` and the demo, benchmarks and tests, where many participants share a machine, and by them
+          alone: a real site has one trainer and needs none.
 
 Connections made before the imports are done wait in the socket's queue. When its parent has gone (a participant that
 was killed, say) it stays as long as it has trainers.
@@ -22,6 +23,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TextIO
 
+from learning.places import look_in
 from participant.training.process import one_thread_each
 
 QUEUE = 128
@@ -141,8 +143,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--socket", type=Path, required=True, help="where trainers are asked for")
     parser.add_argument("--preload", action="append", default=[], metavar="MODULE", help="a task's module; repeatable")
+    parser.add_argument(
+        "--look-in", action="append", default=[], type=Path, metavar="FOLDER", help="where tasks are found; repeatable"
+    )
     arguments = parser.parse_args()
     one_thread_each()
+    for place in (Path.cwd(), *arguments.look_in):
+        look_in(place)
     sys.exit(serve(arguments.socket, arguments.preload))
 
 

@@ -12,13 +12,13 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import structlog
 
 from participant.training.channel import Inbox, Message
+from runtime.child import child_environment, child_line
 from schemas.errors import FederationError, LocalError
 
 HELLO_S = 120.0  # a busy machine may need a minute to import torch
@@ -97,11 +97,15 @@ class Connection:
 class Launcher:
     """Opens connections to trainers as the settings say."""
 
-    def __init__(self, fork_server: Path | None, preload: Sequence[str]) -> None:
-        """`fork_server` is the path of its socket, None for a process of our own; `preload` are modules for it."""
+    def __init__(self, fork_server: Path | None, preload: Sequence[str], places: Sequence[Path] = ()) -> None:
+        """`fork_server` is the path of its socket, None for a process of our own.
+
+        preload   modules of tasks that it imports before it forks
+        places    folders that these are found in, beside what is installed
+        """
         if fork_server is not None and len(os.fsencode(fork_server)) > PATH_BYTES_MAX:
             raise LocalError(f"trainer.fork_server: {fork_server} is longer than {PATH_BYTES_MAX} bytes")
-        self._path, self._preload = fork_server, tuple(preload)
+        self._path, self._preload, self._places = fork_server, tuple(preload), tuple(places)
         self._failures = 0
         self._server: subprocess.Popen[bytes] | None = None
 
@@ -143,7 +147,7 @@ class Launcher:
         log.info("starting the fork server", socket=str(path))
         if self._server is not None:
             self._server.poll()  # no zombie is left of the one that died
-        self._server = _start_server(path, self._preload)
+        self._server = _start_server(path, self._preload, self._places)
         for _ in range(int(SERVER_S / 0.05)):
             await asyncio.sleep(0.05)
             connection = await _connect(path)
@@ -155,18 +159,21 @@ class Launcher:
 def _start_worker(handle: int) -> subprocess.Popen[bytes]:
     arguments = ["--fd", str(handle), "--parent", str(os.getpid())]
     return subprocess.Popen(
-        [sys.executable, "-m", "participant.training.worker", *arguments],
+        child_line("participant.training.worker", *arguments),
+        env=child_environment(os.environ),
         pass_fds=(handle,),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
     )
 
 
-def _start_server(path: Path, preload: Sequence[str]) -> subprocess.Popen[bytes]:
+def _start_server(path: Path, preload: Sequence[str], places: Sequence[Path]) -> subprocess.Popen[bytes]:
     """In a session of its own: others use it too, so it does not end with this participant's group."""
     modules = [argument for module in preload for argument in ("--preload", module)]
+    modules += [argument for place in places for argument in ("--look-in", str(place))]
     return subprocess.Popen(
-        [sys.executable, "-m", "participant.training.fork_server", "--socket", str(path), *modules],
+        child_line("participant.training.fork_server", "--socket", str(path), *modules),
+        env=child_environment(os.environ),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         start_new_session=True,

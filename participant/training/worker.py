@@ -17,6 +17,7 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from learning.places import look_in
 from participant.training.channel import Message, pack, receive
 from participant.training.process import die_before_the_service, die_with_parent, one_thread_each
 from schemas.errors import LocalError
@@ -78,6 +79,8 @@ class Worker:
         from learning.task import DataSource
 
         entry, code = message["entry"], message["code"]
+        if message["place"]:
+            look_in(Path(message["place"]))
         if self._preloaded.get(entry.partition(":")[0], code) != code:
             raise LocalError(
                 f"the fork server imported another version of {entry} than the plan approves",
@@ -229,6 +232,7 @@ def main() -> None:
     parser.add_argument("--parent", type=int, required=True, help="process id of the participant")
     arguments = parser.parse_args()
     one_thread_each()
+    look_in(Path.cwd())
     die_with_parent(arguments.parent)
     serve(socket.socket(fileno=arguments.fd))
 

@@ -106,6 +106,28 @@ async def test_server_and_trainer_end_when_the_participant_that_started_them_is_
     assert not path.exists()
 
 
+@pytest.mark.parametrize("forked", [False, True])
+async def test_a_task_in_a_folder_works_wherever_the_service_was_started(
+    tmp_path: Path, path: Path, monkeypatch: pytest.MonkeyPatch, *, forked: bool
+) -> None:
+    from learning.entry import folder_digest
+    from participant.training.client import Load
+
+    here, package = tmp_path / "Süd und (Nord)", tmp_path / "Köln 1" / "own_task"
+    (here / "learning").mkdir(parents=True)
+    (here / "learning" / "__init__.py").write_text("raise RuntimeError('a stranger')\n")
+    package.mkdir(parents=True)
+    (package / "task.py").write_text((Path(__file__).parent / "tiny" / "task.py").read_text())
+    monkeypatch.chdir(here)
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    trainer = Trainer(Launcher(path if forked else None, ["own_task.task"], [package.parent]))
+    try:
+        wanted = Load("demo", "own_task.task:task", folder_digest(package), "site-1", None, {}, place=package.parent)
+        assert (await trainer.load(wanted)).parameters == 2
+    finally:
+        trainer.close()
+
+
 async def test_code_that_changed_after_the_server_imported_it_is_refused(
     tmp_path: Path, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

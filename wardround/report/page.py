@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from schemas.errors import LocalError
+from schemas.errors import LocalError, MissingLibraryError
 from schemas.records import SiteState
 from wardround.history import PRESENCE_PERIOD_S, StudyHistory
 from wardround.report import prose
@@ -60,9 +60,7 @@ def render(
 
         style.warm()
     except ImportError as error:
-        raise LocalError(
-            f"a report needs {error.name}", hint='install what it needs: pip install "wardround[report]"'
-        ) from None
+        raise MissingLibraryError("a report", error.name or "a library", part="report") from None
     loader = jinja2.FileSystemLoader(Path(__file__).parent)
     environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     filters: dict[str, Any] = {

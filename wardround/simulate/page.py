@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from schemas.errors import LocalError
+from schemas.errors import LocalError, MissingLibraryError
 from wardround.keyfiles import write_whole
 from wardround.simulate import table
 from wardround.simulate.play import Played
@@ -39,9 +39,7 @@ def render(
 
         style.warm()
     except ImportError as error:
-        raise LocalError(
-            f"a page needs {error.name}", hint='install what it needs: pip install "wardround[report]"'
-        ) from None
+        raise MissingLibraryError("a page", error.name or "a library", part="report") from None
     folders = [Path(__file__).parent, Path(__file__).parents[1] / "report"]
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(folders), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
