@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
@@ -20,26 +20,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learning.contract import DataContract
+from learning.pieces import Cancelled as Cancelled
+from learning.pieces import Pieces, finish, part
+from learning.pieces import Progress as Progress
+from learning.pieces import TrainingCancelledError as TrainingCancelledError  # tasks import these from here
 from learning.quarantine import Quarantine
 from schemas.errors import FederationError as FederationError  # studies import both from here
 from schemas.errors import LocalError as LocalError
 
 Vector = NDArray[np.float32]  # (p,): every parameter of the model, flat
-Progress = Callable[[float], None]  # told the share of the work done, 0..1
-Cancelled = Callable[[], bool]  # asked before each step
 
 EPOCHS_ALONE_MAX = 100
 PATIENCE_ALONE = 10
 VALIDATION_SHARE = 0.2
 STATE_WITHOUT_NAMES = "parameters"  # the one tensor of a task that names none
+PREDICTED_BYTES = 1 << 20  # of inputs as float32 that a model sees at once: its activations are many times as large
+PREDICTED_MAX = 1024  # patients, where one has few inputs
 
 
 class TrainingError(FederationError):
     """Training gave no usable update, e.g. its loss became NaN. The service reports it and goes on."""
-
-
-class TrainingCancelledError(FederationError):
-    """Training was told to stop; what it had so far is dropped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +114,13 @@ class Patients:
     def take(self, rows: NDArray[Any]) -> Patients:
         """The rows named by indices (repeats allowed) or by a mask."""
         return Patients(self.inputs[rows], self.targets[rows])
+
+    def batches(self) -> Iterator[Patients]:
+        """In order, as few at a time as keep a model's memory bounded, one batch at least; views, not copies."""
+        row_bytes = 4 * max(1, math.prod(self.inputs.shape[1:]))
+        size = min(PREDICTED_MAX, max(1, PREDICTED_BYTES // row_bytes))
+        for start in range(0, max(1, len(self)), size):
+            yield Patients(self.inputs[start : start + size], self.targets[start : start + size])
 
     @staticmethod
     def together(parts: Sequence[Patients]) -> Patients:
@@ -195,14 +202,26 @@ class Task(ABC):
         cancelled: Cancelled = lambda: False,
     ) -> Vector:
         """The model, float32 (p,), that these patients give without a federation: see `train_until_no_better`."""
+        return finish(self.alone_pieces(data, training, seed=seed, cancelled=cancelled), progress, cancelled)
+
+    def alone_pieces(
+        self, data: SiteData, training: TrainingSettings, *, seed: int, cancelled: Cancelled
+    ) -> Pieces[Vector]:
+        """As `alone`, in pieces of an epoch; while `cancelled` says so, an epoch that was begun is put off."""
         settings = replace(training, epochs=1 if training.epochs else 0, proximal=0.0, time_limit_s=0.0)
 
-        def epoch(vector: Vector, patients: Patients) -> Vector:
-            part = replace(data, train=patients)
-            step = self.train(vector, part, settings, seed=seed, progress=lambda _: None, cancelled=cancelled)
-            return np.asarray(vector + step, np.float32)
+        def epoch(vector: Vector, patients: Patients) -> Pieces[Vector]:
+            only = replace(data, train=patients)
+            while True:
+                try:
+                    step = self.train(vector, only, settings, seed=seed, progress=lambda _: None, cancelled=cancelled)
+                except TrainingCancelledError:
+                    yield 0.0
+                    continue
+                yield 1.0
+                return np.asarray(vector + step, np.float32)
 
-        return train_until_no_better(self.initial(seed), epoch, self.loss_on, data.train, seed=seed, progress=progress)
+        return train_until_no_better(self.initial(seed), epoch, self.loss_on, data.train, seed=seed)
 
     def examples(self, data: SiteData) -> int:
         """n_k, the number of training patients: what plans weighted by examples use."""
@@ -210,24 +229,51 @@ class Task(ABC):
 
     def evaluate(self, vector: Vector, data: SiteData) -> dict[str, float]:
         """Metrics of a version on the site's own test patients, and their number as `n-test` (0: nothing else)."""
-        if not len(data.test):
-            return {"n-test": 0.0}
-        values = self.measure(self.predict(vector, data.test), data.test.targets)
-        return values | {"n-test": float(len(data.test))}
+        return finish(self.measured_pieces(vector, data))
 
     def interval(
         self, vector: Vector, data: SiteData, *, seed: int = 0, resamples: int = 1000, level: float = 0.95
     ) -> tuple[float, float] | None:
         """Percentile bootstrap of the primary metric over test patients; None where mostly undefined."""
-        n = len(data.test)
-        if not n:
+        if not len(data.test):
             return None
-        outputs, rng, values = self.predict(vector, data.test), np.random.default_rng(seed), []
-        for _ in range(resamples):
+        outputs = finish(self.predict_pieces(vector, data.test))
+        return finish(self._bootstrap(outputs, data.test.targets, seed=seed, resamples=resamples, level=level))
+
+    def measured_pieces(
+        self, vector: Vector, data: SiteData, *, seed: int = 0, resamples: int = 0
+    ) -> Pieces[dict[str, float]]:
+        """What `evaluate` tells, and with `resamples` the interval as `<metric>-low` and `<metric>-high`; in pieces."""
+        if not len(data.test):
+            return {"n-test": 0.0}
+        outputs = yield from part(self.predict_pieces(vector, data.test), 0.0, 0.5)
+        values = {name: float(value) for name, value in self.measure(outputs, data.test.targets).items()}
+        values["n-test"] = float(len(data.test))
+        if resamples:
+            bootstrap = self._bootstrap(outputs, data.test.targets, seed=seed, resamples=resamples)
+            if (bounds := (yield from part(bootstrap, 0.5, 1.0))) is not None:
+                values[f"{self.metric}-low"], values[f"{self.metric}-high"] = bounds
+        return values
+
+    def predict_pieces(self, vector: Vector, patients: Patients) -> Pieces[NDArray[Any]]:
+        """As `predict`, a batch a piece. `vector` must stay as it is meanwhile."""
+        outputs: list[NDArray[Any]] = []
+        for batch in patients.batches():
+            outputs.append(self.predict(vector, batch))
+            yield min(1.0, sum(map(len, outputs)) / max(1, len(patients)))
+        return np.concatenate(outputs)
+
+    def _bootstrap(
+        self, outputs: NDArray[Any], targets: NDArray[Any], *, seed: int, resamples: int, level: float = 0.95
+    ) -> Pieces[tuple[float, float] | None]:
+        """`interval` of outputs, a resample a piece."""
+        n, rng, values = len(targets), np.random.default_rng(seed), list[float]()
+        for done in range(1, resamples + 1):
             rows = rng.integers(0, n, n)
-            value = self.measure(outputs[rows], data.test.targets[rows]).get(self.metric)
+            value = self.measure(outputs[rows], targets[rows]).get(self.metric)
             if value is not None:
                 values.append(value)
+            yield done / resamples
         if 2 * len(values) < resamples:
             return None
         low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
@@ -278,16 +324,15 @@ def split_patients(patients: Patients, test: NDArray[np.bool_]) -> tuple[Patient
 
 def train_until_no_better(
     start: Vector,
-    epoch: Callable[[Vector, Patients], Vector],
+    epoch: Callable[[Vector, Patients], Pieces[Vector]],
     loss: Callable[[Vector, Patients], float],
     train: Patients,
     *,
     seed: int,
-    progress: Progress,
-) -> Vector:
+) -> Pieces[Vector]:
     """Train epoch by epoch until a validation part carved from `train` has not improved for ten, at most a hundred.
 
-    epoch   one pass over the patients given: vector in, vector out (it may keep optimiser state between calls)
+    epoch   one pass over the patients given, in pieces: vector in, vector out (it may keep optimiser state)
     loss    of a vector on the validation part
     Returns the vector with the least validation loss after one epoch or more: an untrained model is no baseline. With
     fewer than five patients there is no validation part and the training loss decides.
@@ -299,12 +344,12 @@ def train_until_no_better(
     validation, rest = (train.take(order[:held]), train.take(order[held:])) if held else (train, train)
     best, best_loss, best_epoch, current = start, math.inf, 0, start
     for number in range(1, EPOCHS_ALONE_MAX + 1):
-        current = epoch(current, rest)
+        shares = ((number - 1) / EPOCHS_ALONE_MAX, number / EPOCHS_ALONE_MAX)
+        current = yield from part(epoch(current, rest), *shares)
         now = loss(current, validation)
         if now < best_loss:
             best, best_loss, best_epoch = current, now, number
         elif number - best_epoch >= PATIENCE_ALONE:
             break
-        progress(number / EPOCHS_ALONE_MAX)
-    progress(1.0)
+    yield 1.0
     return best

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import closing
 from dataclasses import replace
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -20,13 +21,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from learning.optimiser import Optimiser
+from learning.pieces import Cancelled, Pieces, Progress, TrainingCancelledError, finish
 from learning.task import (
-    Cancelled,
     Patients,
-    Progress,
     SiteData,
     Task,
-    TrainingCancelledError,
     TrainingError,
     TrainingSettings,
     Vector,
@@ -76,52 +75,72 @@ class TorchTask(Task):
         if not len(data.train):
             raise TrainingError(f"{data.site} has no training patients")
         flat = self._flat
-        flat.write(base)
-        run = _Run(self, flat, training, seed=seed, cancelled=cancelled)
-        run.train(_batch(data.train), progress)
+        self._write(base)
+        _Run(self, flat, training, seed=seed).train(_batch(data.train), progress, cancelled)
         return difference(flat.read(), base)
 
     def predict(self, vector: Vector, patients: Patients) -> NDArray[Any]:
-        self._flat.write(vector)
-        model = self._flat.model.eval()
-        with torch.no_grad():
-            return np.asarray(model(_batch(patients).inputs).numpy())
+        return finish(self.predict_pieces(vector, patients))
+
+    def predict_pieces(self, vector: Vector, patients: Patients) -> Pieces[NDArray[Any]]:
+        written, outputs, done = -1, list[NDArray[Any]](), 0
+        for batch in patients.batches():
+            if written != self._writes:  # put aside meanwhile, and the model was used for something else
+                written = self._write(vector)
+            model = self._flat.model.eval()
+            with torch.no_grad():
+                outputs.append(np.asarray(model(_batch(batch).inputs).numpy()))
+            done += len(batch)
+            yield min(1.0, done / max(1, len(patients)))
+        return np.concatenate(outputs)
 
     def state(self, vector: Vector) -> dict[str, NDArray[Any]]:
         """As torch's `state_dict` names it: `model().load_state_dict` takes it."""
-        self._flat.write(vector)
+        self._write(vector)
         return self._flat.state()
 
     def vector_of(self, state: Mapping[str, NDArray[Any]]) -> Vector:
         return self._flat.vector_of(state)
 
     def loss_on(self, vector: Vector, patients: Patients) -> float:
-        self._flat.write(vector)
-        model = self._flat.model.eval()
-        with torch.no_grad():
-            return float(self.loss(model, _batch(patients)))
+        self._write(vector)
+        return _loss(self, self._flat.model, patients, batch=0)
 
-    def alone(
-        self,
-        data: SiteData,
-        training: TrainingSettings,
-        *,
-        seed: int,
-        progress: Progress,
-        cancelled: Cancelled = lambda: False,
-    ) -> Vector:
-        """As the base class says; the optimiser keeps its state from epoch to epoch, as in central learning."""
+    def alone_pieces(
+        self, data: SiteData, training: TrainingSettings, *, seed: int, cancelled: Cancelled
+    ) -> Pieces[Vector]:
+        """As the base class says, in pieces of a step, on a model of its own: nothing that is trained or measured
+        meanwhile meets it. The optimiser keeps its state from epoch to epoch, as in central learning; the validation
+        loss is the mean over batches of the plan's size, which need no more memory than training does.
+        """
         one = replace(training, epochs=1, steps=0, proximal=0.0, time_limit_s=0.0)
-        start = self.initial(seed)
-        self._flat.write(start)
-        run = _Run(self, self._flat, one, seed=seed, cancelled=cancelled)
+        flat = self._new(seed)
+        run = _Run(self, flat, one, seed=seed)
 
-        def epoch(vector: Vector, patients: Patients) -> Vector:
-            self._flat.write(vector)
-            run.train(_batch(patients), lambda _: None)
-            return self._flat.read()
+        def epoch(_: Vector, patients: Patients) -> Pieces[Vector]:
+            for done, steps in run.pieces(_batch(patients)):
+                yield done / steps
+            return flat.read()
 
-        return train_until_no_better(start, epoch, self.loss_on, data.train, seed=seed, progress=progress)
+        def loss(_: Vector, patients: Patients) -> float:
+            return _loss(self, flat.model, patients, batch=training.batch)
+
+        return _drawing_its_own(train_until_no_better(flat.read(), epoch, loss, data.train, seed=seed))
+
+    def _write(self, vector: Vector) -> int:
+        """Set the model that all but the baseline share; returns a number that changes with each such use of it."""
+        self._flat.write(vector)
+        self._writes += 1
+        return self._writes
+
+    _writes = 0
+
+    def _new(self, seed: int) -> FlatModel:
+        """A new model with the start values of `seed`."""
+        torch.set_num_threads(1)
+        with torch.random.fork_rng(devices=[]):
+            _seed(seed)
+            return FlatModel(self.model())
 
     @cached_property
     def _flat(self) -> FlatModel:
@@ -133,31 +152,47 @@ class TorchTask(Task):
 class _Run:
     """One training: fresh optimiser state, a generator of its own for the order of patients."""
 
-    def __init__(
-        self, task: TorchTask, flat: FlatModel, training: TrainingSettings, *, seed: int, cancelled: Cancelled
-    ) -> None:
-        self._task, self._flat, self._training, self._cancelled = task, flat, training, cancelled
+    def __init__(self, task: TorchTask, flat: FlatModel, training: TrainingSettings, *, seed: int) -> None:
+        self._task, self._flat, self._training = task, flat, training
         self._order = torch.Generator().manual_seed(seed)
         self._optimiser = Optimiser(flat.values[: flat.trained], flat.gradients, training)
 
-    def train(self, patients: Batch, progress: Progress) -> None:
-        """Epochs or steps as the settings say; the model is left where the last step took it."""
+    def train(self, patients: Batch, progress: Progress, cancelled: Cancelled) -> None:
+        """All of `pieces`. Raises TrainingCancelledError; the model is not to be used then."""
+        done = 0
+        with closing(self.pieces(patients)) as pieces:
+            while True:
+                if cancelled():
+                    raise TrainingCancelledError(f"cancelled after {done} of {self._steps(patients)} steps")
+                if (taken := next(pieces, None)) is None:
+                    return
+                done, steps = taken
+                if done * REPORTS // steps > (done - 1) * REPORTS // steps:
+                    progress(done / steps)
+
+    def pieces(self, patients: Batch) -> Generator[tuple[int, int], None, None]:
+        """Epochs or steps as the settings say, yielding (steps done, of how many) after each step.
+
+        The model is left where the last step took it. Raises TrainingError.
+        """
         training, sizes = self._training, batch_sizes(len(patients.targets), self._training.batch)
-        steps = training.steps or training.epochs * len(sizes)
+        steps = self._steps(patients)
         ends_s = time.monotonic() + training.time_limit_s if training.time_limit_s else float("inf")
         self._flat.model.train()
         with torch.random.fork_rng(devices=[]):  # dropout and the like follow the seed too
             _seed(int(torch.randint(2**62, (), generator=self._order)))
             for step, batch in zip(range(steps), self._batches(patients, sizes), strict=False):
-                if self._cancelled():
-                    raise TrainingCancelledError(f"cancelled after {step} of {steps} steps")
                 self._step(batch, where=f"epoch {step // len(sizes) + 1}, step {step % len(sizes) + 1}")
-                if (step + 1) * REPORTS // steps > step * REPORTS // steps:
-                    progress((step + 1) / steps)
+                yield step + 1, steps
                 if time.monotonic() >= ends_s:
                     break
         if not bool(torch.isfinite(self._flat.values).all()):
             raise TrainingError("training ended with parameters that are not finite")
+
+    def _steps(self, patients: Batch) -> int:
+        return self._training.steps or self._training.epochs * len(
+            batch_sizes(len(patients.targets), self._training.batch)
+        )
 
     def _step(self, batch: Batch, *, where: str) -> None:
         self._flat.gradients.zero_()
@@ -176,6 +211,40 @@ class _Run:
             order = torch.randperm(len(patients.targets), generator=self._order)
             for rows in torch.split(order, sizes):
                 yield Batch(patients.inputs[rows], patients.targets[rows])
+
+
+def _loss(task: TorchTask, model: nn.Module, patients: Patients, *, batch: int) -> float:
+    """The mean loss of a model over its patients, in batches as training has them; 0: all at once."""
+    model.eval()
+    total, start = 0.0, 0
+    with torch.no_grad():
+        for size in batch_sizes(len(patients), batch):
+            rows = Patients(patients.inputs[start : start + size], patients.targets[start : start + size])
+            total, start = total + size * float(task.loss(model, _batch(rows))), start + size
+    return total / max(1, len(patients))
+
+
+def _drawing_its_own(pieces: Pieces[Vector]) -> Pieces[Vector]:
+    """The pieces, each drawing its random numbers where the piece before has stopped, whoever drew some meanwhile."""
+    draws = torch.default_generator
+    inner = draws.get_state()
+    try:
+        while True:
+            outer = draws.get_state()
+            draws.set_state(inner)
+            try:
+                share = next(pieces)
+            except StopIteration as end:
+                result: Vector = end.value
+                return result
+            finally:
+                inner = draws.get_state()
+                draws.set_state(outer)
+            yield share
+    finally:
+        outer = draws.get_state()
+        pieces.close()  # it may draw, or put a state back, once more
+        draws.set_state(outer)
 
 
 def batch_sizes(patients: int, batch: int) -> list[int]:

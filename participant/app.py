@@ -167,7 +167,11 @@ def _services(
         store=store,
         space=OutboxSpace(settings.outbox_bytes_max),
         gate=Gate(settings.policy),
-        trainer=Trainer(launcher, on_progress=lambda study, share: metrics.progress.labels(study).set(share)),
+        trainer=Trainer(
+            launcher,
+            on_progress=lambda study, share: metrics.progress.labels(study).set(share),
+            on_lost=lambda study, reason: metrics.trainers_lost.labels(study, reason).inc(),
+        ),
         metrics=metrics,
         stopping=threading.Event(),
         spawn=tasks.spawn,

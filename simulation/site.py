@@ -79,6 +79,8 @@ class Site(Process):
         self._fetching: Transfer | None = None
         self._working: Timer | None = None
         self._training_since_ms: int | None = None
+        self._alone_since_ms: int | None = None
+        self._alone_left_ms = spec.train_ms
         self._wake: Timer | None = None
         self._wake_ms: int | None = None
         self._flushing = False
@@ -91,6 +93,7 @@ class Site(Process):
         self.joined = self.connected = False
         self._model = self._training = self._fetching = self._working = self._wake = None
         self._wake_ms, self._training_since_ms, self._flushing = None, None, False
+        self._alone_since_ms, self._alone_left_ms = None, self.spec.train_ms  # what was done went with the trainer
         self.outgoing = Outgoing(self)
         self.follower = Follower(self)
         wall_s = EPOCH_S + self.now_ms() // 1000
@@ -187,7 +190,8 @@ class Site(Process):
             case do.Evaluate():
                 self._working = self.clock.after(self.spec.evaluate_ms, self, self._evaluated, effect.version)
             case do.RunAlone():
-                self._working = self.clock.after(self.spec.train_ms, self, self.post, seen.AloneEnded(True))
+                self._alone_since_ms = self.clock.now_ms
+                self._working = self.clock.after(self._alone_left_ms, self, self._alone_ended)
             case do.StopFetching():
                 self._stop_fetching()
             case do.StopWork():
@@ -268,6 +272,13 @@ class Site(Process):
         if self._training_since_ms is not None:
             self.world.story.stopped(self.name, self.clock.now_ms - self._training_since_ms)
             self._training_since_ms = None
+        if self._alone_since_ms is not None:  # what was done of a baseline is kept
+            self._alone_left_ms -= self.clock.now_ms - self._alone_since_ms
+            self._alone_since_ms = None
+
+    def _alone_ended(self) -> None:
+        self._alone_since_ms = None
+        self.post(seen.AloneEnded(True))
 
     def _seal(self, base_version: int, stands_for: float) -> None:
         sequence = self.store.sequence_next()

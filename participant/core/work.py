@@ -50,7 +50,6 @@ class Work:
         self._fresh: int | None = None  # fetched just now: to be trained from although a newer one may be out
         self._barren: int | None = None  # no update comes from this version: its training gave numbers that are none
         self._attempt = 0
-        self._interrupted = 0  # local baselines given up for something more urgent
 
     @property
     def at_work(self) -> bool:
@@ -89,6 +88,8 @@ class Work:
         before = self.newest
         if before is not None and event.version < before.version:
             return
+        if event.final and not self.final:
+            self._pauses.passed("alone")  # what would not stop when it was asked to may now come to its end
         if before is None or event.version > before.version:
             self._attempt = 0
             for kind in ("fetch", "evaluate"):
@@ -248,13 +249,15 @@ class Work:
         return not self._alone_done and self._pauses.failures("alone") < TRIES_MAX
 
     def _may_run_alone(self, newest: seen.Announced, now_ms: int) -> bool:
-        """In a quiet moment after the first update, or when the study is over."""
+        """In a quiet moment after the first update, or when the study is over. It may be stopped at any time, and as
+        often as a version comes: what was done of it is kept.
+        """
         if not self._alone_wanted() or not self._pauses.over("alone", now_ms):
             return False
         if newest.final:
             return True
         quiet = not self._to_evaluate(newest.version) and not self._will_train(newest.version)
-        return quiet and bool(self._trained) and self._interrupted < TRIES_MAX
+        return quiet and bool(self._trained)
 
     def _will_train(self, version: int) -> bool:
         """Whether an update from this version is wanted, now or after a pause."""
@@ -278,6 +281,5 @@ class Work:
         """Sealing is short and ends in the outbox; it is never stopped half-way."""
         if self._job is None or self._job.kind == "seal":
             return []
-        self._interrupted += self._job.kind == "alone"
         self._job = None
         return [do.StopWork()]

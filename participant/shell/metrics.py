@@ -44,6 +44,7 @@ class ParticipantMetrics:
         )
         self.bytes = self._counter("bytes", "Bytes of bodies and records", "study", "direction")
         self.refused = self._counter("records_refused", "Records of others that could not be believed", "reason")
+        self.trainers_lost = self._counter("trainers_lost", "Trainers that died or were killed", "study", "reason")
         self.alarms = self._counter("alarms", "Things on the log that must not be", "study")
         self.rebuilds = self._counter("client_rebuilds", "Clients replaced as they made no progress", "client")
         self.throttled_s = self._counter("throttled_seconds", "Waits that a quota of the broker asked for", "request")

@@ -1,6 +1,7 @@
 """The service's side of the trainer: asks one thing at a time, survives its death, cancels, and measures its silence.
 
-Knows:    which studies a trainer has loaded; a new trainer gets them again before it is asked for anything else.
+Knows:    which studies a trainer has loaded; a new trainer gets them again before it is asked for anything else. Whose
+          turn it is says participant.core.turns; a trainer that is lost, by whatever, is said with the reason.
 Never:    imports numpy or torch, waits for a trainer that gives no sign for longer than the plan allows.
 Used by:  participant.shell.
 """
@@ -9,13 +10,14 @@ import asyncio
 import contextlib
 import hashlib
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import structlog
 
+from participant.core.turns import Rank, Turn, Turns
 from participant.training.channel import Message, pack
 from participant.training.launch import Connection, Launcher, TrainerLostError
 from schemas.errors import FederationError, LocalError
@@ -31,7 +33,7 @@ log = structlog.get_logger()
 class TrainerRefusedError(FederationError):
     """The trainer answered with a failure.
 
-    reason   numbers (NaN), disk, task (an error in the task's code)
+    reason   numbers (NaN), disk, task (an error in the task's code), deaf (it did not stop when it was asked to)
     took_s   how long the trainer was at it
     """
 
@@ -91,19 +93,24 @@ class Loaded:
 
 
 class Trainer:
-    """One trainer for all studies of a participant; who asks first is served first."""
+    """One trainer for all studies of a participant, in the order of participant.core.turns."""
 
     def __init__(
         self,
         launcher: Launcher,
         *,
         on_progress: Callable[[str, float], None] = lambda study, share: None,
+        on_lost: Callable[[str, str], None] = lambda study, reason: None,
         grace_s: float = GRACE_S,
+        cancel_s: float = CANCEL_S,
     ) -> None:
-        self._launcher, self._on_progress, self._grace_s = launcher, on_progress, grace_s
+        """`on_lost` hears of each trainer that was killed or died at work: the study it worked for, and the reason."""
+        self._launcher, self._on_progress, self._on_lost = launcher, on_progress, on_lost
+        self._grace_s, self._cancel_s = grace_s, cancel_s
         self._loads: dict[str, Load] = {}
         self._connection: Connection | None = None
-        self._turn = asyncio.Lock()
+        self._turns = Turns()
+        self._deaf: set[str] = set()  # studies whose baseline had to be killed, since somebody waited for the trainer
         self._requests = 0
         self._closed = False
 
@@ -114,13 +121,13 @@ class Trainer:
 
     async def prepare(self) -> None:
         """Start the process before it is needed. Raises TrainerLostError."""
-        async with self._turn:
+        async with self._at_work(Rank.LEARNING):
             await self._connected()
 
     async def load(self, load: Load) -> Loaded:
         """Raises LoadError when task or data are not as they must be; TrainerLostError, TrainerRefusedError."""
         self._loads[load.study] = load
-        async with self._at_work():
+        async with self._at_work(Rank.LEARNING):
             return await self._load(await self._connected(), load)
 
     async def train(
@@ -146,17 +153,22 @@ class Trainer:
     async def evaluate(
         self, study: str, *, vector: Path, resamples: int, seed: int, limit_s: float
     ) -> dict[str, float]:
-        """Metrics of a vector on the test patients; with `resamples` the primary one's bootstrap interval too."""
+        """Metrics of a vector on the test patients; with `resamples` the primary one's bootstrap interval too, which
+        makes it give way to all that is learnt.
+        """
         message = {"kind": "evaluate", "vector": str(vector), "resamples": resamples, "seed": seed}
-        values: dict[str, float] = (await self._ask(study, message, limit_s))["values"]
+        ask = self._ask_for_the_rest if resamples else self._ask
+        values: dict[str, float] = (await ask(study, message, limit_s))["values"]
         return values
 
     async def alone(
         self, study: str, *, training: Mapping[str, Any], resamples: int, seed: int, limit_s: float
     ) -> dict[str, float]:
-        """Train the model that these patients give alone, and measure it as `evaluate` does."""
+        """Train the model that these patients give alone, and measure it as `evaluate` does; in whatever time learning
+        leaves. What was done is kept by the trainer: after a cancel, too, the next call goes on with it.
+        """
         message = {"kind": "alone", "training": dict(training), "resamples": resamples, "seed": seed}
-        values: dict[str, float] = (await self._ask(study, message, limit_s))["values"]
+        values: dict[str, float] = (await self._ask_for_the_rest(study, message, limit_s))["values"]
         return values
 
     def close(self) -> None:
@@ -165,24 +177,63 @@ class Trainer:
         self._drop()
 
     async def _ask(self, study: str, message: Message, limit_s: float, total_s: float | None = None) -> Message:
-        """One piece of work. Studies take turns: the lock is fair, and no study has two pieces waiting for it."""
-        async with self._at_work():
-            connection = await self._connected()
-            if study not in connection.loaded:
-                await self._load(connection, self._loads[study])
+        """One piece of learning. No study has two pieces waiting for the trainer."""
+        async with self._at_work(Rank.LEARNING):
+            connection = await self._ready(study)
             whole_s = None if total_s is None else total_s + self._grace_s
             return await self._call(connection, {**message, "study": study}, limit_s + self._grace_s, whole_s)
 
+    async def _ask_for_the_rest(self, study: str, message: Message, limit_s: float) -> Message:
+        """Work that gives way: it is put aside, and gone on with, as often as something goes before it.
+
+        Raises TrainerRefusedError (deaf) when it had to be killed instead.
+        """
+        while True:
+            self._check_deaf(study)
+            async with self._at_work(Rank.BASELINE) as turn:
+                connection = await self._ready(study)
+                if turn.wanted_back:
+                    continue
+                said = {**message, "study": study}
+                call = asyncio.create_task(self._call(connection, said, limit_s + self._grace_s))
+                turn.yields = call.cancel
+                try:
+                    return await call
+                except asyncio.CancelledError:
+                    task = asyncio.current_task()
+                    if task is None or task.cancelling():
+                        raise
+
+    def _check_deaf(self, study: str) -> None:
+        if study in self._deaf:
+            self._deaf.discard(study)
+            raise TrainerRefusedError(
+                "deaf", "it did not stop when the trainer was wanted for learning, and was killed"
+            )
+
     @contextlib.asynccontextmanager
-    async def _at_work(self) -> AsyncIterator[None]:
+    async def _at_work(self, rank: Rank) -> AsyncIterator[Turn]:
         """Have the trainer alone; an error tells how long others had to wait for it."""
-        async with self._turn:
+        begins = asyncio.get_running_loop().create_future()
+        turn = Turn(rank, lambda: None if begins.done() else begins.set_result(None))
+        self._turns.ask(turn)
+        try:
+            await begins
             began_s = time.monotonic()
             try:
-                yield
+                yield turn
             except (TrainerLostError, TrainerRefusedError, LoadError) as error:
                 error.took_s = time.monotonic() - began_s
                 raise
+        finally:
+            self._turns.done(turn)
+
+    async def _ready(self, study: str) -> Connection:
+        """A trainer that has loaded the study."""
+        connection = await self._connected()
+        if study not in connection.loaded:
+            await self._load(connection, self._loads[study])
+        return connection
 
     async def _load(self, connection: Connection, load: Load) -> Loaded:
         message = {
@@ -197,13 +248,29 @@ class Trainer:
             "place": str(load.place or ""),
         }
         try:
-            answer = await self._call(connection, message, LOAD_S)
+            answer = await self._to_its_end(self._call(connection, message, LOAD_S))
         except LoadError:
             raise
         except LocalError as error:
             raise LoadError(str(error), hint=error.hint) from None
         connection.loaded.add(load.study)
         return Loaded(**{name: answer[name] for name in Loaded.__dataclass_fields__})
+
+    async def _to_its_end(self, call: Coroutine[Any, Any, Message]) -> Message:
+        """What is loaded is needed whatever comes next, and cannot be stopped half-way: a cancel waits for it."""
+        loading = asyncio.create_task(call)
+        try:
+            return await asyncio.shield(loading)
+        except asyncio.CancelledError:
+            if not self._closed:
+                try:
+                    await asyncio.wait({loading})
+                except asyncio.CancelledError:
+                    self._drop()
+                    raise
+            if loading.done() and not loading.cancelled():
+                loading.exception()  # whoever asked does not want to know any more
+            raise
 
     async def _connected(self) -> Connection:
         if self._closed:
@@ -224,12 +291,13 @@ class Trainer:
             async with asyncio.timeout(whole_s):
                 answer = await self._answer(connection, request, message["study"], silence_s)
         except asyncio.CancelledError:
-            await self._cancel(connection, request, message["study"])
+            await self._cancel(connection, request, message)
             raise
         except TimeoutError:
-            self._drop()
             said = f"the trainer came to no end within {whole_s:.0f} s and was killed"
-            raise TrainerLostError(said, reason="endless") from None
+            raise self._lost(message["study"], TrainerLostError(said, reason="endless")) from None
+        except TrainerLostError as error:
+            raise self._lost(message["study"], error) from None
         except BaseException:
             self._drop()
             raise
@@ -257,17 +325,31 @@ class Trainer:
                 return message
             self._on_progress(study, message["share"])
 
-    async def _cancel(self, connection: Connection, request: int, study: str) -> None:
+    async def _cancel(self, connection: Connection, request: int, message: Message) -> None:
         """Stop a request and wait for its end, shortly: a trainer that does not stop is killed."""
-        stopped = False
         if self._closed:
             return
-        with contextlib.suppress(TrainerLostError, ConnectionError, asyncio.CancelledError):
+        study = message["study"]
+        try:
             connection.writer.write(pack({"kind": "cancel", "id": request}))
-            await self._answer(connection, request, study, CANCEL_S)
-            stopped = True
-        if not stopped:
+            await self._answer(connection, request, study, self._cancel_s)
+        except TrainerLostError as error:
+            if error.reason == "hung":
+                said = f"the trainer did not stop within {self._cancel_s:g} s of being asked to and was killed"
+                error = TrainerLostError(said, reason="deaf")
+                if message["kind"] != "train":
+                    self._deaf.add(study)
+            self._lost(study, error)
+        except (ConnectionError, asyncio.CancelledError):
             self._drop()
+
+    def _lost(self, study: str, error: TrainerLostError) -> TrainerLostError:
+        """Say why there is no trainer any more, and see to it that there is none."""
+        if not self._closed:
+            log.warning("trainer lost", study=study, trainer=self.pid, kind=error.reason, reason=str(error))
+            self._on_lost(study, error.reason)
+        self._drop()
+        return error
 
     def _drop(self) -> None:
         connection, self._connection = self._connection, None

@@ -31,7 +31,8 @@ log = structlog.get_logger()
 class TrainerLostError(FederationError):
     """The trainer died, was killed, or gave no sign for too long; the next request starts another one.
 
-    reason   died, killed (by the kernel, mostly for memory), hung (no step for too long), endless (no end in time)
+    reason   died, killed (by the kernel, mostly for memory), hung (no step for too long), endless (no end in time),
+             deaf (it did not stop when it was asked to)
     took_s   how long it had been at the piece of work that was lost with it
     """
 

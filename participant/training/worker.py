@@ -1,12 +1,14 @@
 """The trainer: one process that holds a site's patients and does what its participant asks, one thing at a time.
 
-Knows:    the tasks and data of its studies; answers load, train, evaluate and alone, and stops at cancel.
+Knows:    the tasks and data of its studies; answers load, train, evaluate and alone, and stops at cancel. What was
+          done of a baseline or a measurement is kept: asked for the same again, it goes on where it was stopped.
 Never:    talks to anybody else, puts a patient's value or a task's own error text into an answer, outlives its user.
 Imports:  numpy and learning when something is loaded; torch only if the task does.
 Used by:  participant.training.launch (`python -m participant.training.worker`), participant.training.fork_server.
 """
 
 import argparse
+import inspect
 import os
 import select
 import socket
@@ -14,6 +16,7 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -23,6 +26,7 @@ from participant.training.process import die_before_the_service, die_with_parent
 from schemas.errors import LocalError
 
 if TYPE_CHECKING:
+    from learning.pieces import Pieces
     from learning.task import SiteData, Task, TrainingSettings, Vector
 
 PROGRESS_PERIOD_S = 0.25
@@ -47,7 +51,9 @@ class Worker:
         self._sock = sock
         self._preloaded = preloaded or {}
         self._studies: dict[str, _Study] = {}
+        self._begun: dict[tuple[str, str], tuple[Any, Pieces[dict[str, float]]]] = {}  # study, kind -> of what, how far
         self._reported_s, self._share = 0.0, 0.0
+        self._request, self._stopped = 0, False
 
     def run(self) -> None:
         self._sock.sendall(pack({"kind": "hello", "pid": os.getpid()}))
@@ -59,6 +65,7 @@ class Worker:
         """What came of one request; an error is an answer too."""
         from learning.task import TrainingCancelledError, TrainingError
 
+        self._request, self._stopped, self._share = message["id"], False, 0.0
         handlers = {"load": self._load, "train": self._train, "evaluate": self._evaluate, "alone": self._alone}
         try:
             return {"kind": "done", **handlers[message["kind"]](message)}
@@ -93,6 +100,8 @@ class Worker:
             data = task.load(DataSource(message["site"], folder, message["options"], quarantine))
         except LocalError as error:
             raise _DataError(str(error), hint=error.hint) from error
+        for key in [key for key in self._begun if key[0] == message["study"]]:
+            self._begun.pop(key)[1].close()  # of other data, maybe
         self._studies[message["study"]] = _Study(task, data)
         return {
             "parameters": task.parameters(),
@@ -111,7 +120,6 @@ class Worker:
         from learning.task import TrainingError
 
         task, data = self._studies[message["study"]]
-        self._share = 0.0
         base = _read(message["base"])
         started_s = time.monotonic()
         update = task.train(
@@ -119,8 +127,8 @@ class Worker:
             data,
             _settings(message["training"]),
             seed=message["seed"],
-            progress=lambda share: self._progress(message["id"], share),
-            cancelled=lambda: self._cancelled(message["id"]),
+            progress=self._progress,
+            cancelled=self._cancelled,
         )
         seconds = time.monotonic() - started_s
         if update.shape != base.shape or update.dtype != np.float32:
@@ -131,51 +139,72 @@ class Worker:
         return {"seconds": seconds}
 
     def _evaluate(self, message: Message) -> Message:
-        return {"values": self._measured(message, _read(message["vector"]))}
+        def begin() -> "Pieces[dict[str, float]]":
+            task, data = self._studies[message["study"]]
+            vector = _read(message["vector"])
+            return task.measured_pieces(vector, data, seed=message["seed"], resamples=message["resamples"])
+
+        status = os.stat(message["vector"])
+        of = (status.st_ino, status.st_mtime_ns, message["seed"], message["resamples"])
+        return {"values": self._go_on(message, of, begin)}
 
     def _alone(self, message: Message) -> Message:
-        task, data = self._studies[message["study"]]
-        vector = task.alone(
-            data,
-            _settings(message["training"]),
-            seed=message["seed"],
-            progress=lambda share: self._progress(message["id"], share),
-            cancelled=lambda: self._cancelled(message["id"]),
-        )
-        return {"values": self._measured(message, vector)}
+        of = (message["training"], message["seed"], message["resamples"])
+        return {"values": self._go_on(message, of, lambda: self._alone_pieces(message))}
 
-    def _measured(self, message: Message, vector: "Vector") -> dict[str, float]:
+    def _alone_pieces(self, message: Message) -> "Pieces[dict[str, float]]":
+        from learning.pieces import part
+
         task, data = self._studies[message["study"]]
-        values = {name: float(value) for name, value in task.evaluate(vector, data).items()}
-        resamples = message["resamples"]
-        interval = task.interval(vector, data, seed=message["seed"], resamples=resamples) if resamples else None
-        if interval is not None:
-            values[f"{task.metric}-low"], values[f"{task.metric}-high"] = interval
+        seed, training = message["seed"], _settings(message["training"])
+        trained = task.alone_pieces(data, training, seed=seed, cancelled=self._cancelled)
+        vector = yield from part(trained, 0.0, 0.5)
+        measured = task.measured_pieces(vector, data, seed=seed, resamples=message["resamples"])
+        values: dict[str, float] = yield from part(measured, 0.5, 1.0)
         return values
 
-    def _progress(self, request: int, share: float) -> None:
-        self._share = float(share)
-        self._sign(request)
+    def _go_on(self, message: Message, of: Any, begin: "Callable[[], Pieces[dict[str, float]]]") -> dict[str, float]:
+        """What comes of work in pieces; what a cancel leaves undone is kept, for when the same is asked for again."""
+        from learning.pieces import go_on
+        from learning.task import TrainingCancelledError
 
-    def _sign(self, request: int) -> None:
+        key = (message["study"], message["kind"])
+        kept = self._begun.pop(key, None)
+        if kept is not None and kept[0] != of:
+            kept[1].close()
+            kept = None
+        pieces = begin() if kept is None else kept[1]
+        try:
+            return go_on(pieces, self._progress, self._cancelled)
+        except TrainingCancelledError:
+            if inspect.getgeneratorstate(pieces) != inspect.GEN_CLOSED:  # stopped between two pieces, not within one
+                self._begun[key] = (of, pieces)
+            raise
+
+    def _progress(self, share: float) -> None:
+        self._share = float(share)
+        self._sign()
+
+    def _sign(self) -> None:
         """Tell now and then that the task has taken another step."""
         now_s = time.monotonic()
         if now_s - self._reported_s >= PROGRESS_PERIOD_S:
             self._reported_s = now_s
-            self._sock.sendall(pack({"kind": "progress", "id": request, "share": self._share}))
+            self._sock.sendall(pack({"kind": "progress", "id": self._request, "share": self._share}))
 
-    def _cancelled(self, request: int) -> bool:
+    def _cancelled(self) -> bool:
         """Whether a cancel of this very request has arrived. While one request runs nothing else is ever sent.
 
         A task asks before each step, so that asking is a sign of life.
         """
-        self._sign(request)
-        if not select.select([self._sock], [], [], 0)[0]:
-            return False
+        self._sign()
+        if self._stopped or not select.select([self._sock], [], [], 0)[0]:
+            return self._stopped
         message = receive(self._sock)
         if message is None:
             os._exit(0)
-        return bool(message["kind"] == "cancel" and message["id"] == request)
+        self._stopped = message["kind"] == "cancel" and message["id"] == self._request
+        return self._stopped
 
 
 def serve(sock: socket.socket, *, preloaded: dict[str, bytes] | None = None) -> None:

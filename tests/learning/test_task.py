@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from learning.pieces import Pieces, finish
 from learning.task import (
     DataSource,
     Patients,
@@ -106,14 +107,13 @@ def walk(losses: Sequence[float], n: int = 10) -> tuple[float, int, int]:
     """(epoch that was kept, epochs run, patients per epoch) where validation losses are these, the start's first."""
     sizes: list[int] = []
 
-    def epoch(vector: np.ndarray, part: Patients) -> np.ndarray:
+    def epoch(vector: np.ndarray, part: Patients) -> Pieces[np.ndarray]:
         sizes.append(len(part))
+        yield 1.0
         return np.asarray(vector + 1, np.float32)
 
     start = np.zeros(1, np.float32)
-    kept = train_until_no_better(
-        start, epoch, lambda vector, part: losses[int(vector[0])], patients(n), seed=0, progress=quiet
-    )
+    kept = finish(train_until_no_better(start, epoch, lambda vector, part: losses[int(vector[0])], patients(n), seed=0))
     return float(kept[0]), len(sizes), sizes[0]
 
 

@@ -59,6 +59,33 @@ def test_the_local_baseline_runs_in_a_quiet_moment_and_makes_room_for_a_new_vers
     assert site.tell(seen.Fetched(2)) == [do.StopWork(), do.Train(2, 0)]
 
 
+def test_however_often_it_makes_room_the_local_baseline_goes_on() -> None:
+    site = Driver(plan(alone=True))
+    site.join(1)
+    for version in range(1, 7):
+        site.tell(seen.Fetched(version))
+        assert do.RunAlone() in site.seal(version)
+        site.send()
+        site.announce(version + 1)
+        site.tell(seen.ReceiptRead(receipt(site.sequence, Outcome.COUNTED)))
+    site.tell(seen.AloneEnded(True))
+    site.tell(seen.Fetched(7))
+    assert do.RunAlone() not in site.seal(7)
+
+
+def test_a_baseline_that_failed_while_versions_came_is_tried_again_when_none_come_any_more() -> None:
+    site = Driver(plan(alone=True))
+    site.join(1)
+    site.tell(seen.Fetched(1))
+    site.seal(1)
+    site.send()
+    for _ in range(2):
+        site.tell(seen.AloneEnded(False))
+        assert do.RunAlone() in site.wait()
+    site.tell(seen.AloneEnded(False))
+    assert do.RunAlone() in site.announce(2, final=True)
+
+
 def test_the_final_evaluation_waits_for_the_local_baseline() -> None:
     site = Driver(plan(alone=True))
     assert site.join(5, final=True) == [do.RunAlone(), do.Fetch(5)]

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import pytest_asyncio
+from structlog.testing import capture_logs
 
 from learning.entry import folder_digest
 from participant.training.client import Load, LoadError, Trainer, TrainerRefusedError
@@ -182,6 +183,92 @@ async def test_progress_keeps_a_long_training_alive_and_cancel_ends_it_without_k
     await trainer.evaluate("demo", vector=tmp_path / "base.f32", resamples=0, seed=0, limit_s=30)
 
 
+async def alone_of(trainer: Trainer, study: str = "demo", resamples: int = 0) -> dict[str, float]:
+    return await trainer.alone(study, training=TRAINING, resamples=resamples, seed=0, limit_s=30)
+
+
+async def test_what_was_done_of_a_baseline_is_kept_and_its_result_is_the_same(trainer: Trainer, tmp_path: Path) -> None:
+    measured = tmp_path / "measured"
+    await trainer.load(replace(load("noted"), folder=tmp_path))
+    whole = await alone_of(trainer, resamples=60)
+    once = measured.stat().st_size
+    pid = trainer.pid
+    for _ in range(3):
+        before = measured.stat().st_size
+        work = asyncio.create_task(alone_of(trainer, resamples=60))
+        await _until(lambda: measured.stat().st_size >= before + 10)  # noqa: B023  # called here alone
+        work.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await work
+    assert await alone_of(trainer, resamples=60) == whole
+    assert measured.stat().st_size == 2 * once
+    assert trainer.pid == pid
+
+
+@pytest.mark.parametrize("kind", ["alone", "evaluate"])
+async def test_baseline_and_bootstrap_give_way_to_a_study_that_learns(
+    trainer: Trainer, train: Callable[..., Any], tmp_path: Path, kind: str
+) -> None:
+    measured = tmp_path / "measured"
+    np.zeros(2, "<f4").tofile(tmp_path / "last.f32")
+    await trainer.load(load(study="learns"))
+    await trainer.load(replace(load("noted", study="slow"), folder=tmp_path))
+    pid = trainer.pid
+
+    async def rest() -> dict[str, float]:
+        if kind == "alone":
+            return await alone_of(trainer, "slow", resamples=200)
+        return await trainer.evaluate("slow", vector=tmp_path / "last.f32", resamples=200, seed=0, limit_s=30)
+
+    work = asyncio.create_task(rest())
+    await _until(measured.exists)
+    for _ in range(5):
+        await train(study="learns")
+        assert not work.done()
+    assert set(await work) == {"mse", "mse-low", "mse-high", "n-test"}
+    assert measured.stat().st_size == 201  # none was measured twice
+    assert trainer.pid == pid
+
+
+async def test_a_baseline_that_does_not_stop_is_killed_said_and_not_begun_again_at_once() -> None:
+    lost: list[tuple[str, str]] = []
+    trainer = Trainer(Launcher(None, []), on_lost=lambda *what: lost.append(what), cancel_s=0.2)
+    try:
+        await trainer.load(load("deaf", study="deaf"))
+        work = asyncio.create_task(alone_of(trainer, "deaf"))
+        await asyncio.sleep(0.5)
+        with capture_logs() as logs:
+            await trainer.load(load(study="learns"))
+        with pytest.raises(TrainerRefusedError, match="did not stop") as refused:
+            await work
+    finally:
+        trainer.close()
+    assert refused.value.reason == "deaf"
+    assert lost == [("deaf", "deaf")]
+    assert [(line["event"], line["kind"]) for line in logs if line["log_level"] == "warning"] == [
+        ("trainer lost", "deaf")
+    ]
+
+
+async def test_a_study_that_is_loading_is_not_killed_for_what_is_cancelled_meanwhile(
+    trainer: Trainer, train: Callable[..., Any]
+) -> None:
+    await trainer.load(load())
+    assert trainer.pid is not None
+    os.kill(trainer.pid, signal.SIGKILL)
+    with pytest.raises(TrainerLostError):
+        await train()
+    await trainer.prepare()
+    pid, work = trainer.pid, asyncio.create_task(alone_of(trainer))
+    await asyncio.sleep(0)  # it has begun to load the study again
+    await asyncio.sleep(0)
+    work.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await work
+    assert len(await train()) == 2
+    assert trainer.pid == pid
+
+
 async def test_nan_is_told_apart_from_a_lost_trainer(trainer: Trainer, train: Callable[..., Any]) -> None:
     await trainer.load(load("nan"))
     with pytest.raises(TrainerRefusedError, match="NaN") as refused:
@@ -298,6 +385,14 @@ def participant_with(launcher: str) -> "Iterator[tuple[subprocess.Popen[bytes], 
     finally:
         participant.kill()
         participant.communicate()
+
+
+async def _until(true: Callable[[], bool]) -> None:
+    for _ in range(1000):
+        if true():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("it did not come to be")
 
 
 async def _gone(pid: int) -> None:

@@ -9,6 +9,7 @@ contract, `folder` does so while there is a file `gone` in its folder.
 import os
 import signal
 import time
+from pathlib import Path
 
 import numpy as np
 
@@ -32,6 +33,8 @@ SECRET = "4711"
 class Tiny(Task):
     metric, higher_is_better = "mse", False
     contract = DataContract((Column("x", "number", -5, 5),))
+    _noted: Path | None = None
+    _deaf = False
 
     def parameters(self) -> int:
         return 2
@@ -47,6 +50,8 @@ class Tiny(Task):
         rows = np.linspace(-9 if source.site == "broken" else -1, 1, 12)
         table, _ = self.contract.sift({"x": rows}, where=source.site, quarantine=source.quarantine)
         rows = table["x"]
+        self._noted = source.folder / "measured" if source.folder is not None and source.site == "noted" else None
+        self._deaf = source.site == "deaf"
         patients = Patients(np.stack([np.ones(len(rows)), rows], axis=1), 1 + 2 * rows)
         return SiteData(source.site, patients, patients.take(np.arange(4)), 96)
 
@@ -84,10 +89,16 @@ class Tiny(Task):
         return np.asarray(patients.inputs @ vector)
 
     def measure(self, outputs: np.ndarray, targets: np.ndarray) -> dict[str, float]:
+        if self._noted is not None:
+            time.sleep(0.01)
+            with self._noted.open("ab") as file:
+                file.write(b".")
         return {"mse": float(np.mean((outputs - targets) ** 2))}
 
     def loss_on(self, vector: Vector, patients: Patients) -> float:
-        return self.measure(self.predict(vector, patients), patients.targets)["mse"]
+        if self._deaf:
+            time.sleep(600)
+        return float(np.mean((self.predict(vector, patients) - patients.targets) ** 2))
 
 
 task = Tiny()
