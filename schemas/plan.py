@@ -1,6 +1,6 @@
 """The plan: everything about a study that all roles must agree on, as one record known by its digest.
 
-Knows:    the fields, their bounds, and the rules between them that every role applies when it loads a plan.
+Knows:    the fields, and the rules between them that every role applies when it loads a plan.
 Never:    guesses a default (schemas.plan_toml does, for the author).
 Source:   secure aggregation specification, section 2 (bounds, headroom, weights).
 """
@@ -11,148 +11,51 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Annotated, ClassVar
 
-from schemas.codec import (
-    COUNT,
-    F8,
-    FLOAT8,
-    ID,
-    INTEGER,
-    Digest,
-    Flag,
-    Id,
-    Many,
-    Maybe,
-    Nested,
-    Pair,
-    Record,
-    Struct,
-    Text,
-    U,
-    Whole,
+from schemas.codec import Codec, Digest, Id, Nested, Record, Text, U, Whole, unpack_array
+from schemas.plan_sections import (
+    ABSENCE,
+    ABSENCE_CAP_MAX,
+    BAD_RECORDS_MOST,
+    METRIC_LENGTH_MAX,
+    PRESETS,
+    SERVER_OPTIMISERS,
+    SITE_OPTIMISERS,
+    WEIGHT_MAX,
+    Aggregation,
+    DataRule,
+    EvaluationRule,
+    Privacy,
+    StopRule,
+    Storage,
+    TaskSpec,
+    Training,
 )
+from schemas.plan_version_2 import OldEvaluation, OldStop
 from schemas.records import PLAN_BYTES_MAX
-from schemas.staleness import WEIGHT_FULL, WEIGHT_LEAST
+from schemas.staleness import WEIGHT_FULL
 
-SITE_OPTIMISERS = ("sgd", "adam")
-SERVER_OPTIMISERS = ("average", "momentum", "adagrad", "yogi", "adam")
-PRESETS = ("fedavg", "fedasync", "fedbuff")
-COUNTS_KEPT_MAX = 1000
-ABSENCE = "absence"  # the auxiliary coordinate that carries for how many versions an update stands; bound: the cap
-ABSENCE_CAP_MAX = 64
-BAD_RECORDS_MOST = 0.5
-
-
-def _pair_name(pair: tuple[str, object]) -> str:
-    return pair[0]
-
-
-@dataclass(frozen=True, slots=True)
-class TaskSpec(Struct):
-    """Which code a study runs at its sites: entry point, SHA-256 of its folder, options."""
-
-    entry: Annotated[str, Text(200)]
-    code: Digest
-    options: Annotated[tuple[tuple[str, str], ...], Many(Pair((Text(64), Text(200))), 64, key=_pair_name)]
-
-
-@dataclass(frozen=True, slots=True)
-class Training(Struct):
-    """How a site trains one update; `epochs` or `steps` is 0, batch 0 is the full batch, proximal is FedProx' mu.
-
-    time_limit_s      training ends after the first step past it, and what was reached is the update
-    progress_limit_s  a trainer that takes no step for so long is taken for hung, and ended
-    """
-
-    optimiser: Id
-    learning_rate: F8
-    momentum: F8
-    weight_decay: F8
-    epochs: U
-    steps: U
-    batch: U
-    proximal: F8
-    time_limit_s: U
-    progress_limit_s: U
-
-
-@dataclass(frozen=True, slots=True)
-class Aggregation(Struct):
-    """When a cohort closes, what an update weighs by staleness, and the server's step."""
-
-    preset: Id
-    goal: Annotated[int, Whole(1, 1024)]
-    minimum: Annotated[int, Whole(1, 1024)]
-    cohort_min: Annotated[int, Whole(1, 1024)]
-    cohort_max: Annotated[int, Whole(1, 1024)]
-    deadline_ms: U  # 0 = none
-    staleness_max: Annotated[int, Whole(0, 1024)]
-    weight_table: Annotated[tuple[int, ...], Many(Whole(WEIGHT_LEAST, WEIGHT_FULL), 1025, low=1)]
-    server_optimiser: Id
-    server_lr: F8
-    beta1: F8
-    beta2: F8
-    epsilon: F8
-
-
-@dataclass(frozen=True, slots=True)
-class Privacy(Struct):
-    """Clipping, fixed point, trustees and noise: section 2 of the specification."""
-
-    trustees: Annotated[tuple[str, ...], Many(ID, 3)]
-    encoding: Id
-    modulus_bits: U
-    clip: F8
-    clip_inf: F8
-    scale_bits: Annotated[int, Whole(-64, 63)]
-    auxiliary: Annotated[tuple[tuple[str, float, int], ...], Many(Pair((ID, FLOAT8, INTEGER)), 16)]
-    examples: Annotated[str | None, Maybe(ID)]
-    examples_max: U  # n_ref, the largest number of examples of any site; 0 when examples do not weigh
-    noise_std: F8
-    share_max: F8
-    cohort_effective_min: F8
-    aggregate_interval_s: U
-    aggregates_max: Annotated[int | None, Maybe(COUNT)]
-    offer_age_max_s: U
-    prg: Id
-    kem: Annotated[str, Text(40)]
-
-
-@dataclass(frozen=True, slots=True)
-class EvaluationRule(Struct):
-    """What sites measure: every n-th version, the primary metric, bootstrap samples, local baseline."""
-
-    every: Annotated[int, Whole(1, COUNTS_KEPT_MAX)]
-    metric: Id
-    higher_is_better: Flag
-    weight: Id  # id of the value that weighs sites in an overall figure: `n-test`, or comparable pairs
-    bootstrap: Annotated[int, Whole(0, 10_000)]
-    alone: Flag
-
-
-@dataclass(frozen=True, slots=True)
-class StopRule(Struct):
-    """When a study ends: at `versions`, `patience` versions without progress, `target` (in 1e-6), `time_s`."""
-
-    versions: Annotated[int, Whole(1, 10_000_000)]
-    patience: U  # 0 = none
-    target: Annotated[int | None, Maybe(INTEGER)]
-    time_s: U  # 0 = none
-
-
-@dataclass(frozen=True, slots=True)
-class Storage(Struct):
-    """What stays on the broker: newest versions, days for audit, and who may audit bodies."""
-
-    versions_kept: Annotated[int, Whole(2, 1000)]
-    audit_days: U
-    auditors: Annotated[tuple[str, ...], Many(ID, 15, key=str)]
-
-
-@dataclass(frozen=True, slots=True)
-class DataRule(Struct):
-    """What a site's data must be like: `bad_records_max` is the share of its records that may break the contract."""
-
-    bad_records_max: F8
+__all__ = [
+    "ABSENCE",
+    "ABSENCE_CAP_MAX",
+    "PRESETS",
+    "SERVER_OPTIMISERS",
+    "WEIGHT_MAX",
+    "Aggregation",
+    "DataRule",
+    "EvaluationRule",
+    "Plan",
+    "PlanOfVersion2",
+    "Privacy",
+    "StopRule",
+    "Storage",
+    "TaskSpec",
+    "Training",
+    "cohort_effective_min",
+    "headroom",
+    "largest_scale_bits",
+    "plan_of",
+    "share_max",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +63,7 @@ class Plan(Record):
     """One study, whole. Its digest names it for ever; a changed plan is a new study."""
 
     KIND: ClassVar[int] = 32
-    VERSION: ClassVar[int] = 2
+    VERSION: ClassVar[int] = 3
     SIZE_MAX: ClassVar[int] = PLAN_BYTES_MAX
     study: Id
     title: Annotated[str, Text(120)]
@@ -182,6 +85,7 @@ class Plan(Record):
             *_not_built(self),
             *_training(self),
             *_data(self),
+            *_evaluation(self),
             *_gathering(self),
             *_weights(self),
             *_absence(self),
@@ -212,6 +116,18 @@ class Plan(Record):
     def weight(self, staleness: int) -> int | None:
         """The weight in 16ths of an update that is `staleness` versions behind; None when it is refused."""
         return self.aggregation.weight_table[staleness] if 0 <= staleness <= self.aggregation.staleness_max else None
+
+
+class PlanOfVersion2(Plan):
+    """A plan as it was signed before version 3; it stays what it was, to the byte."""
+
+    __slots__ = ()
+    VERSION: ClassVar[int] = 2
+
+    @classmethod
+    def _fields(cls) -> tuple[tuple[str, Codec], ...]:
+        old: dict[str, Codec] = {"evaluation": OldEvaluation(), "stop": OldStop()}
+        return tuple((name, old.get(name, codec)) for name, codec in Plan._fields())
 
 
 def headroom(
@@ -287,6 +203,20 @@ def _data(plan: Plan) -> list[str]:
     if 0 <= plan.data.bad_records_max <= BAD_RECORDS_MOST:
         return []
     return [f"data.bad_records_max must lie in 0..{BAD_RECORDS_MOST:g}: with more, the data have to be looked at"]
+
+
+def _evaluation(plan: Plan) -> list[str]:
+    rule, found = plan.evaluation, []
+    if not {rule.metric, rule.weight} <= set(rule.metrics):
+        found.append(f"evaluation.metrics must name {rule.metric} and {rule.weight}, by which versions are judged")
+    for name in rule.metrics if plan.VERSION > 2 else ():
+        if name.startswith("alone-") or name.endswith(("-low", "-high")):
+            found.append(f"evaluation.metrics: `{name}` would be taken for a baseline or a bound of another metric")
+        if len(name) > METRIC_LENGTH_MAX:
+            found.append(f"evaluation.metrics: `{name}` is longer than {METRIC_LENGTH_MAX} characters")
+    if rule.weight_max < 1:
+        found.append("evaluation.weight_max must be 1 or more: how many times the site in the middle one may weigh")
+    return found
 
 
 def _gathering(plan: Plan) -> list[str]:
@@ -382,5 +312,10 @@ def _fixed_point(plan: Plan) -> list[str]:
 
 
 def plan_of(payload: bytes) -> Plan:
-    """Read and check a plan's bytes. Raises PeerError with every reason for which it is refused."""
-    return Plan.from_bytes(payload)
+    """Read and check a plan's bytes, of this schema version or the one before.
+
+    Raises PeerError with every reason for which it is refused.
+    """
+    wire = unpack_array(payload, PLAN_BYTES_MAX, "Plan")
+    of_version_2 = len(wire) > 1 and type(wire[1]) is int and wire[1] == PlanOfVersion2.VERSION
+    return (PlanOfVersion2 if of_version_2 else Plan).from_bytes(payload)

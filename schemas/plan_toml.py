@@ -19,6 +19,7 @@ from schemas.plan import (
     ABSENCE,
     ABSENCE_CAP_MAX,
     PRESETS,
+    WEIGHT_MAX,
     Aggregation,
     DataRule,
     EvaluationRule,
@@ -38,6 +39,7 @@ from schemas.topics import UPDATES_KEPT_DAYS
 S = TypeVar("S", bound=Struct)
 _DAY_S = 24 * 3600
 PROGRESS_LIMIT_S = 600
+TEST_MIN = 5  # below five, counts of patients are small cells: an AUC of them tells who had the event
 _SMALL_MODEL = 4096  # up to here one coordinate may take the whole clip
 
 
@@ -102,7 +104,14 @@ SECTIONS: Mapping[str, Mapping[str, Key]] = {
         "prg": Key(_TEXT, "aes-256-ctr"),
         "kem": Key(_TEXT, "MLKEM768_X25519"),
     },
-    "evaluation": {"every": Key(_WHOLE, 1), "bootstrap": Key(_WHOLE, 1000), "alone": Key(_FLAG, True)},
+    "evaluation": {
+        "every": Key(_WHOLE, 1),
+        "bootstrap": Key(_WHOLE, 1000),
+        "alone": Key(_FLAG, True),
+        "metrics": Key(_NAMES, ()),
+        "test_min": Key(_WHOLE, TEST_MIN),
+        "weight_max": Key(_NUMBER, WEIGHT_MAX),
+    },
     "stop": {
         "versions": Key(_WHOLE, required=True),
         "patience": Key(_WHOLE, 0),
@@ -270,7 +279,11 @@ def _shown(value: Any) -> str:
 def _names(values: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Study and member names are ids, each once."""
     found = []
-    lists = {"members.sites": values["members"]["sites"], "storage.auditors": values["storage"]["auditors"]}
+    lists = {
+        "members.sites": values["members"]["sites"],
+        "evaluation.metrics": values["evaluation"]["metrics"],
+        "storage.auditors": values["storage"]["auditors"],
+    }
     for where, names in [("study.id", (values["study"]["id"],)), *lists.items()]:
         for name in names:
             try:
@@ -304,10 +317,11 @@ def _build_sections(values: Mapping[str, Mapping[str, Any]], facts: TaskFacts, p
                 "metric": facts.metric,
                 "higher_is_better": facts.higher_is_better,
                 "weight": facts.weight,
+                "metrics": tuple(sorted({facts.metric, facts.weight, *evaluation["metrics"]})),
             },
             problems,
         ),
-        "stop": _build(StopRule, "stop", _stop(values["stop"]), problems),
+        "stop": _build(StopRule, "stop", values["stop"], problems),
         "storage": _build(Storage, "storage", _storage(values["storage"], problems), problems),
         "data": _build(DataRule, "data", values["data"], problems),
     }
@@ -395,11 +409,6 @@ def _privacy(given: Mapping[str, Any], cap: int, p: int, rule: Aggregation, prob
         "cohort_effective_min": cohort_effective_min(rule.cohort_min),
     }
     return _build(Privacy, "privacy", {**given, **derived}, problems)
-
-
-def _stop(given: Mapping[str, Any]) -> dict[str, Any]:
-    target = given["target"]
-    return {**given, "target": None if target is None else round(target * 1e6)}
 
 
 def _storage(given: Mapping[str, Any], problems: list[str]) -> dict[str, Any]:

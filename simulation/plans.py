@@ -53,7 +53,7 @@ def plan_of(
             None, 60 * 24 * 3600, "aes-256-ctr", "MLKEM768_X25519",
         ),
         data=DataRule(0.0),
-        evaluation=EvaluationRule(every, "accuracy", True, "n-test", 0, False),
+        evaluation=EvaluationRule(every, "accuracy", True, "n-test", 0, False, ("accuracy", "n-test"), 1, 10.0),
         stop=StopRule(versions, patience, None, time_s),
         storage=Storage(2, 30, ()),
     )  # fmt: skip

@@ -66,6 +66,9 @@ clip = 1.0                      # most an update may be long; longer ones are sc
 # every = 1                     # each n-th version is tested at each site
 # bootstrap = 1000              # resamples for the interval
 # alone = true                  # also train without the others, for comparison
+# metrics = []                  # what else may leave a site than {metric} and {weight}: names of the task's metrics
+# test_min = 5                  # a site with fewer test patients keeps to itself what it measures
+# weight_max = 10.0             # where versions are judged, a site weighs at most so many times the one in the middle
 
 [stop]
 versions = 20
@@ -84,7 +87,7 @@ versions = 20
 
 
 def plan_template(
-    *, study: str, entry: str, sites: Sequence[str], parameters: int, metric: str, higher_is_better: bool
+    *, study: str, entry: str, sites: Sequence[str], parameters: int, metric: str, weight: str, higher_is_better: bool
 ) -> str:
     """The text; defaults that depend on the task or the number of sites are worked out."""
     from schemas.plan import largest_scale_bits
@@ -100,6 +103,7 @@ def plan_template(
         sites=", ".join(f'"{site}"' for site in sites),
         parameters=parameters,
         metric=metric,
+        weight=weight,
         direction="higher" if higher_is_better else "lower",
         goal=goal,
         minimum=minimum,

@@ -14,7 +14,12 @@ from wardround.commands.options import human_bytes, human_time
 
 def plan_values(plan: Plan, round_s: float) -> dict[str, Any]:
     """The same facts as `plan_lines`, units in the names."""
-    return {"study": plan.study, "plan": plan.digest.hex(), "round_s": round_s, **asdict(meaning(plan, round_s))}
+    facts = {"study": plan.study, "plan": plan.digest.hex(), "round_s": round_s}
+    return {**facts, **_leaves(plan), **asdict(meaning(plan, round_s))}
+
+
+def _leaves(plan: Plan) -> dict[str, Any]:
+    return {"metrics": list(plan.evaluation.metrics), "test_min": plan.evaluation.test_min}
 
 
 def plan_lines(plan: Plan, round_s: float) -> list[str]:
@@ -22,7 +27,7 @@ def plan_lines(plan: Plan, round_s: float) -> list[str]:
     means, rule, stop = meaning(plan, round_s), plan.aggregation, plan.stop
     ends = [f"{stop.versions} versions"]
     ends += [f"{stop.patience} versions without progress"] if stop.patience else []
-    ends += [f"{plan.evaluation.metric} {stop.target / 1e6:g}"] if stop.target is not None else []
+    ends += [f"{plan.evaluation.metric} {stop.target:g}"] if stop.target is not None else []
     ends += [human_time(stop.time_s)] if stop.time_s else []
     deadline = f", or {rule.minimum} after {human_time(rule.deadline_ms / 1000)}" if rule.deadline_ms else ""
     facts = [
@@ -34,6 +39,7 @@ def plan_lines(plan: Plan, round_s: float) -> list[str]:
         ("the end", " or ".join(ends) + f"; at one version in {human_time(round_s)}: {human_time(means.duration_s)}"),
         ("absence", f"work finished before an absence of {human_time(means.absence_s)} still counts; {_weights(plan)}"),
         ("one site's share", f"at most {means.share_most:.0%} of a version"),
+        ("leaves a site", _measured(plan)),
         ("a site's traffic", f"up {human_bytes(means.up_bytes)}, down {human_bytes(means.down_bytes)} a day"),
         ("disk on the broker", f"{human_bytes(means.disk_bytes)}, with updates kept {UPDATES_KEPT_DAYS} days"),
         ("audit", f"a version can be computed again from the log for {human_time(means.recompute_s)}"),
@@ -59,6 +65,13 @@ def _server(plan: Plan) -> str:
     if plan.absence_cap > 1:
         weighted = f"a site long not heard up to {plan.absence_cap} times"
     return f"{rule.server_optimiser} at {rule.server_lr:g}, {weighted}"
+
+
+def _measured(plan: Plan) -> str:
+    rule = plan.evaluation
+    often = "each version" if rule.every == 1 else f"every {rule.every}th version"
+    smallest = f" from {rule.test_min} test patients on" if rule.test_min > 1 else ""
+    return f"of {often} its {', '.join(rule.metrics)}{smallest}; no other metric, whatever the task measures"
 
 
 def _weights(plan: Plan) -> str:

@@ -22,7 +22,7 @@ from protocol.digests import record_digest
 from protocol.signing import SigningKey, verify
 from schemas import topics
 from schemas.errors import LocalError, PeerError
-from schemas.plan import Plan
+from schemas.plan import Plan, plan_of
 from schemas.records import KeyState, Member, MemberKey, PlanRecord, Role, Roster, Signed
 from schemas.roster import Membership, assemble
 from transport.admin import Admin, TopicDifference, TopicSpec, within
@@ -234,7 +234,7 @@ class Registrar:
         signed = Signed.from_bytes(entry.value)
         if entry.topic == topics.PLANS:
             record = verify(signed, PlanRecord, self._key.public)
-            plan = Plan.from_bytes(record.plan)
+            plan = plan_of(record.plan)
             self.plans[plan.digest] = (plan, record)
         elif entry.key == topics.ROSTER_KEY:
             roster = verify(signed, Roster, self._key.public)

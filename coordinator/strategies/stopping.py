@@ -38,7 +38,7 @@ def stop_after(plan: Plan, *, version: int, progress: Progress, value: int | Non
     if version >= rule.versions:
         return Stop.VERSIONS
     if rule.target is not None and value is not None:
-        reached = value >= rule.target if plan.evaluation.higher_is_better else value <= rule.target
+        reached = value >= rule.target * 1e6 if plan.evaluation.higher_is_better else value <= rule.target * 1e6
         if reached:
             return Stop.TARGET
     if rule.patience and progress.patience >= rule.patience:

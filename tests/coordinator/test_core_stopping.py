@@ -58,13 +58,13 @@ def test_a_failed_round_costs_no_patience() -> None:
 
 
 def test_it_ends_when_the_target_is_reached() -> None:
-    driver = run([900_000, 949_999, 950_000], target=950_000)
+    driver = run([900_000, 949_999, 950_000], target=0.95)
     assert driver.log.stop is Stop.TARGET
     assert len(driver.log.closes) == 3
 
 
 def test_lower_is_better_where_the_plan_says_so() -> None:
-    plan = changed(evaluation={"higher_is_better": False}, stop={"target": 10})
+    plan = changed(evaluation={"higher_is_better": False}, stop={"target": 10e-6})
     assert stop_after(plan, version=1, progress=Progress(), value=11) is Stop.NONE
     assert stop_after(plan, version=1, progress=Progress(), value=10) is Stop.TARGET
     assert Progress(10, 2).after(9, higher_is_better=False) == Progress(9, 0)
@@ -121,7 +121,7 @@ def test_overall_weighs_sites_and_says_nothing_without_weight() -> None:
 
 
 def test_versions_come_before_target_before_patience() -> None:
-    plan = changed(stop={"versions": 3, "target": 5, "patience": 1})
+    plan = changed(stop={"versions": 3, "target": 5e-6, "patience": 1})
     spent = Progress(9, 1)
     assert stop_after(plan, version=3, progress=spent, value=9) is Stop.VERSIONS
     assert stop_after(plan, version=2, progress=spent, value=9) is Stop.TARGET
@@ -154,7 +154,7 @@ def test_the_largest_set_within_its_floors(floors: dict[str, int], chosen: str) 
 
 
 def test_final_is_the_answer_whatever_ended_the_study() -> None:
-    driver = run([900_000], target=1)
+    driver = run([900_000], target=1e-6)
     driver.send("b")
     driver.flush()
     assert (driver.log.receipts["b"].outcome, driver.log.receipts["b"].code) == (Outcome.REFUSED, "final")

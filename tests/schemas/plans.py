@@ -52,7 +52,15 @@ PLAN = Plan(
         kem="MLKEM768_X25519",
     ),
     evaluation=EvaluationRule(
-        every=1, metric="accuracy", higher_is_better=True, weight="n-test", bootstrap=200, alone=True
+        every=1,
+        metric="accuracy",
+        higher_is_better=True,
+        weight="n-test",
+        bootstrap=200,
+        alone=True,
+        metrics=("accuracy", "brier", "n-test"),
+        test_min=5,
+        weight_max=10.0,
     ),
     stop=StopRule(20, 0, None, 0),
     storage=Storage(2, 30, ()),

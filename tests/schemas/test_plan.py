@@ -130,6 +130,13 @@ REFUSED: list[tuple[str, dict[str, Any]]] = [
     ("within 1..10000000", {"stop": {"versions": 0}}),
     ("within 2..1000", {"storage": {"versions_kept": 1}}),
     ("within 1..1000", {"evaluation": {"every": 0}}),
+    ("evaluation.metrics must name accuracy and n-test", {"evaluation": {"metrics": ("n-test",)}}),
+    ("`alone-x` would be taken for", {"evaluation": {"metrics": ("accuracy", "alone-x", "n-test")}}),
+    ("`x-low` would be taken for", {"evaluation": {"metrics": ("accuracy", "n-test", "x-low")}}),
+    ("longer than 29 characters", {"evaluation": {"metrics": ("accuracy", "n-test", "x" * 30)}}),
+    ("1 to 16 entries", {"evaluation": {"metrics": ()}}),
+    ("within 1..1000000", {"evaluation": {"test_min": 0}}),
+    ("weight_max must be 1 or more", {"evaluation": {"weight_max": 0.9}}),
 ]  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """A plan as its author writes it: defaults, presets, every mistake named, and golden bytes."""
 
 import hashlib
+import pickle
 from dataclasses import replace
 from typing import Any
 
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.errors import LocalError
-from schemas.plan import Plan, plan_of
+from schemas.plan import Plan, StopRule, plan_of
 from schemas.plan_meaning import meaning
 from schemas.plan_toml import TaskFacts, plan_from_toml, read_draft
 
@@ -27,7 +28,7 @@ versions = 20
 # The whole plan of SMALLEST, laid out by hand; every integer minimal, floats as 8 big-endian bytes.
 GOLDEN = bytes.fromhex(
     "dc0010"  # array of 16: kind, schema version, 14 fields
-    "20 02"  # kind 32, version 2
+    "20 03"  # kind 32, version 3
     "a4 6c756e67"  # study "lung"
     "a4 6c756e67"  # title: the id again
     "06"  # sites_expected
@@ -74,17 +75,30 @@ GOLDEN = bytes.fromhex(
     "ce004f1a00"  # offer_age_max_s, 60 days
     "ab 6165732d3235362d637472"  # aes-256-ctr
     "af 4d4c4b454d3736385f583235353139"  # MLKEM768_X25519
-    "96"  # evaluation
+    "99"  # evaluation
     "01"  # every
     "a7 632d696e646578"  # c-index
     "c3"  # higher is better
     "a6 6e2d74657374"  # n-test
     "cd03e8"  # bootstrap 1000
     "c3"  # alone
+    "92 a7 632d696e646578 a6 6e2d74657374"  # metrics c-index, n-test
+    "05"  # test_min
+    "c408 4024000000000000"  # weight_max 10.0
     "94 14 00 c0 00"  # stop: versions 20, patience, target none, time_s
     "93 0a 1e 90"  # storage: versions_kept 10, audit_days 30, no auditors
     "91 c408 0000000000000000"  # data: bad_records_max 0
 )  # fmt: skip
+
+
+# The same as it was laid out before: version 2, six fields of evaluation.
+GOLDEN_2 = bytes.fromhex(
+    GOLDEN.hex()
+    .replace("dc00102003", "dc00102002")
+    .replace("9901a7632d696e646578", "9601a7632d696e646578")
+    .replace("92a7632d696e646578a66e2d7465737405c4084024000000000000", "")
+)
+DIGEST_2 = "b8c7d097d2c319f66597e804a8d9f72a8688c02592d4894bbaf4c89d4618f135"
 
 
 def plan(**tables: dict[str, Any]) -> Plan:
@@ -113,6 +127,32 @@ def test_the_smallest_plan_has_these_bytes_and_this_digest() -> None:
     assert made.to_bytes().hex() == GOLDEN.hex()
     assert made.digest == hashlib.sha256(GOLDEN).digest()
     assert plan_of(GOLDEN) == made
+
+
+def test_a_plan_of_version_2_is_read_and_keeps_its_bytes_and_its_digest() -> None:
+    old = plan_of(GOLDEN_2)
+    assert old.to_bytes() == GOLDEN_2
+    assert old.digest.hex() == hashlib.sha256(GOLDEN_2).hexdigest() == DIGEST_2
+    assert pickle.loads(pickle.dumps(old)).digest == old.digest
+    assert (old.evaluation.metrics, old.evaluation.test_min) == (("c-index", "n-test"), 1)
+    assert bytes.fromhex("94 14 00 ce000cf850 00") in replace(old, stop=StopRule(20, 0, 0.85, 0)).to_bytes()
+
+
+def test_a_plan_of_version_2_cannot_say_what_only_version_3_can() -> None:
+    old = plan_of(GOLDEN_2)
+    with pytest.raises(ValueError, match="cannot say"):
+        replace(old, evaluation=replace(old.evaluation, test_min=9))
+
+
+def test_the_metrics_that_may_leave_are_those_it_judges_by_and_those_its_author_adds() -> None:
+    assert plan().evaluation.metrics == ("c-index", "n-test")
+    assert plan(evaluation={"metrics": ["brier"]}).evaluation.metrics == ("brier", "c-index", "n-test")
+    with pytest.raises(LocalError, match=r"evaluation\.metrics: 'AUC' is no id"):
+        plan(evaluation={"metrics": ["AUC"]})
+
+
+def test_a_target_beyond_63_bits_of_millionths_is_a_target() -> None:
+    assert plan_from_toml(SMALLEST + "target = 2.4e22", FACTS).stop.target == 2.4e22
 
 
 @pytest.mark.parametrize(
@@ -177,7 +217,7 @@ def test_examples_become_an_auxiliary_coordinate() -> None:
 def test_a_target_is_kept_in_millionths_and_options_are_sorted() -> None:
     text = SMALLEST.replace("versions = 20", "versions = 20\ntarget = 0.85") + '[task.options]\nz = "1"\na = "2"\n'
     made = plan_from_toml(text, FACTS)
-    assert made.stop.target == 850_000
+    assert made.stop.target == 0.85
     assert made.task.options == (("a", "2"), ("z", "1"))
 
 

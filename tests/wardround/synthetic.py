@@ -43,7 +43,7 @@ def plan(*, versions: int = 20) -> Plan:
             (), "clipped", 32, 1.0, 1.0, 24, (), None, 0, 0.0, 4 / 6, 0.6 * 3, 0, None, 0, "aes-256-ctr",
             "MLKEM768_X25519",
         ),
-        evaluation=EvaluationRule(1, "c-index", True, "pairs", 1000, True),
+        evaluation=EvaluationRule(1, "c-index", True, "pairs", 1000, True, ("c-index", "pairs"), 1, 10.0),
         stop=StopRule(versions, 0, None, 0),
         storage=Storage(4, 30, ()),
         data=DataRule(0.0),

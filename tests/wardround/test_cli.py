@@ -228,6 +228,8 @@ def test_a_size_cap_that_is_no_size_is_refused(tmp_path: Path, capsys: pytest.Ca
 def test_the_sections_of_a_plan_are_the_ones_the_template_shows() -> None:
     from wardround.plan_template import plan_template
 
-    text = plan_template(study="s", entry="a.b:c", sites=["x"], parameters=1, metric="m", higher_is_better=True)
+    text = plan_template(
+        study="s", entry="a.b:c", sites=["x"], parameters=1, metric="m", weight="n", higher_is_better=True
+    )
     shown = [line[1:].split("]")[0] for line in text.splitlines() if line.startswith("[")]
     assert sorted(shown) == sorted([*SECTIONS, "task.options"])

@@ -26,7 +26,7 @@ def history(values: dict[int, dict[str, float]], *, higher: bool = True, kept_ve
     plan = synthetic.plan(versions=100)
     plan = replace(
         plan,
-        evaluation=replace(plan.evaluation, higher_is_better=higher, weight="n-test"),
+        evaluation=replace(plan.evaluation, higher_is_better=higher, weight="n-test", metrics=("c-index", "n-test")),
         storage=replace(plan.storage, versions_kept=kept_versions),
     )
     grown = StudyHistory(plan, plan.digest, SITES)

@@ -89,6 +89,7 @@ def run_init(arguments: argparse.Namespace) -> int:
         sites=arguments.site or ["site-1", "site-2", "site-3"],
         parameters=task.parameters(),
         metric=task.metric,
+        weight=task.weight,
         higher_is_better=task.higher_is_better,
     )
     if arguments.out is None:

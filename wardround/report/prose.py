@@ -311,7 +311,7 @@ def _ending(plan: Plan) -> str:
     if rule.patience:
         parts.append(f"after {rule.patience} versions without progress")
     if rule.target is not None:
-        parts.append(f"when {plan.evaluation.metric} reaches {rule.target / 1e6:g}")
+        parts.append(f"when {plan.evaluation.metric} reaches {rule.target:g}")
     if rule.time_s:
         parts.append(f"after {human_seconds(rule.time_s)}")
     return ", or ".join(parts) + (", whichever comes first." if len(parts) > 1 else ".")
