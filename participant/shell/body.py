@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from protocol.digests import BodyHasher, update_subject
 from protocol.fixed_point import Encoding, encode
 from protocol.sealing import ChunkSealer
+from runtime.disk import open_plain
 from schemas.errors import FederationError
 from schemas.records import CHUNK_BYTES
 
@@ -39,7 +40,7 @@ class SealingStopped(FederationError):  # noqa: N818 - named for what happened
 
 
 def write_body(
-    update: Path,
+    update: IO[bytes],
     target: Path,
     encoding: Encoding,
     auxiliary: Mapping[str, float],
@@ -52,8 +53,8 @@ def write_body(
     """
     hasher, half = BodyHasher(), target.with_suffix(".half")
     try:
-        with update.open("rb", buffering=0) as source, half.open("wb", buffering=CHUNK_BYTES) as file:
-            encoded = encode(cast(Floats, _OnDisk(source)), encoding, auxiliary)
+        with half.open("wb", buffering=CHUNK_BYTES) as file:
+            encoded = encode(cast(Floats, _OnDisk(update)), encoding, auxiliary)
             for block in encoded.blocks():
                 if stop is not None and stop.is_set():
                     raise SealingStopped("the service ends")
@@ -95,7 +96,7 @@ class SealedChunks:
 
     def __init__(self, path: Path, body_key: bytes, header: bytes, count: int) -> None:
         """Raises OSError when the file is gone."""
-        self._file: IO[bytes] = path.open("rb", buffering=0)
+        self._file = open_plain(path)
         self._sealer = ChunkSealer(body_key, update_subject(header), count)
 
     def chunk(self, index: int) -> bytes:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from participant.shell.body import sync_folder
-from runtime.disk import said, to_do
+from runtime.disk import open_plain, said, to_do
 from schemas.errors import LocalError
 
 WISH, STATE = "wish.json", "state.json"
@@ -151,7 +151,7 @@ def _typed(values: Wish | SiteState | StudyState) -> bool:
 
 def _read(path: Path) -> Mapping[str, Any] | None:
     try:
-        with path.open("rb") as file:
+        with open_plain(path) as file:
             values = json.loads(file.read(_SIZE_MAX))
     except FileNotFoundError:
         return None

@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import IO
 
 import structlog
 
@@ -51,7 +52,7 @@ class Outgoing:
         """Where the stored body of an update lies."""
         return self._services.outbox / f"{self._plan.study}.{sequence}"
 
-    def seal(self, update: Path, base_version: int, base_digest: bytes, stands_for: float) -> int:
+    def seal(self, update: IO[bytes], base_version: int, base_digest: bytes, stands_for: float) -> int:
         """Encode the update's file and put it into outbox and ledger; returns its sequence. Runs in a thread.
 
         stands_for   so many versions, where the plan weighs absence

@@ -7,9 +7,10 @@ Used by:  participant.app.
 
 import asyncio
 import sqlite3
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import structlog
 
@@ -62,6 +63,7 @@ class StudyRunner:
         self._fetching: asyncio.Task[None] | None = None
         self._working: asyncio.Task[None] | None = None
         self._sending: asyncio.Task[None] | None = None
+        self._update: IO[bytes] | None = None  # trained and not sealed yet; a file without a name
         self._training = training_settings(plan)
         self._limit_s, self._silence_s = float(plan.training.time_limit_s), float(plan.training.progress_limit_s)
         self._waiting = services.metrics.outbox.labels(plan.study)
@@ -219,10 +221,11 @@ class StudyRunner:
     async def _train(self, base_version: int, attempt: int) -> None:
         study = self._plan.study
         try:
+            self._update = update = tempfile.TemporaryFile(dir=self._services.scratch, buffering=0)  # noqa: SIM115  # closed with its last owner
             seconds = await self._services.trainer.train(
                 study,
                 base=self._model(base_version),
-                out=self._update(base_version),
+                out=update,
                 training=self._training,
                 seed=training_seed(self._plan, self._services.name, base_version, attempt),
                 limit_s=self._silence_s,
@@ -254,9 +257,10 @@ class StudyRunner:
         self.post(seen.AloneEnded(True))
 
     async def _seal(self, base_version: int, stands_for: float) -> None:
+        assert self._update is not None
         try:
             sequence = await asyncio.to_thread(
-                self._out.seal, self._update(base_version), base_version, self._digest(base_version), stands_for
+                self._out.seal, self._update, base_version, self._digest(base_version), stands_for
             )
         except EncodingError as error:
             self._say_held(error)
@@ -269,7 +273,7 @@ class StudyRunner:
             log.error("outbox cannot take the update, trying again", study=self._plan.study, reason=self._words(error))
             self.post(seen.SealFailed(base_version))
             return
-        self._update(base_version).unlink(missing_ok=True)
+        self._update = None
         log.debug("update in the outbox", update=self._named(sequence), base_version=base_version)
         self.post(seen.Sealed(base_version, sequence))
 
@@ -372,9 +376,6 @@ class StudyRunner:
 
     def _model(self, version: int) -> Path:
         return self._services.models / f"{self._plan.study}.{version}.f32"
-
-    def _update(self, base_version: int) -> Path:
-        return self._services.scratch / f"{self._plan.study}.{base_version}.update"
 
     def _named(self, sequence: int) -> str:
         return f"{self._plan.study}/{self._services.name}/{sequence}"

@@ -9,23 +9,30 @@ Used by:  participant.shell.
 import asyncio
 import contextlib
 import hashlib
+import os
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, TypeVar
 
 import structlog
 
 from participant.core.turns import Rank, Turn, Turns
-from participant.training.channel import Message, pack
-from participant.training.launch import Connection, Launcher, TrainerLostError
+from participant.training import answers
+from participant.training.answers import Loaded, Pace
+from participant.training.channel import GarbledError, Message
+from participant.training.launch import Connection, Launcher, TrainerLostError, garbled
+from runtime.disk import open_plain
 from schemas.errors import FederationError, LocalError
 from schemas.plan import Plan
 
 GRACE_S = 10.0  # beyond the limit of the plan: a task ends after the first step past it
 CANCEL_S = 5.0
 LOAD_S = 600.0
+
+Answer = TypeVar("Answer")
 
 log = structlog.get_logger()
 
@@ -74,24 +81,6 @@ class Load:
     place: Path | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """What the task says of itself and of this site's data.
-
-    records, bad_records   read by the task's quarantine, and set aside by it; none when the task does not use it
-    set_aside              (file, column, rule, records), a record once for each rule that it breaks
-    """
-
-    parameters: int
-    metric: str
-    higher_is_better: bool
-    examples: int
-    bytes_data: int
-    records: int = 0
-    bad_records: int = 0
-    set_aside: Sequence[tuple[str, str, str, int]] = ()
-
-
 class Trainer:
     """One trainer for all studies of a participant, in the order of participant.core.turns."""
 
@@ -113,6 +102,7 @@ class Trainer:
         self._deaf: set[str] = set()  # studies whose baseline had to be killed, since somebody waited for the trainer
         self._requests = 0
         self._closed = False
+        self._values = answers.Values()
 
     @property
     def pid(self) -> int | None:
@@ -135,7 +125,7 @@ class Trainer:
         study: str,
         *,
         base: Path,
-        out: Path,
+        out: IO[bytes],
         training: Mapping[str, Any],
         seed: int,
         limit_s: float,
@@ -143,12 +133,21 @@ class Trainer:
     ) -> float:
         """Train from the vector in `base`, write the update to `out` (both raw float32); returns seconds of training.
 
+        out       an empty file that nobody else has open; after that as long as `base`
         limit_s   how long the trainer may give no sign: a step, or a word of progress
         total_s   how long all of it may take; a task is asked to end by the plan's time limit and should not need it
         Raises TrainerLostError, TrainerRefusedError, LocalError; LoadError where a new trainer cannot load the study.
         """
-        message = {"kind": "train", "base": str(base), "out": str(out), "training": dict(training), "seed": seed}
-        return float((await self._ask(study, message, limit_s, total_s))["seconds"])
+        message = {"kind": "train", "training": dict(training), "seed": seed}
+        with open_plain(base) as file:
+            size_bytes = os.fstat(file.fileno()).st_size
+
+            def read(answer: Message) -> float:
+                if os.fstat(out.fileno()).st_size != size_bytes:
+                    raise GarbledError(f"an update of another size than {size_bytes} bytes")
+                return answers.seconds_of(answer)
+
+            return await self._ask(study, message, limit_s, total_s, files=(file, out), read=read)
 
     async def evaluate(
         self, study: str, *, vector: Path, resamples: int, seed: int, limit_s: float
@@ -156,10 +155,10 @@ class Trainer:
         """Metrics of a vector on the test patients; with `resamples` the primary one's bootstrap interval too, which
         makes it give way to all that is learnt.
         """
-        message = {"kind": "evaluate", "vector": str(vector), "resamples": resamples, "seed": seed}
+        message = {"kind": "evaluate", "resamples": resamples, "seed": seed}
         ask = self._ask_for_the_rest if resamples else self._ask
-        values: dict[str, float] = (await ask(study, message, limit_s))["values"]
-        return values
+        with open_plain(vector) as file:
+            return await ask(study, message, limit_s, files=(file,), read=partial(self._values.of, study))
 
     async def alone(
         self, study: str, *, training: Mapping[str, Any], resamples: int, seed: int, limit_s: float
@@ -168,22 +167,39 @@ class Trainer:
         leaves. What was done is kept by the trainer: after a cancel, too, the next call goes on with it.
         """
         message = {"kind": "alone", "training": dict(training), "resamples": resamples, "seed": seed}
-        values: dict[str, float] = (await self._ask_for_the_rest(study, message, limit_s))["values"]
-        return values
+        return await self._ask_for_the_rest(study, message, limit_s, read=partial(self._values.of, study))
 
     def close(self) -> None:
         """End the trainer now and for good; whatever is asked of it from here on fails."""
         self._closed = True
         self._drop()
 
-    async def _ask(self, study: str, message: Message, limit_s: float, total_s: float | None = None) -> Message:
+    async def _ask(
+        self,
+        study: str,
+        message: Message,
+        limit_s: float,
+        total_s: float | None = None,
+        *,
+        read: Callable[[Message], Answer],
+        files: Sequence[IO[bytes]] = (),
+    ) -> Answer:
         """One piece of learning. No study has two pieces waiting for the trainer."""
         async with self._at_work(Rank.LEARNING):
             connection = await self._ready(study)
             whole_s = None if total_s is None else total_s + self._grace_s
-            return await self._call(connection, {**message, "study": study}, limit_s + self._grace_s, whole_s)
+            said = {**message, "study": study}
+            return await self._call(connection, said, limit_s + self._grace_s, whole_s, read=read, files=files)
 
-    async def _ask_for_the_rest(self, study: str, message: Message, limit_s: float) -> Message:
+    async def _ask_for_the_rest(
+        self,
+        study: str,
+        message: Message,
+        limit_s: float,
+        *,
+        read: Callable[[Message], Answer],
+        files: Sequence[IO[bytes]] = (),
+    ) -> Answer:
         """Work that gives way: it is put aside, and gone on with, as often as something goes before it.
 
         Raises TrainerRefusedError (deaf) when it had to be killed instead.
@@ -195,7 +211,8 @@ class Trainer:
                 if turn.wanted_back:
                     continue
                 said = {**message, "study": study}
-                call = asyncio.create_task(self._call(connection, said, limit_s + self._grace_s))
+                asked = self._call(connection, said, limit_s + self._grace_s, read=read, files=files)
+                call = asyncio.create_task(asked)
                 turn.yields = call.cancel
                 try:
                     return await call
@@ -248,15 +265,15 @@ class Trainer:
             "place": str(load.place or ""),
         }
         try:
-            answer = await self._to_its_end(self._call(connection, message, LOAD_S))
+            loaded = await self._to_its_end(self._call(connection, message, LOAD_S, read=answers.loaded_of))
         except LoadError:
             raise
         except LocalError as error:
             raise LoadError(str(error), hint=error.hint) from None
         connection.loaded.add(load.study)
-        return Loaded(**{name: answer[name] for name in Loaded.__dataclass_fields__})
+        return loaded
 
-    async def _to_its_end(self, call: Coroutine[Any, Any, Message]) -> Message:
+    async def _to_its_end(self, call: Coroutine[Any, Any, Answer]) -> Answer:
         """What is loaded is needed whatever comes next, and cannot be stopped half-way: a cancel waits for it."""
         loading = asyncio.create_task(call)
         try:
@@ -281,13 +298,20 @@ class Trainer:
         return self._connection
 
     async def _call(
-        self, connection: Connection, message: Message, silence_s: float, whole_s: float | None = None
-    ) -> Message:
+        self,
+        connection: Connection,
+        message: Message,
+        silence_s: float,
+        whole_s: float | None = None,
+        *,
+        read: Callable[[Message], Answer],
+        files: Sequence[IO[bytes]] = (),
+    ) -> Answer:
         """One request and its answer. Whatever ends this early also ends what the trainer does for it."""
         self._requests += 1
         request = self._requests
-        connection.writer.write(pack({**message, "id": request}))
         try:
+            connection.send({**message, "id": request}, [file.fileno() for file in files])
             async with asyncio.timeout(whole_s):
                 answer = await self._answer(connection, request, message["study"], silence_s)
         except asyncio.CancelledError:
@@ -301,29 +325,38 @@ class Trainer:
         except BaseException:
             self._drop()
             raise
-        if answer["kind"] == "done":
-            return answer
-        if answer["reason"] == "data":
-            raise LoadError(answer["message"], hint=answer["hint"], mends=True)
-        if answer["reason"] == "setup":
-            raise LocalError(answer["message"], hint=answer["hint"])
-        raise TrainerRefusedError(answer["reason"], answer["message"])
+        try:
+            failed = answers.failure_of(answer)
+            if failed is None:
+                return read(answer)
+        except GarbledError as error:
+            raise self._lost(message["study"], garbled(error)) from None
+        if failed.reason == "data":
+            raise LoadError(failed.message, hint=failed.hint, mends=True)
+        if failed.reason == "setup":
+            raise LocalError(failed.message, hint=failed.hint)
+        raise TrainerRefusedError(failed.reason, failed.message)
 
     async def _answer(self, connection: Connection, request: int, study: str, silence_s: float) -> Message:
+        pace = Pace()
         while True:
             try:
                 async with asyncio.timeout(silence_s):
-                    message = await connection.inbox.receive()
+                    message = await connection.receive()
             except TimeoutError:
                 said = f"the trainer gave no sign for {silence_s:.0f} s and was killed"
                 raise TrainerLostError(said, reason="hung") from None
             if message is None:
                 raise connection.lost()
-            if message["id"] != request:
-                continue
-            if message["kind"] != "progress":
-                return message
-            self._on_progress(study, message["share"])
+            try:
+                pace.count()
+                if not answers.belongs_to(message, request):
+                    continue
+                if message["kind"] != "progress":
+                    return message
+                self._on_progress(study, answers.share_of(message))
+            except GarbledError as error:
+                raise garbled(error) from None
 
     async def _cancel(self, connection: Connection, request: int, message: Message) -> None:
         """Stop a request and wait for its end, shortly: a trainer that does not stop is killed."""
@@ -331,7 +364,7 @@ class Trainer:
             return
         study = message["study"]
         try:
-            connection.writer.write(pack({"kind": "cancel", "id": request}))
+            connection.send({"kind": "cancel", "id": request})
             await self._answer(connection, request, study, self._cancel_s)
         except TrainerLostError as error:
             if error.reason == "hung":
@@ -340,7 +373,7 @@ class Trainer:
                 if message["kind"] != "train":
                     self._deaf.add(study)
             self._lost(study, error)
-        except (ConnectionError, asyncio.CancelledError):
+        except asyncio.CancelledError:
             self._drop()
 
     def _lost(self, study: str, error: TrainerLostError) -> TrainerLostError:

@@ -11,19 +11,22 @@ import fcntl
 import os
 import signal
 import socket
+import struct
 import subprocess
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import structlog
 
-from participant.training.channel import Inbox, Message
+from participant.training import channel
+from participant.training.channel import GarbledError, Inbox, Message
 from runtime.child import child_environment, child_line
 from schemas.errors import FederationError, LocalError
 
 HELLO_S = 120.0  # a busy machine may need a minute to import torch
 SERVER_S = 30.0
 PATH_BYTES_MAX = 100
+_CREDENTIALS = struct.Struct("iII")  # struct ucred of <sys/socket.h>: pid, uid, gid
 
 log = structlog.get_logger()
 
@@ -32,7 +35,7 @@ class TrainerLostError(FederationError):
     """The trainer died, was killed, or gave no sign for too long; the next request starts another one.
 
     reason   died, killed (by the kernel, mostly for memory), hung (no step for too long), endless (no end in time),
-             deaf (it did not stop when it was asked to)
+             deaf (it did not stop when it was asked to), garbled (it wrote what no trainer writes)
     took_s   how long it had been at the piece of work that was lost with it
     """
 
@@ -41,34 +44,61 @@ class TrainerLostError(FederationError):
         self.reason, self.took_s = reason, 0.0
 
 
+def garbled(error: GarbledError) -> TrainerLostError:
+    """What becomes of a trainer that wrote such a thing."""
+    return TrainerLostError(f"the trainer wrote what no trainer writes ({error}) and was killed", reason="garbled")
+
+
 class Connection:
     """One trainer: its stream, and a handle that kills exactly this process."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.inbox, self.writer = Inbox(reader), writer
+    def __init__(self, sock: socket.socket, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._sock, self._inbox, self._writer = sock, Inbox(reader), writer
         self.pid = 0
         self.loaded: set[str] = set()
         self._handle = -1
         self._child: subprocess.Popen[bytes] | None = None
 
-    async def greet(self, child: subprocess.Popen[bytes] | None = None) -> None:
-        """Wait until the trainer says who it is. Raises TrainerLostError when it does not."""
-        self._child = child
+    async def greet(self, pid: int, child: subprocess.Popen[bytes] | None = None) -> None:
+        """Wait until the trainer is ready. Raises TrainerLostError when it does not get there.
+
+        pid   the trainer's, as the kernel says it; 0 when it cannot be known
+        """
+        self.pid, self._child = pid, child
+        with contextlib.suppress(OSError):
+            self._handle = os.pidfd_open(pid)
         hello: Message | None = None
         try:
             async with asyncio.timeout(HELLO_S):
-                hello = await self.inbox.receive()
+                hello = await self.receive()
         except TimeoutError:
             pass
         except BaseException:
             self.kill()
             raise
-        if hello is None or hello.get("kind") != "hello":
+        if hello is None or hello["kind"] != "hello":
             self.kill()
             raise TrainerLostError("the trainer ended before it was ready")
-        self.pid = int(hello["pid"])
-        with contextlib.suppress(OSError):
-            self._handle = os.pidfd_open(self.pid)
+
+    def send(self, message: Message, files: Sequence[int] = ()) -> None:
+        """Hand a message over, open files with it. Raises TrainerLostError when the trainer does not take it."""
+        try:
+            if self._writer.transport.get_write_buffer_size():
+                raise BlockingIOError
+            self._writer.write(channel.send(self._sock, message, files))
+        except BlockingIOError:
+            raise TrainerLostError(
+                "the trainer does not read what it is asked, and was killed", reason="hung"
+            ) from None
+        except OSError:
+            raise self.lost() from None
+
+    async def receive(self) -> Message | None:
+        """The next message, None when the trainer is gone. Raises TrainerLostError for anything else."""
+        try:
+            return await self._inbox.receive()
+        except GarbledError as error:
+            raise garbled(error) from None
 
     def lost(self) -> TrainerLostError:
         """What is known of the end of a trainer whose socket has closed. One that was forked tells nothing."""
@@ -82,7 +112,7 @@ class Connection:
 
     def kill(self) -> None:
         """End the process now, and forget it."""
-        self.writer.close()
+        self._writer.close()
         if self._handle >= 0:
             with contextlib.suppress(OSError):
                 signal.pidfd_send_signal(self._handle, signal.SIGKILL)
@@ -132,28 +162,38 @@ class Launcher:
         ours, theirs = socket.socketpair()
         with theirs:
             child = _start_worker(theirs.fileno())
-        connection = Connection(*await asyncio.open_unix_connection(sock=ours))
-        await connection.greet(child)
+        connection = Connection(ours, *await asyncio.open_unix_connection(sock=ours))
+        await connection.greet(child.pid, child)
         return connection
 
     async def _forked(self, path: Path) -> Connection:
-        connection = await _connect(path)
-        if connection is None:
+        sock = await _connect(path)
+        if sock is None:
             async with _starting(path):
-                connection = await _connect(path) or await self._start_server(path)
-        await connection.greet()
+                sock = await _connect(path) or await self._start_server(path)
+        try:
+            async with asyncio.timeout(HELLO_S):
+                pid = await _sender(sock)
+        except TimeoutError:
+            sock.close()
+            raise TrainerLostError("the fork server gave no trainer") from None
+        except BaseException:
+            sock.close()
+            raise
+        connection = Connection(sock, *await asyncio.open_unix_connection(sock=sock))
+        await connection.greet(pid)
         return connection
 
-    async def _start_server(self, path: Path) -> Connection:
+    async def _start_server(self, path: Path) -> socket.socket:
         log.info("starting the fork server", socket=str(path))
         if self._server is not None:
             self._server.poll()  # no zombie is left of the one that died
         self._server = _start_server(path, self._preload, self._places)
         for _ in range(int(SERVER_S / 0.05)):
             await asyncio.sleep(0.05)
-            connection = await _connect(path)
-            if connection is not None:
-                return connection
+            sock = await _connect(path)
+            if sock is not None:
+                return sock
         raise TrainerLostError(f"the fork server at {path} does not start")
 
 
@@ -181,11 +221,46 @@ def _start_server(path: Path, preload: Sequence[str], places: Sequence[Path]) ->
     )
 
 
-async def _connect(path: Path) -> Connection | None:
+async def _connect(path: Path) -> socket.socket | None:
+    """A socket to the fork server, on which the kernel tells who writes; None when nobody serves there."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
     try:
-        return Connection(*await asyncio.open_unix_connection(str(path)))
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        await asyncio.get_running_loop().sock_connect(sock, str(path))
     except (FileNotFoundError, ConnectionError):
+        sock.close()
         return None
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+async def _sender(sock: socket.socket) -> int:
+    """The process that wrote the first byte, which stays unread, by the kernel's word; 0 when it does not say.
+
+    SO_PEERCRED would name the fork server, which has bound the socket; a trainer is a child of it.
+    Raises TrainerLostError when the other side is gone.
+    """
+    loop, readable = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(sock, readable.set)
+    try:
+        await readable.wait()
+    finally:
+        loop.remove_reader(sock)
+    try:
+        part, told, _, _ = sock.recvmsg(1, socket.CMSG_SPACE(_CREDENTIALS.size), socket.MSG_PEEK)
+    except OSError:
+        part, told = b"", []
+    finally:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 0)
+    if not part:
+        raise TrainerLostError("the fork server gave no trainer")
+    for level, kind, data in told:
+        if (level, kind, len(data)) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS, _CREDENTIALS.size):
+            pid, uid, _ = _CREDENTIALS.unpack(data)
+            return int(pid) if uid == os.getuid() else 0
+    return 0
 
 
 @contextlib.asynccontextmanager

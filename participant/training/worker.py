@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from learning.places import look_in
-from participant.training.channel import Message, pack, receive
+from participant.training.channel import FILES, Message, pack, receive
 from participant.training.process import die_before_the_service, die_with_parent, one_thread_each
 from schemas.errors import LocalError
 
@@ -56,10 +56,12 @@ class Worker:
         self._request, self._stopped = 0, False
 
     def run(self) -> None:
-        self._sock.sendall(pack({"kind": "hello", "pid": os.getpid()}))
+        self._sock.sendall(pack({"kind": "hello"}))
         while (message := receive(self._sock)) is not None:
             if message["kind"] != "cancel":  # one that comes late is about something that has ended
                 self._sock.sendall(pack({**self._answer(message), "id": message["id"]}))
+            for handle in message[FILES]:
+                os.close(handle)
 
     def _answer(self, message: Message) -> Message:
         """What came of one request; an error is an answer too."""
@@ -120,7 +122,7 @@ class Worker:
         from learning.task import TrainingError
 
         task, data = self._studies[message["study"]]
-        base = _read(message["base"])
+        base = _read(message[FILES][0])
         started_s = time.monotonic()
         update = task.train(
             base,
@@ -135,16 +137,16 @@ class Worker:
             raise LocalError(f"the task returned {update.dtype} {update.shape}, expected float32 {base.shape}")
         if not all(np.isfinite(update[at : at + BLOCK]).all() for at in range(0, len(update), BLOCK)):
             raise TrainingError("the update holds NaN or infinity")
-        _write(message["out"], update)
+        _write(message[FILES][1], update)
         return {"seconds": seconds}
 
     def _evaluate(self, message: Message) -> Message:
         def begin() -> "Pieces[dict[str, float]]":
             task, data = self._studies[message["study"]]
-            vector = _read(message["vector"])
+            vector = _read(message[FILES][0])
             return task.measured_pieces(vector, data, seed=message["seed"], resamples=message["resamples"])
 
-        status = os.stat(message["vector"])
+        status = os.fstat(message[FILES][0])
         of = (status.st_ino, status.st_mtime_ns, message["seed"], message["resamples"])
         return {"values": self._go_on(message, of, begin)}
 
@@ -222,21 +224,21 @@ def _end_with_peer(handle: int) -> None:
     os._exit(0)
 
 
-def _read(path: str) -> "Vector":
-    """A vector from its file, read-only and not copied into memory."""
+def _read(handle: int) -> "Vector":
+    """A vector from its open file, read-only and not copied into memory."""
     import numpy as np
 
-    return np.asarray(np.memmap(path, dtype="<f4", mode="r"))
+    with open(handle, "rb", closefd=False) as file:
+        return np.asarray(np.memmap(file, dtype="<f4", mode="r"))
 
 
-def _write(path: str, vector: "Vector") -> None:
+def _write(handle: int, vector: "Vector") -> None:
     """The vector as raw bytes. Not by numpy's tofile, which does not notice that the disk is full."""
     import numpy as np
 
     left = np.ascontiguousarray(vector, "<f4").data.cast("B")
-    with Path(path).open("wb", buffering=0) as file:
-        while left:
-            left = left[file.write(left) :]
+    while left:
+        left = left[os.write(handle, left) :]
 
 
 def _settings(training: dict[str, Any]) -> "TrainingSettings":

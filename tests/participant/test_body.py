@@ -36,7 +36,7 @@ def encoding(parameters: int) -> Encoding:
 def test_a_sealed_body_opens_to_the_encoded_update(tmp_path: Path) -> None:
     parameters = CHUNK_BYTES // 4 + 10  # two chunks
     path, target = update(tmp_path / "update", parameters), tmp_path / "body"
-    body = write_body(path, target, encoding(parameters), {"examples": 0.5})
+    body = write_body(path.open("rb"), target, encoding(parameters), {"examples": 0.5})
     assert (body.size_bytes, len(body.chunk_digests)) == (4 * (parameters + 1), 64)
     assert body.digest == body_digest(body.chunk_digests)
     sealed = SealedChunks(target, KEY, HEADER, 2)
@@ -51,7 +51,7 @@ def test_a_sealed_body_opens_to_the_encoded_update(tmp_path: Path) -> None:
 def test_an_update_that_cannot_be_encoded_leaves_no_file(tmp_path: Path) -> None:
     np.array([1.0, np.nan], "<f4").tofile(tmp_path / "update")
     with pytest.raises(EncodingError, match="NaN"):
-        write_body(tmp_path / "update", tmp_path / "body", Encoding(2, 20, 1.0, 1.0), {})
+        write_body((tmp_path / "update").open("rb"), tmp_path / "body", Encoding(2, 20, 1.0, 1.0), {})
     assert [path.name for path in tmp_path.iterdir()] == ["update"]
 
 
@@ -60,7 +60,7 @@ def test_sealing_that_is_told_to_stop_leaves_no_file(tmp_path: Path) -> None:
     stop.set()
     path = update(tmp_path / "update", 5)
     with pytest.raises(SealingStopped):
-        write_body(path, tmp_path / "body", encoding(5), {"examples": 1.0}, stop)
+        write_body(path.open("rb"), tmp_path / "body", encoding(5), {"examples": 1.0}, stop)
     assert [path.name for path in tmp_path.iterdir()] == ["update"]
 
 
@@ -79,7 +79,7 @@ def test_a_body_is_on_disk_before_it_has_its_name_and_its_name_before_anything_i
 
     monkeypatch.setattr("os.fsync", noted_fsync)
     monkeypatch.setattr(Path, "rename", noted_rename)
-    write_body(update(tmp_path / "update", 5), tmp_path / "body", encoding(5), {"examples": 1.0})
+    write_body(update(tmp_path / "update", 5).open("rb"), tmp_path / "body", encoding(5), {"examples": 1.0})
     assert happened == ["file", "name", "folder"]
 
 
@@ -89,7 +89,7 @@ def test_a_full_disk_leaves_no_half_body(tmp_path: Path, monkeypatch: pytest.Mon
 
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(OSError, match="No space"):
-        write_body(update(tmp_path / "update", 5), tmp_path / "body", encoding(5), {"examples": 1.0})
+        write_body(update(tmp_path / "update", 5).open("rb"), tmp_path / "body", encoding(5), {"examples": 1.0})
     assert [path.name for path in tmp_path.iterdir()] == ["update"]
 
 
@@ -97,7 +97,7 @@ def test_a_large_update_is_encoded_in_a_few_blocks_of_memory(tmp_path: Path) -> 
     parameters = 4_000_000
     path = update(tmp_path / "update", parameters)
     tracemalloc.start()
-    write_body(path, tmp_path / "body", encoding(parameters), {"examples": 1.0})
+    write_body(path.open("rb"), tmp_path / "body", encoding(parameters), {"examples": 1.0})
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 4 * CHUNK_BYTES + 1_000_000

@@ -12,7 +12,7 @@ from participant.core.policy import Policy
 from participant.settings import Settings
 from participant.settings import Study as StudySettings
 from participant.shell.setup import check_fits, options_of
-from participant.training.client import Loaded
+from participant.training.answers import Loaded
 from participant.training.launch import Launcher
 from runtime.settings import load_settings, parse_settings
 from schemas.errors import LocalError

@@ -14,7 +14,8 @@ from participant.core.space import OutboxSpace
 from participant.settings import Study
 from participant.shell.metrics import ParticipantMetrics
 from participant.shell.setup import Ready, Setup
-from participant.training.client import Load, Loaded, LoadError, TrainerRefusedError
+from participant.training.answers import Loaded
+from participant.training.client import Load, LoadError, TrainerRefusedError
 from participant.training.launch import TrainerLostError
 from tests.participant.driving import plan
 

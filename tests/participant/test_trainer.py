@@ -10,7 +10,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pytest
@@ -56,7 +56,8 @@ def train(tmp_path: Path, trainer: Trainer) -> Callable[..., Any]:
     np.zeros(2, "<f4").tofile(base)
 
     async def once(limit_s: float = 30.0, total_s: float | None = None, study: str = "demo") -> np.ndarray:
-        await trainer.train(study, base=base, out=out, training=TRAINING, seed=1, limit_s=limit_s, total_s=total_s)
+        with out.open("w+b") as file:
+            await trainer.train(study, base=base, out=file, training=TRAINING, seed=1, limit_s=limit_s, total_s=total_s)
         return np.fromfile(out, "<f4")
 
     return once
@@ -347,12 +348,20 @@ async def test_a_machine_that_can_start_no_process_is_a_lost_trainer(
         await trainer.load(load())
 
 
-async def test_an_update_for_which_there_is_no_space_is_a_failure_of_the_disk(trainer: Trainer, tmp_path: Path) -> None:
+@pytest.fixture
+def full_disk() -> Iterator[IO[bytes]]:
+    with Path("/dev/full").open("wb") as file:
+        yield file
+
+
+async def test_an_update_for_which_there_is_no_space_is_a_failure_of_the_disk(
+    trainer: Trainer, tmp_path: Path, full_disk: IO[bytes]
+) -> None:
     await trainer.load(load())
     base = tmp_path / "base.f32"
     np.zeros(2, "<f4").tofile(base)
     with pytest.raises(TrainerRefusedError, match="No space") as refused:
-        await trainer.train("demo", base=base, out=Path("/dev/full"), training=TRAINING, seed=1, limit_s=30)
+        await trainer.train("demo", base=base, out=full_disk, training=TRAINING, seed=1, limit_s=30)
     assert refused.value.reason == "disk"
 
 

@@ -4,7 +4,9 @@ import errno
 import os
 from pathlib import Path
 
-from runtime.disk import FREE_SPACE, in_words, said, to_do
+import pytest
+
+from runtime.disk import FREE_SPACE, in_words, open_plain, said, to_do
 
 FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -24,3 +26,19 @@ def test_one_line_says_which_path_and_what_helps() -> None:
     assert in_words(FULL, Path("/data")) == f"/data: No space left on device; {FREE_SPACE}"
     assert in_words(FileNotFoundError(2, "No such file", "/data/x"), Path("/data")) == "/data/x: No such file"
     assert in_words(ValueError("odd"), Path("/data")) == "odd"
+
+
+def test_only_a_plain_file_of_its_own_name_is_opened_and_nothing_is_waited_for(tmp_path: Path) -> None:
+    plain = tmp_path / "plain"
+    plain.write_bytes(b"12345678")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to(plain)
+    (tmp_path / "folder").mkdir()
+    for name in ("pipe", "link", "folder", "none"):
+        with pytest.raises(OSError, match=name):
+            open_plain(tmp_path / name)
+    for size_bytes in (7, 9):
+        with pytest.raises(OSError, match="has 8 bytes"):
+            open_plain(plain, size_bytes)
+    with open_plain(plain, 8) as file:
+        assert file.read() == b"12345678"
