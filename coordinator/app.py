@@ -19,6 +19,7 @@ from runtime import metrics_port
 from runtime.lock import FolderLock
 from runtime.logs import tell_strange
 from runtime.settings import strange_variables
+from runtime.stderr import STDERR
 from schemas import topics
 from schemas.errors import LocalError, PeerError
 from schemas.plan import Plan
@@ -68,6 +69,7 @@ def _services(settings: Settings) -> Services:
     link.on_change(lambda connected: metrics.connected.set(connected))
     on_produce_error(lambda name: metrics.broker_errors.labels(name).inc())
     link.on_rebuild(lambda kind: metrics.rebuilds.labels(kind).inc())
+    STDERR.on_lost(lambda lines: metrics.log_lines_lost.inc(lines))
     link.on_throttle(lambda kind, wait_s: metrics.throttled_s.labels(kind).inc(wait_s))
     writer = Writer(kafka, link)
     return Services(

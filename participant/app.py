@@ -38,6 +38,7 @@ from runtime.lock import FolderLock
 from runtime.logs import tell_strange
 from runtime.service import first_error
 from runtime.settings import strange_variables
+from runtime.stderr import STDERR
 from schemas.errors import FederationError, LocalError
 from transport.bodies import BodyReader, BodyWriter
 from transport.link import Link
@@ -145,6 +146,7 @@ def _services(
     metrics = ParticipantMetrics()
     link.on_change(lambda connected: metrics.connected.set(connected))
     link.on_rebuild(lambda kind: metrics.rebuilds.labels(kind).inc())
+    STDERR.on_lost(lambda lines: metrics.log_lines_lost.inc(lines))
     link.on_throttle(lambda kind, wait_s: metrics.throttled_s.labels(kind).inc(wait_s))
     on_produce_error(lambda name: metrics.broker_errors.labels(name).inc())
     path = settings.trainer.fork_server

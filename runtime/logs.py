@@ -8,6 +8,8 @@ from typing import Any, TextIO, cast
 
 import structlog
 
+from runtime.stderr import STDERR
+
 _TEXT_MAX = 400
 _ITEMS_MAX = 16
 
@@ -37,17 +39,27 @@ def _bounded(_logger: Any, _method: str, event: structlog.typing.EventDict) -> s
     return event
 
 
-class _Stderr:
-    """Whatever `sys.stderr` is at the time of writing: a stream put there for a while is not written to after it."""
+class _Lines:
+    """Where finished lines go. One that is written after others were lost is followed by a line that says so.
+
+    That line is made here: a logger that is writing holds its lock.
+    """
+
+    def __init__(self, *render: structlog.typing.Processor) -> None:
+        self._render = render
 
     def write(self, text: str) -> int:
-        return sys.stderr.write(text)
+        written = STDERR.write(text)
+        lost, reason = STDERR.recovered()
+        if lost:
+            line: Any = {"event": "lines of this log could not be written", "lost": lost, "reason": reason}
+            for processor in self._render:
+                line = processor(None, "warning", line)
+            STDERR.write(f"{line}\n")
+        return written
 
     def flush(self) -> None:
-        sys.stderr.flush()
-
-
-_STDERR = _Stderr()
+        """Nothing waits to be written."""
 
 
 def _without_waiting(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
@@ -92,14 +104,15 @@ def configure(level: str = "info", *, command: bool = False) -> None:
         else elsewhere
     )
     traceback: list[structlog.typing.Processor] = [] if terminal else [structlog.processors.format_exc_info]
+    lines = cast(TextIO, _Lines(*shared[len(quiet) :], renderer))
     number = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(
         processors=[*shared, *traceback, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.PrintLoggerFactory(cast(TextIO, _STDERR)),
+        logger_factory=structlog.WriteLoggerFactory(lines),
         cache_logger_on_first_use=False,
     )
-    handler = logging.StreamHandler(cast(TextIO, _STDERR))
+    handler = logging.StreamHandler(lines)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
@@ -107,3 +120,4 @@ def configure(level: str = "info", *, command: bool = False) -> None:
         )
     )
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    logging.captureWarnings(True)

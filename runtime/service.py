@@ -6,11 +6,11 @@ import ctypes
 import gc
 import os
 import signal
-import sys
 import threading
 from collections.abc import Coroutine
 from typing import Any
 
+from runtime.stderr import STDERR
 from schemas.errors import EXIT_AWAY, EXIT_LOCAL, FederationError, LocalError, TransientError
 
 STOP_S = 10.0
@@ -82,10 +82,10 @@ def first_error(group: BaseExceptionGroup) -> BaseException:
 
 def report(error: FederationError) -> int:
     """Print what is wrong and what to do; returns the exit code that goes with it."""
-    print(f"error: {error}", file=sys.stderr)  # noqa: T201  # a service's last word, before or without logging
+    STDERR.write(f"error: {error}\n")  # a service's last word, before or without logging
     hint = error.hint if isinstance(error, LocalError) else ""
     if hint:
-        print(f"hint:  {hint}", file=sys.stderr)  # noqa: T201  # as above
+        STDERR.write(f"hint:  {hint}\n")
     if isinstance(error, LocalError):
         return EXIT_LOCAL
     return EXIT_AWAY if isinstance(error, TransientError) else 1
@@ -93,7 +93,7 @@ def report(error: FederationError) -> int:
 
 def _give_up() -> None:
     """Ends a process that did not heed its signal; a log rebuilds what it was doing, as after a SIGKILL."""
-    print(f"error: not stopped within {STOP_S:g} s, ended", file=sys.stderr, flush=True)  # noqa: T201  # a last word
+    STDERR.write(f"error: not stopped within {STOP_S:g} s, ended\n")
     os._exit(1)
 
 

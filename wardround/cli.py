@@ -1,21 +1,23 @@
 """The command `wardround`: finds the command's module, runs it, turns errors into one clear line and an exit code.
 
-Knows:    exit codes: 0 done, 1 failed, 2 set up wrongly (also wrong arguments), 3 broker not reached, 130 interrupted.
+Knows:    exit codes: 0 done, 1 failed, 2 set up wrongly (also wrong arguments), 3 broker not reached,
+          130 interrupted, 141 nobody reads the output any more.
 Never:    imports a command that was not asked for: ten services start at once on a small machine.
 """
 
 import argparse
 import difflib
 import importlib
-import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from learning.places import look_in
+from runtime.stderr import STDERR, forget_unwritten, keep_standard_streams
 from schemas.errors import FederationError
+from wardround.output import Output
 
-INTERRUPTED = 130
+INTERRUPTED, READER_GONE = 130, 141  # as shells tell SIGINT and SIGPIPE
 COMMANDS: Mapping[str, tuple[str, str]] = {  # name -> (module, what it does)
     "demo": ("demo", "watch hospitals learn together over a Kafka of its own"),
     "plan": ("plan", "write, check, name and sign the plan of a study"),
@@ -44,14 +46,40 @@ a federation by hand:
   wardround plan sign plan.toml                         runs the task once, makes version 0
   wardround study create lung.plan
 
-exit codes: 0 done, 1 failed, 2 set up wrongly, 3 broker not reached within 10 s, 130 interrupted
+exit codes: 0 done, 1 failed, 2 set up wrongly, 3 broker not reached within 10 s, 130 interrupted,
+141 nobody reads the output any more
 `wardround COMMAND --help` tells more.
 """
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns its exit code."""
-    words = list(sys.argv[1:] if argv is None else argv)
+    """Run one command; returns its exit code. Output that cannot be written is no success."""
+    keep_standard_streams()
+    try:
+        with Output() as output:
+            code = _watched(output, list(sys.argv[1:] if argv is None else argv))
+            failed = output.failure()
+        if isinstance(failed, BrokenPipeError):  # the reader of our output, e.g. `head`, has seen enough
+            return READER_GONE
+        if failed is not None:
+            STDERR.write(f"error: the output cannot be written: {failed.strerror}\n")
+            return 1
+        return code
+    finally:
+        forget_unwritten()
+
+
+def _watched(output: Output, words: list[str]) -> int:
+    """Run; an error or an early end is passed on unless it comes of output that cannot be written."""
+    try:
+        return _told(words)
+    except (OSError, SystemExit):  # argparse ends after help, or wrong arguments
+        if output.failure() is None:
+            raise
+        return 1
+
+
+def _told(words: list[str]) -> int:
     try:
         return _run(words)
     except FederationError as error:
@@ -59,11 +87,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         return report(error)
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        STDERR.write("interrupted\n")
         return INTERRUPTED
-    except BrokenPipeError:  # the reader of our output, e.g. `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
 
 
 def _run(words: list[str]) -> int:
@@ -82,7 +107,7 @@ def _run(words: list[str]) -> int:
     if name not in COMMANDS:
         near = difflib.get_close_matches(name, COMMANDS, n=1)
         hint = f"did you mean `wardround {near[0]}`?" if near else f"commands: {', '.join(COMMANDS)}"
-        print(f"error: no command `{name}`\nhint:  {hint}", file=sys.stderr)
+        STDERR.write(f"error: no command `{name}`\nhint:  {hint}\n")
         return 2
     module = importlib.import_module(f"wardround.commands.{COMMANDS[name][0]}")
     parser = argparse.ArgumentParser(

@@ -13,6 +13,7 @@ class CoordinatorMetrics:
         self.registry = CollectorRegistry()
         self.connected = self._gauge("connected", "1 while the broker answers")
         self.rebuilds = self._counter("client_rebuilds", "Clients replaced as they made no progress", "client")
+        self.log_lines_lost = self._counter("log_lines_lost", "Lines of the log that could not be written")
         self.throttled_s = self._counter("throttled_seconds", "Waits that a quota of the broker asked for", "request")
         self.leads = self._gauge("leads", "1 while this process runs the studies of a lead partition", "partition")
         self.takeovers = self._counter("takeovers", "Times this process began to lead a partition", "partition")
