@@ -2,65 +2,48 @@
 
 Knows:    the columns a task declares, how many rows break them, and which rows those are.
 Never:    puts a patient's value into a message.
-Imports:  numpy, learning.quarantine, schemas.errors.   Used by: learning.task, studies, participant.training.
+Imports:  numpy, learning.columns, learning.table, learning.quarantine, schemas.errors.
+Used by:  learning.task, studies, participant.training.
 """
 
 from __future__ import annotations
 
-import csv
 import importlib.util
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from learning.quarantine import Quarantine
+from learning.cells import MISSING
+from learning.columns import Column as Column  # studies take all of these from here
+from learning.columns import Fault, note_labels
+from learning.columns import Table as Table
+from learning.quarantine import WHOLE_COLUMN, Quarantine, whole_column_hint
+from learning.table import read_chunks as read_chunks
+from learning.table import read_csv as read_csv
 from schemas.errors import LocalError
-
-Table = Mapping[str, NDArray[np.float64]]  # column -> float64 (rows,), NaN where a value is missing
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """One column: a number within [low, high], or one of `values`; `missing` says whether NaN is allowed."""
-
-    name: str
-    kind: Literal["number", "integer"] = "number"
-    low: float = -math.inf
-    high: float = math.inf
-    values: tuple[float, ...] = ()
-    missing: bool = False
-
-    def faults(self, column: NDArray[np.float64]) -> list[tuple[str, str, NDArray[np.bool_]]]:
-        """(rule, what it says of the rows that break it, which rows those are), for every rule of this column."""
-        absent, finite = np.isnan(column), np.isfinite(column)
-        rules = [("not-finite", "are not finite", ~absent & ~finite)]
-        if not self.missing:
-            rules.append(("missing", "have no value", absent))
-        if self.kind == "integer":
-            rules.append(("not-whole", "are not whole numbers", finite & (column != np.rint(column))))
-        if self.values:
-            unknown = finite & ~np.isin(column, self.values)
-            rules.append(("unknown-value", f"are none of {_listed(self.values)}", unknown))
-        outside = finite & ((column < self.low) | (column > self.high))
-        rules.append(("out-of-range", f"lie outside {self.low:g} to {self.high:g}", outside))
-        return rules
 
 
 @dataclass(frozen=True, slots=True)
 class DataContract:
-    """Every column a task reads. Columns it does not name are ignored."""
+    """Every column a task reads. Columns it does not name are ignored, whatever they hold.
+
+    missing   what stands for no value in a table of text; a site's option `missing` adds its own
+    """
 
     columns: tuple[Column, ...]
     rows_min: int = 1
+    missing: tuple[str, ...] = MISSING
 
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(column.name for column in self.columns)
+
+    def unlabelled(self) -> DataContract:
+        """The same without its label columns: what a table holds of patients whose outcome nobody knows yet."""
+        return replace(self, columns=tuple(column for column in self.columns if not column.label))
 
     def check(self, table: Table, *, where: str) -> None:
         """Raise LocalError naming every column that breaks the contract and how many rows do, never a value.
@@ -69,43 +52,71 @@ class DataContract:
         """
         self._check_columns(table, where)
         rows = len(table[self.names[0]])
-        wrong = [
-            f"column {column.name}: {np.count_nonzero(bad)} of {rows} rows {said}"
-            for column in self.columns
-            for _, said, bad in column.faults(table[column.name])
-            if bad.any()
-        ]
+        faults = self._faults(self._read(table))
+        wrong = [f"column {name}: {np.count_nonzero(bad)} of {rows} rows {said}" for name, _, said, bad in faults]
         if rows < self.rows_min:
             wrong.append(f"{rows} rows, at least {self.rows_min} are needed")
         if wrong:
+            most = [(name, rule) for name, rule, _, bad in faults if np.count_nonzero(bad) > WHOLE_COLUMN * rows]
+            hint = "correct or leave out these rows, or ask the study's author to widen the contract"
             raise LocalError(
                 f"{where} breaks the data contract: {'; '.join(wrong)}",
-                hint="correct or leave out these rows, or ask the study's author to widen the contract",
+                hint=whole_column_hint(*most[0]) if most and rows > 1 else hint,
             )
 
     def sift(self, table: Table, *, where: str, quarantine: Quarantine) -> tuple[Table, NDArray[np.intp]]:
         """The rows that keep the contract, and their numbers in `table`; the others are set aside and counted.
 
-        Raises LocalError as `check` does when the quarantine takes nothing, when it takes no more, and when a column or
-        too many rows are missing.
+        A column that is still text becomes what the contract says of it. Raises LocalError as `check` does when the
+        quarantine takes nothing, when it takes no more, and when a column or too many rows are missing.
         """
         if not quarantine.tolerant:
             self.check(table, where=where)
-            return table, np.arange(len(table[self.names[0]]))
+            return self._read(table)[0], np.arange(len(table[self.names[0]]))
         self._check_columns(table, where)
+        read = self._read(table)
         bad = np.zeros(len(table[self.names[0]]), np.bool_)
         quarantine.read(where, len(bad))
-        for column in self.columns:
-            for rule, said, rows in column.faults(table[column.name]):
-                quarantine.note(where, column.name, rule, int(np.count_nonzero(rows)), said)
-                bad |= rows
+        for name, rule, said, rows in self._faults(read):
+            quarantine.note(where, name, rule, int(np.count_nonzero(rows)), said)
+            bad |= rows
+        note_labels(quarantine, where, self.columns, read[0], bad)
         quarantine.put(where, int(np.count_nonzero(bad)))
-        kept = {name: column[~bad] for name, column in table.items()}
+        kept = {name: column[~bad] for name, column in read[0].items()}
         self.check(kept, where=where)
         return kept, np.flatnonzero(~bad)
 
+    def _read(self, table: Table) -> tuple[Table, dict[str, NDArray[np.bool_]]]:
+        """The table with columns read that are still text, and which cells hold another kind."""
+        read, unread = dict(table), {}
+        for column in self.columns:
+            values = table[column.name]
+            if column.kind == "text" and values.dtype != object:
+                raise LocalError(
+                    f"column {column.name} is text in the contract, and was read as numbers",
+                    hint="give read_csv the contract: read_csv(path, self.contract)",
+                )
+            if column.kind != "text" and values.dtype == object:
+                read[column.name], unread[column.name] = column.read(values.tolist(), self.missing)
+        return read, unread
+
+    def _faults(
+        self, read: tuple[Table, dict[str, NDArray[np.bool_]]]
+    ) -> list[tuple[str, str, str, NDArray[np.bool_]]]:
+        """(column, rule, what it says, rows) of every rule that rows break."""
+        found = []
+        for column in self.columns:
+            unread = read[1].get(column.name, np.zeros(len(read[0][column.name]), np.bool_))
+            faults: list[Fault] = [(*column.unread, unread)]
+            faults += [(rule, said, rows & ~unread) for rule, said, rows in column.faults(read[0][column.name])]
+            found += [(column.name, rule, said, rows) for rule, said, rows in faults if rows.any()]
+        return found
+
     def _check_columns(self, table: Table, where: str) -> None:
         absent = [name for name in self.names if name not in table]
+        if absent and len(absent) == len(self.names):
+            hint = f"write the columns' names into the first line; the task reads {', '.join(self.names)}"
+            raise LocalError(f"{where}: no header line: no column {', '.join(absent)}", hint=hint)
         if absent:
             raise LocalError(f"{where}: no column {', '.join(absent)}", hint=f"the task reads {', '.join(self.names)}")
 
@@ -133,65 +144,3 @@ def packaged_file(package: str, name: str) -> Path:
         f"the data {name} of the package {package} are not installed",
         hint="`make` in wardround's checkout installs what its studies need; for another task ask the task's author",
     )
-
-
-def read_csv(
-    path: Path,
-    *,
-    names: Sequence[str] | None = None,
-    skip: int = 0,
-    missing: Sequence[str] = ("", "NA", "?"),
-    quarantine: Quarantine | None = None,
-) -> Table:
-    """Read a comma-separated table of numbers; `missing` marks become NaN.
-
-    names       the columns where the file has no header line; skip: lines at the top that are neither header nor row
-    quarantine  takes lines with another number of fields, and rows that hold something that is not a number; without
-                one, or when it takes nothing, such a line refuses the whole file
-
-    Raises LocalError when the file cannot be read, or a line or a column is not as it must be (how many rows, never
-    which value).
-    """
-    quarantine = quarantine or Quarantine()
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            lines = [[field.strip() for field in line] for line in csv.reader(file) if line][skip:]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise LocalError(f"{path.name} cannot be read: {type(error).__name__}", hint=f"looked for {path}") from error
-    header = list(names) if names is not None else (lines.pop(0) if lines else [])
-    quarantine.read(path.name, len(lines))
-    whole = [line for line in lines if len(line) == len(header)]
-    ragged = len(lines) - len(whole)
-    if ragged and not quarantine.tolerant:
-        raise LocalError(f"{path.name}: {ragged} of {len(lines)} lines do not have {len(header)} fields")
-    quarantine.note(path.name, "-", "fields", ragged, f"do not have {len(header)} fields")
-    columns = zip(*whole, strict=True) if whole else [() for _ in header]
-    table, bad = {}, np.zeros(len(whole), np.bool_)
-    for name, column in zip(header, columns, strict=True):
-        table[name], wrong = _numbers(column, missing)
-        count = int(np.count_nonzero(wrong))
-        if count and not quarantine.tolerant:
-            raise LocalError(f"{path.name}: column {name}: {count} of {len(whole)} rows are not numbers")
-        quarantine.note(path.name, name, "not-a-number", count, "are not numbers")
-        bad |= wrong
-    quarantine.put(path.name, ragged + int(np.count_nonzero(bad)))
-    return {name: column[~bad] for name, column in table.items()} if bad.any() else table
-
-
-def _numbers(column: Sequence[str], missing: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """A column's numbers, NaN where one is missing or none, and which rows hold something else than a number."""
-    numbers, wrong = np.full(len(column), np.nan), np.zeros(len(column), np.bool_)
-    for row, text in enumerate(column):
-        if text in missing:
-            continue
-        try:
-            numbers[row] = float(text)
-        except ValueError:
-            wrong[row] = True
-            continue
-        wrong[row] = not math.isfinite(numbers[row])
-    return numbers, wrong
-
-
-def _listed(values: Sequence[float]) -> str:
-    return ", ".join(f"{value:g}" for value in values)

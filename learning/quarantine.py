@@ -1,8 +1,9 @@
 """Records of one site that break the data contract: set aside, counted by column and rule, never looked into.
 
-Knows:    how many records were read, how many were set aside, and the share that the plan allows.
+Knows:    how many records were read, how many were set aside, the share that the plan allows, and how many records of
+          each label are among them: a rule that takes away the dead alone would change what is learnt.
 Never:    keeps a record or a value of one.
-Imports:  schemas.errors.   Used by: learning.contract, learning.task, participant.training.
+Imports:  schemas.errors.   Used by: learning.columns, learning.contract, learning.task, participant.training.
 """
 
 from __future__ import annotations
@@ -12,6 +13,9 @@ from dataclasses import dataclass
 
 from schemas.errors import LocalError
 
+HINT = "correct these records, or ask the study's author to raise data.bad_records_max in a new plan"
+WHOLE_COLUMN = 0.5  # of a table's records: a rule that more of them break says something of the column
+
 
 @dataclass(frozen=True, slots=True)
 class SetAside:
@@ -19,8 +23,19 @@ class SetAside:
 
     where: str
     column: str
-    rule: str  # fields, not-a-number, not-finite, missing, not-whole, unknown-value, out-of-range
+    rule: str  # fields, quote, not-a-number, not-finite, missing, not-whole, unknown-value, out-of-range
     records: int
+
+
+@dataclass(frozen=True, slots=True)
+class LabelShare:
+    """Of `records` records with one label, `set_aside` are set aside. `column` is the contract's, `level` too."""
+
+    where: str
+    column: str
+    level: str
+    records: int
+    set_aside: int
 
 
 class Quarantine:
@@ -32,6 +47,8 @@ class Quarantine:
         self._read: dict[str, int] = {}
         self._counts: Counter[tuple[str, str, str]] = Counter()
         self._said: dict[tuple[str, str, str], str] = {}
+        self._labels: dict[tuple[str, str, str], int] = {}
+        self._labels_lost: Counter[tuple[str, str, str]] = Counter()
 
     @property
     def tolerant(self) -> bool:
@@ -46,6 +63,13 @@ class Quarantine:
     def counts(self) -> tuple[SetAside, ...]:
         return tuple(SetAside(*key, count) for key, count in sorted(self._counts.items()))
 
+    @property
+    def labels(self) -> tuple[LabelShare, ...]:
+        """What became of each label, where records were set aside; empty where none were."""
+        if not self.set_aside:
+            return ()
+        return tuple(LabelShare(*key, count, self._labels_lost[key]) for key, count in sorted(self._labels.items()))
+
     def read(self, where: str, records: int) -> None:
         """So many records were found in `where`; said again later with fewer of them, it changes nothing."""
         self._read.setdefault(where, records)
@@ -56,8 +80,16 @@ class Quarantine:
             self._counts[where, column, rule] += records
             self._said[where, column, rule] = said
 
-    def put(self, where: str, records: int) -> None:
-        """Set so many records of `where` aside. Raises LocalError when that is more than the plan allows."""
+    def label(self, where: str, column: str, level: str, records: int, set_aside: int) -> None:
+        """So many records have this label, so many of them are set aside; said again, the first total holds."""
+        self._labels.setdefault((where, column, level), records)
+        self._labels_lost[where, column, level] += set_aside
+
+    def put(self, where: str, records: int, *, hint: str = "") -> None:
+        """Set so many records of `where` aside. Raises LocalError when that is more than the plan allows.
+
+        hint   what to do, where that is known better than here
+        """
         self.set_aside += records
         if self.set_aside <= self.share_max * self.records:
             return
@@ -69,5 +101,23 @@ class Quarantine:
         raise LocalError(
             f"{where}: {self.set_aside} of {self.records} records ({share:.1%}) break the data contract, the plan "
             f"allows {self.share_max:.1%}: {listed}",
-            hint="correct these records, or ask the study's author to raise data.bad_records_max in a new plan",
+            hint=hint or self._whole_column() or HINT,
         )
+
+    def _whole_column(self) -> str:
+        """A hint where a column is not what the contract takes it for, in most of the records."""
+        for (where, column, rule), count in sorted(self._counts.items()):
+            if count > WHOLE_COLUMN * self._read.get(where, count) and column != "-":
+                return whole_column_hint(column, rule)
+        return ""
+
+
+def whole_column_hint(column: str, rule: str) -> str:
+    """What to do where most records break one rule of one column."""
+    if rule == "not-a-number":
+        return (
+            f"column {column} is not one of numbers here; look at one of its cells. Text is read by "
+            f'Column("{column}", "text") or Column("{column}", "category", values=…), marks for a missing value by the '
+            "option `missing`"
+        )
+    return f"most records break this rule: is column {column} coded or measured otherwise here than the task expects?"

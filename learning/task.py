@@ -12,19 +12,18 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from learning.contract import DataContract
+from learning.contract import DataContract, Table
 from learning.pieces import Cancelled as Cancelled
 from learning.pieces import Pieces, finish, part
 from learning.pieces import Progress as Progress
 from learning.pieces import TrainingCancelledError as TrainingCancelledError  # tasks import these from here
-from learning.quarantine import Quarantine
+from learning.source import DataSource as DataSource
 from schemas.errors import FederationError as FederationError  # studies import both from here
 from schemas.errors import LocalError as LocalError
 
@@ -74,24 +73,6 @@ class TrainingSettings:
                 raise LocalError(f"training.{name} must not be negative")
         if not 0 <= self.momentum < 1 or (self.momentum and self.optimiser == "adam"):
             raise LocalError("training.momentum must lie in 0..1 and belongs to sgd")
-
-
-@dataclass(frozen=True, slots=True)
-class DataSource:
-    """Where a site's patients are. `folder` is the site's own data folder (None: the task ships its data).
-
-    options     the plan's [task] options, strings; `split` (default "0") salts the split of every task that uses it
-    quarantine  takes records that break the contract, as far as the plan allows; hand it to `read_csv` and `sift`
-    """
-
-    site: str
-    folder: Path | None = None
-    options: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
-    quarantine: Quarantine = field(default_factory=Quarantine)
-
-    @property
-    def split(self) -> str:
-        return self.options.get("split", "0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +144,21 @@ class Task(ABC):
     @abstractmethod
     def load(self, source: DataSource) -> SiteData:
         """Read, check against the contract and split a site's patients. Raises LocalError, never with a value."""
+
+    def inputs(self, table: Table) -> NDArray[Any]:
+        """What the model takes of each row of a table, (rows, ...): the preprocessing, written once.
+
+        table   the contract's columns as `DataSource.table` gives them: float64 (rows,) with NaN where a value is
+                missing, categories as codes, text as str. Label columns are absent: patients to predict have none.
+                rows may be 0, and a long table may come in pieces, so each row has to be treated by itself
+
+        `load` calls it for training and test patients, `wardround predict` for patients without an outcome. A task that
+        does not write it learns all the same, and cannot predict from a table. Raises LocalError, never with a value.
+        """
+        raise LocalError(
+            f"the task {type(self).__name__} does not say how a table becomes inputs",
+            hint="write `def inputs(self, table)` in the task and use it in `load`, see studies/README.md",
+        )
 
     @abstractmethod
     def train(

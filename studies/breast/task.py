@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from learning.contract import Column, DataContract, packaged_file, read_csv, scaled
+from learning.contract import Column, DataContract, Table, packaged_file, read_csv, scaled
 from learning.task import DataSource, LocalError, Patients, SiteData, hashed_share, is_test, split_patients
 from learning.torch_task import Batch, TorchTask
 
@@ -26,7 +26,7 @@ HIGH = dict(zip(COLUMNS, HIGHEST, strict=True))
 class Breast(TorchTask):
     metric, higher_is_better = "accuracy", True
     contract = DataContract(
-        (*(Column(name, low=0, high=high) for name, high in HIGH.items()), Column("benign", values=(0, 1)))
+        (*(Column(name, low=0, high=high) for name, high in HIGH.items()), Column("benign", values=(0, 1), label=True))
     )
 
     def model(self) -> nn.Module:
@@ -38,6 +38,9 @@ class Breast(TorchTask):
     def measure(self, outputs: NDArray[Any], targets: NDArray[Any]) -> dict[str, float]:
         return {"accuracy": float((outputs.argmax(axis=1) == targets).mean())}
 
+    def inputs(self, table: Table) -> NDArray[np.float64]:
+        return scaled(table, {name: (high / 2, high / 6) for name, high in HIGH.items()})
+
     def load(self, source: DataSource) -> SiteData:
         if source.site not in SITES:
             raise LocalError(f"the study breast has no site {source.site}", hint=f"its sites: {', '.join(SITES)}")
@@ -47,9 +50,9 @@ class Breast(TorchTask):
         drawn = [hashed_share("site", "breast", str(row)) for row in range(len(table["benign"]))]
         site = np.where(table["benign"] == 1, np.searchsorted(BENIGN, drawn), np.searchsorted(MALIGNANT, drawn))
         rows = np.flatnonzero(site == SITES.index(source.site))
-        inputs = scaled(table, {name: (high / 2, high / 6) for name, high in HIGH.items()})
         test = np.array([is_test("breast", source.split, str(row), share=0.3) for row in rows])
-        train, held = split_patients(Patients(inputs, table["benign"].astype(np.int64)).take(rows), test)
+        patients = Patients(self.inputs(table), table["benign"].astype(np.int64))
+        train, held = split_patients(patients.take(rows), test)
         return SiteData(source.site, train, held, round(path.stat().st_size * len(rows) / len(site)))
 
 

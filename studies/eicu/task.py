@@ -9,7 +9,6 @@ Scaling:  by fixed clinical constants, nobody's statistics; a missing value beco
 from __future__ import annotations
 
 import csv
-import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,8 +24,8 @@ FILE = "patient.csv"
 TEST_SHARE = 0.34
 HINT = "studies/eicu/README.md says how to obtain the data and which hospitals have an outcome"
 OUTCOME = "actualhospitalmortality"
-WORDS = {"gender": {"Male": 1.0, "Female": 0.0}, OUTCOME: {"EXPIRED": 1.0, "ALIVE": 0.0}}
-MISSING = {"": np.nan, "-1": np.nan, "-1.0": np.nan}  # APACHE writes -1 where it could not compute
+SEXES, OUTCOMES = ("Female", "Male"), ("ALIVE", "EXPIRED")  # each is its place here: male 1, died 1
+MISSING = ("", "-1", "-1.0")  # APACHE writes -1 where it could not compute
 RISKS = ("predictedicumortality", "predictedhospitalmortality")  # APACHE's own predictions: log-odds are the inputs
 RISK_BOUNDS = (0.002, 0.998)  # a score of exactly 0 or 1 has no log-odds
 CONSTANTS = {  # input -> (centre, unit), round clinical figures
@@ -55,13 +54,14 @@ class Eicu(TorchTask):
     contract = DataContract(
         (
             Column("age", low=0, high=120, missing=True),
-            Column("gender", "integer", values=(0, 1), missing=True),
+            Column("gender", "category", values=SEXES, missing=True),
             Column("acutephysiologyscore", low=0, high=252, missing=True),
             Column("apachescore", low=0, high=286, missing=True),
             Column("predictedicumortality", low=0, high=1, missing=True),
             Column("predictedhospitalmortality", low=0, high=1, missing=True),
-            Column(OUTCOME, "integer", values=(0, 1)),
-        )
+            Column(OUTCOME, "category", values=OUTCOMES, label=True),
+        ),
+        missing=MISSING,
     )
 
     def model(self) -> nn.Module:
@@ -79,11 +79,16 @@ class Eicu(TorchTask):
             values["auc"] = float((above > 0).mean() + 0.5 * (above == 0).mean())
         return values
 
+    def inputs(self, table: Table) -> NDArray[np.float64]:
+        """float64 (stays, 7); `unscored` is 1 where APACHE has no score."""
+        odds = {name: _log_odds(table[name]) for name in RISKS}
+        return scaled({**table, **odds, "unscored": np.isnan(table["apachescore"]).astype(np.float64)}, CONSTANTS)
+
     def load(self, source: DataSource) -> SiteData:
         hospital, folder = _hospital(source)
         stays = _read(folder / FILE, hospital)
         self.contract.check(stays.table, where=f"{FILE}, {source.site}")
-        patients = Patients(_inputs(stays.table), stays.table[OUTCOME].astype(np.int64))
+        patients = Patients(self.inputs(stays.table), stays.table[OUTCOME].astype(np.int64))
         test = np.array([is_test("eicu", source.split, patient, share=TEST_SHARE) for patient in stays.patients])
         train, held = split_patients(patients, test)
         return SiteData(source.site, train, held, stays.bytes_data)
@@ -102,7 +107,7 @@ def _hospital(source: DataSource) -> tuple[str, Path]:
 
 def _read(path: Path, hospital: str) -> Stays:
     """The hospital's rows, the others passed over unread. Raises LocalError: no file, no column, no outcome."""
-    columns = (*(name for name in CONSTANTS if name != "unscored"), OUTCOME)
+    columns = Eicu.contract.names
     try:
         lines = path.read_bytes().decode("utf-8").splitlines(keepends=True)
         rows = list(csv.reader(lines))
@@ -121,29 +126,20 @@ def _read(path: Path, hospital: str) -> Stays:
     if not known:
         found = f"{len(here)} stays, none with a known outcome" if here else "no stay"
         raise LocalError(f"{path.name}: hospital-{hospital} has {found}: nothing to learn from", hint=HINT)
-    table = {name: _numbers(path.name, name, [row[at[name]] for row in known]) for name in columns}
+    table = {
+        column.name: _column(path.name, column, [row[at[column.name]] for row in known])
+        for column in Eicu.contract.columns
+    }
     return Stays(table, [row[at["uniquepid"]] for row in known], sum(len(lines[index].encode()) for index in here))
 
 
-def _numbers(where: str, name: str, texts: list[str]) -> NDArray[np.float64]:
+def _column(where: str, column: Column, texts: list[str]) -> NDArray[np.float64]:
     """A column as numbers, NaN where missing. Raises LocalError with how many rows are neither, never with one."""
-    known, numbers, wrong = MISSING | WORDS.get(name, {}), np.full(len(texts), np.nan), 0
-    for row, text in enumerate(texts):
-        try:
-            numbers[row] = known[text] if text in known or name in WORDS else float(text)
-            wrong += text not in known and not math.isfinite(numbers[row])
-        except (KeyError, ValueError):
-            wrong += 1
-    if wrong:
-        expected = f"none of {', '.join(WORDS[name])}" if name in WORDS else "not numbers"
-        raise LocalError(f"{where}: column {name}: {wrong} of {len(texts)} rows are {expected}")
-    return numbers
-
-
-def _inputs(table: Table) -> NDArray[np.float64]:
-    """float64 (stays, 7) as the model takes them; `unscored` is 1 where APACHE has no score."""
-    odds = {name: _log_odds(table[name]) for name in RISKS}
-    return scaled({**table, **odds, "unscored": np.isnan(table["apachescore"]).astype(np.float64)}, CONSTANTS)
+    values, wrong = column.read(texts, MISSING)
+    if wrong.any():
+        count, said = np.count_nonzero(wrong), column.unread[1]
+        raise LocalError(f"{where}: column {column.name}: {count} of {len(texts)} rows {said}")
+    return values
 
 
 def _log_odds(risk: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from sklearn.model_selection import train_test_split
 from torch import Tensor, nn
 
-from learning.contract import Column, DataContract, Table, read_csv
+from learning.contract import Column, DataContract, Table
 from learning.task import DataSource, LocalError, Patients, SiteData
 from learning.torch_task import Batch, TorchTask
 
@@ -45,7 +45,7 @@ class Heart(TorchTask):
             Column("thalach", low=40, high=250, missing=True),
             Column("exang", "integer", values=(0, 1), missing=True),
             Column("oldpeak", low=-5, high=10, missing=True),
-            Column("num", "integer", values=(0, 1, 2, 3, 4)),
+            Column("num", "integer", values=(0, 1, 2, 3, 4), label=True),
         )
     )
 
@@ -66,10 +66,14 @@ class Heart(TorchTask):
             values["auc"] = float((above > 0).mean() + 0.5 * (above == 0).mean())
         return values
 
+    def inputs(self, table: Table) -> NDArray[np.float64]:
+        """float64 (n, 13), scaled by the constants; a missing value becomes the centre."""
+        centre, unit = _constants()
+        return np.nan_to_num((_recorded(table) - centre) / unit, nan=0.0)
+
     def load(self, source: DataSource) -> SiteData:
         path = _file(source)
-        table = read_csv(path, names=HEADER, quarantine=source.quarantine)
-        table, _ = self.contract.sift(table, where=path.name, quarantine=source.quarantine)
+        table = source.table(self.contract, path.name, names=HEADER)
         patients = _complete(table)
         train, test = _split(patients.targets, source.split if "split" in source.options else SPLIT)
         scaling = _constants()
@@ -104,15 +108,19 @@ def _file(source: DataSource) -> Path:
 
 
 def _complete(table: Table) -> Patients:
-    """Rows with a value in every kept column; inputs float64 (n, 13) as recorded, targets int64 (n,) 1 = disease."""
+    """Rows with a value in every kept column; inputs as recorded, targets int64 (n,) 1 = disease."""
+    known = np.all([~np.isnan(table[name]) for name in KEPT], axis=0)
+    return Patients(_recorded(table), (table["num"] > 0).astype(np.int64)).take(known)
+
+
+def _recorded(table: Table) -> NDArray[np.float64]:
+    """float64 (n, 13), not scaled: each column, or a 0/1 column for each value but the first."""
     columns = [
         column
         for name in KEPT
         for column in ([table[name] == value for value in DUMMIES[name]] if name in DUMMIES else [table[name]])
     ]
-    known = np.all([~np.isnan(table[name]) for name in KEPT], axis=0)
-    inputs = np.stack(columns, axis=1).astype(np.float64)
-    return Patients(inputs, (table["num"] > 0).astype(np.int64)).take(known)
+    return np.stack(columns, axis=1).astype(np.float64)
 
 
 def _split(targets: NDArray[np.int64], split: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

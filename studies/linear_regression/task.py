@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from learning.contract import Column, DataContract
+from learning.contract import Column, DataContract, Table
 from learning.task import (
     Cancelled,
     DataSource,
@@ -43,7 +43,7 @@ def points(site: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 class LinearRegression(Task):
     metric = "mse"
     higher_is_better = False
-    contract = DataContract((Column("x", low=-10, high=10), Column("y", low=-30, high=30)))
+    contract = DataContract((Column("x", low=-10, high=10), Column("y", low=-30, high=30, label=True)))
 
     def parameters(self) -> int:
         return 2
@@ -51,10 +51,14 @@ class LinearRegression(Task):
     def initial(self, seed: int) -> Vector:
         return np.zeros(2, np.float32)
 
+    def inputs(self, table: Table) -> NDArray[np.float64]:
+        return np.stack([np.ones_like(table["x"]), table["x"]], axis=1)
+
     def load(self, source: DataSource) -> SiteData:
         x, y = points(source.site)
-        self.contract.check({"x": x, "y": y}, where=source.site)
-        patients = Patients(np.stack([np.ones_like(x), x], axis=1), y)
+        table = {"x": x, "y": y}
+        self.contract.check(table, where=source.site)
+        patients = Patients(self.inputs(table), y)
         return SiteData(source.site, patients, patients, x.nbytes + y.nbytes)
 
     def train(

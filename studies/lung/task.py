@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from learning.contract import Column, DataContract, packaged_file, read_csv, scaled
+from learning.contract import Column, DataContract, Table, packaged_file, read_csv, scaled
 from learning.task import DataSource, LocalError, Patients, SiteData, is_test, split_patients
 from learning.torch_task import Batch, TorchTask
 from studies.lung.survival import concordance, cox_loss
@@ -46,8 +46,8 @@ class Lung(TorchTask):
     weight = "pairs"
     contract = DataContract(
         (
-            Column("time", "integer", 1, 3650),  # days
-            Column("status", "integer", values=(0, 1)),  # 1: died
+            Column("time", "integer", 1, 3650, label=True),  # days
+            Column("status", "integer", values=(0, 1), label=True),  # 1: died
             Column("age", low=18, high=100),
             Column("sex", "integer", values=(1, 2)),  # 1: male, 2: female
             Column("ph.ecog", "integer", 0, 4, missing=True),
@@ -70,6 +70,9 @@ class Lung(TorchTask):
         index, pairs = concordance(outputs[:, 0], targets[:, 0], targets[:, 1])
         return {"pairs": float(pairs)} | ({} if index is None else {"c-index": index})
 
+    def inputs(self, table: Table) -> NDArray[np.float64]:
+        return scaled(table, CONSTANTS)
+
     def load(self, source: DataSource) -> SiteData:
         if source.site not in SITES:
             raise LocalError(f"the study lung has no site {source.site}", hint=f"its sites: {', '.join(SITES)}")
@@ -79,7 +82,7 @@ class Lung(TorchTask):
         table = {name: column[here] for name, column in whole.items()}
         self.contract.check(table, where=source.site)
         targets = np.stack([table["time"], table["status"]], axis=1)
-        patients = Patients(scaled(table, CONSTANTS), targets)
+        patients = Patients(self.inputs(table), targets)
         test = np.array([is_test("lung", source.split, str(row), share=TEST_SHARE) for row in np.flatnonzero(here)])
         train, held = split_patients(patients, test)
         return SiteData(source.site, train, held, round(path.stat().st_size * here.mean()))
