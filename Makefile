@@ -2,6 +2,7 @@
 #   make                              installs all of it into .venv: the command is .venv/bin/wardround
 #   make demo STUDY=breast            lung (default), breast, linear-regression, heart
 #   make demo STUDY=heart DATA=dir    a study whose data you bring
+#   make demo STUDY=dir/ward DATA=dir a study of your own, by its folder: as `wardround try`
 #   make faults DURATION_S=600 SEED=7 SITES=8 COORDINATORS=2
 #                                     kill, stop and cut off everybody at random, then balance the books; without
 #                                     SEED a random one, printed
@@ -39,7 +40,8 @@ install: $(INSTALLED)
 	@echo "installed: $(abspath $(VENV))/bin/wardround; its folder on PATH makes it \`wardround\`"
 
 demo: $(INSTALLED)
-	@$(RUN) -m wardround demo --study $(STUDY) $(if $(DATA),--data "$(DATA)")
+	@how="demo --study"; [ ! -f "$(STUDY)/task.py" ] || how=try; \
+	$(RUN) -m wardround $$how "$(STUDY)" $(if $(DATA),--data "$(DATA)")
 
 test: check
 	$(RUN) -m pytest

@@ -49,7 +49,7 @@ def load_task(entry: str, *, digest: bytes | None = None) -> Task:
 
 
 def _import_hint(error: Exception) -> str:
-    """What to do about a task that cannot be imported; never a name to fetch from an index, where it may be anybody's."""
+    """What to do about a task that cannot be imported; never a name to fetch: on an index it may be anybody's."""
     if not isinstance(error, ModuleNotFoundError) or error.name is None:
         return "the error is in the task's own code: ask its author"
     library = error.name.partition(".")[0]

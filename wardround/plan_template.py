@@ -1,6 +1,6 @@
 """The annotated plan.toml that `plan init` writes: required keys filled in, every other one shown with its default.
 
-Used by:  wardround.commands.plan; a test reads every line of it back.
+Used by:  wardround.commands.plan, wardround.demo.trial; a test reads every line of it back.
 """
 
 from collections.abc import Sequence
@@ -84,6 +84,22 @@ versions = 20
 [data]
 # bad_records_max = 0.0         # share of a site's records that may break the data contract and be left out
 """
+
+
+def plan_of_task(entry: str, *, study: str, sites: Sequence[str]) -> str:
+    """The text for a task that can be imported here, after asking it once. Raises LocalError."""
+    from learning.entry import load_task
+
+    task = load_task(entry)
+    return plan_template(
+        study=study,
+        entry=entry,
+        sites=sites,
+        parameters=task.parameters(),
+        metric=task.metric,
+        weight=task.weight,
+        higher_is_better=task.higher_is_better,
+    )
 
 
 def plan_template(

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from wardround.demo.catalogue import ROOT
+from runtime.child import ROOT
 
 
 class Demo:

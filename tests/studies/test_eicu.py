@@ -108,7 +108,11 @@ def test_auc_is_the_share_of_pairs_in_the_right_order() -> None:
         ([{}, {"apachescore": "777"}], "hospital-73", "column apachescore: 1 of 2 rows lie outside"),
         ([{"age": "old"}], "hospital-73", "column age: 1 of 1 rows are not numbers"),
         ([{"age": "nan"}], "hospital-73", "column age: 1 of 1 rows are not numbers"),
-        ([{OUTCOME: "DISCHARGED"}], "hospital-73", "column actualhospitalmortality: 1 of 1 rows are none of ALIVE, EXPIRED"),
+        (
+            [{OUTCOME: "DISCHARGED"}],
+            "hospital-73",
+            "column actualhospitalmortality: 1 of 1 rows are none of ALIVE, EXPIRED",
+        ),
         ([{"age": "60\n"}], "hospital-73", "do not have"),
     ],
 )

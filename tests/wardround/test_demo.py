@@ -17,6 +17,7 @@ from rich.console import Console
 
 from participant.core.study import LOADING
 from participant.shell.control import SiteState, StudyState, Wish, changing, write_state
+from runtime.child import ROOT
 from schemas.errors import LocalError
 from tests.wardround.synthetic import START_MS, history
 from wardround.demo import catalogue, guard
@@ -87,14 +88,14 @@ def test_the_end_restores_a_cut_link_at_once() -> None:
 
 def test_an_unknown_study_or_missing_data_is_said_with_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(LocalError, match="no demo of"):
-        catalogue.entry("liver", None)
+        catalogue.demo("liver", None)
     with pytest.raises(LocalError, match="needs data") as caught:
-        catalogue.entry("heart", None)
+        catalogue.demo("heart", None)
     assert "DATA=" in caught.value.hint
     with pytest.raises(LocalError, match="lacks processed"):
-        catalogue.entry("heart", tmp_path)
+        catalogue.demo("heart", tmp_path)
     with pytest.raises(LocalError, match="brings its own data"):
-        catalogue.entry("lung", tmp_path)
+        catalogue.demo("lung", tmp_path)
 
 
 @pytest.mark.parametrize("name", sorted(catalogue.DEMOS))
@@ -208,7 +209,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 def killed_demo(out: Path, how: str) -> Path:
     done = subprocess.run(
         [sys.executable, "-c", _KILLED, str(out), how],
-        cwd=catalogue.ROOT,
+        cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,
         check=False,

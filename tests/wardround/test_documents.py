@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from runtime.child import ROOT
 from studies import experiment
 from wardround import cli
-from wardround.demo.catalogue import ROOT
 
 FENCED = re.compile(r"^( *)```python\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
 

@@ -3,6 +3,8 @@
 Shows the study live, takes two sites off the network for a while, and ends with a table and a report in
 out/demo/STUDY. Ctrl-C at any moment stops everything.
 
+A study of your own is played by `wardround try`.
+
 example:
   wardround demo
   wardround demo --study breast

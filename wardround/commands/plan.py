@@ -71,27 +71,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run_init(arguments: argparse.Namespace) -> int:
-    from learning.entry import load_task
     from schemas.errors import LocalError
     from wardround.keyfiles import check_place, write_whole
-    from wardround.plan_template import plan_template
+    from wardround.plan_template import plan_of_task
 
     if arguments.out is not None:
         if arguments.out.exists():
             raise LocalError(f"{arguments.out} exists already", hint="name another file with --out")
         check_place(arguments.out)
-    with options.waiting(f"importing {arguments.entry}"):
-        task = load_task(arguments.entry)
     study = arguments.study or arguments.entry.split(":")[0].split(".")[-2].replace("_", "-").lower()
-    text = plan_template(
-        study=study,
-        entry=arguments.entry,
-        sites=arguments.site or ["site-1", "site-2", "site-3"],
-        parameters=task.parameters(),
-        metric=task.metric,
-        weight=task.weight,
-        higher_is_better=task.higher_is_better,
-    )
+    with options.waiting(f"importing {arguments.entry}"):
+        text = plan_of_task(arguments.entry, study=study, sites=arguments.site or ["site-1", "site-2", "site-3"])
     if arguments.out is None:
         print(text, end="")
         return 0

@@ -1,6 +1,10 @@
-"""The demo: a whole federation on one machine, each part a process of its own, on public data."""
+"""The demo and trials: a whole federation on one machine, each part a process of its own."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from wardround.demo.bounds import Bounds
 
 
 def run_demo(study: str = "lung", *, data: Path | None = None, out: Path = Path("out/demo")) -> int:
@@ -8,6 +12,19 @@ def run_demo(study: str = "lung", *, data: Path | None = None, out: Path = Path(
 
     Writes `<out>/<study>/report.html`, `summary.json` and `processes.json`. Raises LocalError for a wrong setup.
     """
-    from wardround.demo.main import run
+    from wardround.demo import catalogue, main
 
-    return run(study, data=data, out=out)
+    return main.run(catalogue.demo(study, data), out=out)
+
+
+def run_trial(
+    folder: Path, *, data: Path | None, bounds: "Bounds", out: Path = Path("out/try"), eventful: bool = True
+) -> int:
+    """The same for the study in `folder`, which gets a plan where it has none. `eventful`: links fail, as in a demo."""
+    from wardround.demo.main import run
+    from wardround.demo.trial import trial_of
+
+    trial, told = trial_of(folder, data, bounds, eventful=eventful)
+    for line in told:
+        print(line, flush=True)
+    return run(trial, out=out)

@@ -1,4 +1,4 @@
-"""Which studies the demo knows, and what each needs.
+"""Which studies the demo knows by name, and what each needs: a demo is a trial that is set up already.
 
 Used by:  wardround.demo.
 """
@@ -6,9 +6,14 @@ Used by:  wardround.demo.
 from dataclasses import dataclass
 from pathlib import Path
 
+from runtime.child import ROOT
 from schemas.errors import LocalError
+from wardround.demo.trial import Trial
 
-ROOT = Path(__file__).resolve().parents[2]
+NOTE = (
+    "This is a demonstration: all sites ran on one machine, one joined late and two lost their link for a while, on "
+    "purpose. Pooled figures exist here because the data are public."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,22 +25,30 @@ class Entry:
     files: tuple[str, ...] = ()  # what has to lie in the user's folder
 
 
-def entry(name: str, data: Path | None) -> Entry:
+def demo(name: str, data: Path | None) -> Trial:
     """The demo called `name`. Raises LocalError for a name or a data folder that does not do."""
     if name not in DEMOS:
-        raise LocalError(f"there is no demo of `{name}`", hint=f"demos: {', '.join(DEMOS)}")
+        raise LocalError(
+            f"there is no demo of `{name}`",
+            hint=f"demos: {', '.join(DEMOS)}; a study of your own: `wardround try FOLDER --data FOLDER`",
+        )
     found = DEMOS[name]
+    return Trial(name, found.plans, data=_data(found, data), note=NOTE)
+
+
+def _data(found: Entry, data: Path | None) -> Path | None:
+    name = found.name
     if not found.files:
         if data is not None:
             raise LocalError(f"--data {data} does nothing: study {name} brings its own data", hint="leave --data out")
-        return found
+        return None
     how = f"make demo STUDY={name} DATA=<folder>; studies/{name}/README.md says how to obtain the data"
     if data is None:
         raise LocalError(f"the study {name} needs data that it may not bring along", hint=how)
     missing = [file for file in found.files if not (data / file).is_file()]
     if missing:
         raise LocalError(f"{data} lacks {', '.join(missing)}", hint=how)
-    return found
+    return data
 
 
 def _plans(folder: str, *names: str) -> tuple[Path, ...]:

@@ -1,7 +1,8 @@
 """What only a demo on public data can do: make the plan where the data are, and train on everybody's records at once.
 
-`python -m wardround.demo.central --plan plan.toml --key registrar.sign --out FOLDER [--data FOLDER]` signs each plan
-into FOLDER, then writes `<study>.pooled.json`: {site: [value, low, high]} of one model trained on all records.
+`python -m wardround.demo.central --plan plan.toml --key registrar.sign --out FOLDER [--data FOLDER] [--look-in FOLDER]`
+(and the options of wardround.demo.bounds) signs each plan into FOLDER, then writes `<study>.pooled.json`:
+{site: [value, low, high]} of one model trained on all records.
 
 Knows:    the plan's author and central learning need torch: one process imports it once for both.
 Used by:  wardround.demo.main, as a process of its own that gives way to all others once the plans are made.
@@ -14,13 +15,15 @@ import sys
 from pathlib import Path
 
 from learning.entry import load_task
+from learning.places import look_in
 from learning.quarantine import Quarantine
 from learning.task import DataSource, TrainingSettings
 from protocol.signing import SigningKey
 from runtime.service import report
 from schemas.errors import FederationError
 from schemas.plan import Plan
-from wardround.authoring import AuthoredPlan, author_plan, write_signed
+from wardround.authoring import AuthoredPlan, author_draft, read_plan_draft, write_signed
+from wardround.demo.bounds import Bounds, add_arguments
 from wardround.keyfiles import write_whole
 
 NICE = 15
@@ -67,10 +70,14 @@ def main() -> int:
     parser.add_argument("--key", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--data", type=Path)
+    parser.add_argument("--look-in", type=Path)
+    add_arguments(parser)
     arguments = parser.parse_args()
+    if arguments.look_in:
+        look_in(arguments.look_in)
     try:
-        key = SigningKey.load(arguments.key)
-        authored = [author_plan(path) for path in arguments.plan]
+        key, bounds = SigningKey.load(arguments.key), Bounds.of(arguments)
+        authored = [author_draft(bounds.applied(read_plan_draft(path))) for path in arguments.plan]
         for one in authored:
             write_signed(one, key, arguments.out)
         os.nice(NICE)

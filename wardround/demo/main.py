@@ -1,8 +1,8 @@
-"""The demo from start to end: starts everything, lets the play happen, waits, reports, and leaves nothing behind.
+"""A trial from start to end: starts everything, lets the play happen, waits, reports, and leaves nothing behind.
 
 Knows:    when a study is over for good, and how long to wait for whom.
 Never:    restarts a service; one that is gone has 120 s to be started again by its line in processes.json.
-Used by:  wardround.demo.run_demo.
+Used by:  wardround.demo.run_demo and run_trial.
 """
 
 import asyncio
@@ -22,13 +22,12 @@ import structlog
 from ops.kafka import Kafka, ensure
 from runtime.lock import FolderLock
 from schemas.errors import FederationError, TransientError
-from wardround.demo import catalogue
 from wardround.demo.held import HeldSites
 from wardround.demo.outcome import final_table, read_pooled, summary
 from wardround.demo.processes import Process, Processes
 from wardround.demo.running import Running
 from wardround.demo.script import Act
-from wardround.demo.stage import PRESENCE_PERIOD_S
+from wardround.demo.trial import Trial
 from wardround.federation import Federation
 from wardround.history import StudyHistory
 from wardround.keyfiles import write_whole
@@ -40,23 +39,18 @@ BACK_S = 120.0  # how long a service may be gone
 LAST_WORDS_S = 30.0  # after the end of a study, for the last evaluations and receipts
 _ACT_S = 0.1
 _WATCH_S = 0.5
-_NOTE = (
-    "This is a demonstration: all sites ran on one machine, one joined late and two lost their link for a while, on "
-    "purpose. Pooled figures exist here because the data are public."
-)
 
 
-def run(study: str, *, data: Path | None, out: Path) -> int:
-    """Run one demo to its end; returns the exit code. Raises LocalError for a wrong setup."""
+def run(trial: Trial, *, out: Path) -> int:
+    """Run one trial to its end; returns the exit code. Raises LocalError for a wrong setup."""
     began_s = time.monotonic()
-    entry = catalogue.entry(study, data)
-    folder = out.absolute() / study
+    folder = out.absolute() / trial.name
     lock = FolderLock(folder)
     processes: Processes | None = None
     try:
         processes = Processes(folder)
         _log_to(folder / "logs" / "demo.log")
-        demo = _Demo(entry, data, processes, out.absolute(), began_s)
+        demo = _Demo(trial, processes, out.absolute(), began_s)
         asyncio.run(demo.run(ensure(progress=_download)))
         return 0
     except (KeyboardInterrupt, asyncio.CancelledError):
@@ -71,13 +65,11 @@ def run(study: str, *, data: Path | None, out: Path) -> int:
 class _Demo:
     """State of one run."""
 
-    def __init__(
-        self, entry: catalogue.Entry, data: Path | None, processes: Processes, out: Path, began_s: float
-    ) -> None:
-        self._name, self._out, self._began_s = entry.name, out, began_s
+    def __init__(self, trial: Trial, processes: Processes, out: Path, began_s: float) -> None:
+        self._trial, self._name, self._out, self._began_s = trial, trial.name, out, began_s
         self._processes = processes
-        self._running = Running(entry, data, processes)
-        self._show = Show(PRESENCE_PERIOD_S)
+        self._running = Running(trial, processes)
+        self._show = Show(self._running.period_s)
         self._histories: dict[str, StudyHistory] = {}
         self._returning: dict[str, int] = {}  # site that came back -> updates counted before
         self._gone_s: dict[str, float] = {}
@@ -86,7 +78,8 @@ class _Demo:
         """From nothing to the report."""
         task = asyncio.current_task()
         assert task is not None
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        for number in (signal.SIGTERM, signal.SIGHUP):  # a terminal that is closed, too
+            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
         try:
             with self._show as show:
                 await self._running.begin(kafka)
@@ -108,7 +101,17 @@ class _Demo:
             await asyncio.to_thread(self._processes.stop)
 
     async def _studies(self) -> None:
-        """Until every study is over and everything about it is known."""
+        """Until every study is over and everything about it is known, or the time that a person gave it is."""
+        minutes = self._trial.bounds.minutes
+        try:
+            async with asyncio.timeout(None if minutes is None else 60 * minutes + LAST_WORDS_S):
+                await self._until_over()
+        except TimeoutError:
+            if not self._histories:
+                raise FederationError(f"nothing was learnt in {minutes:g} minutes; see the logs") from None
+            self._show.note(f"{minutes:g} minutes are over; the study is reported as it stands")
+
+    async def _until_over(self) -> None:
         followers = [asyncio.create_task(self._follow(plan.study)) for plan in self._running.plans]
         helpers = [asyncio.create_task(self._play()), asyncio.create_task(self._watch())]
         try:
@@ -218,7 +221,12 @@ class _Demo:
             folder = self._out / study
             report = folder / "report.html"
             await asyncio.to_thread(
-                write_report, history, report, pooled=pooled[study], period_s=PRESENCE_PERIOD_S, note=_NOTE
+                write_report,
+                history,
+                report,
+                pooled=pooled[study],
+                period_s=self._running.period_s,
+                note=self._trial.note,
             )
             comparison = compare(history, pooled[study])
             values = summary(history, comparison, time.monotonic() - self._began_s)
@@ -229,6 +237,8 @@ class _Demo:
         for study, history in self._histories.items():
             self._show.console.print(final_table(compare(history, pooled[study])))
             self._show.console.print(f"{_ending(history)}\nreport: {self._out / study / 'report.html'}", soft_wrap=True)
+        for lead, line in zip(("next:  ", *["       "] * 9), self._trial.next, strict=False):
+            self._show.console.print(f"{lead} {line}", soft_wrap=True, highlight=False)
 
     def _copy_first(self) -> None:
         """A demo of several studies has no report of its own: its folder shows the first one's, too."""

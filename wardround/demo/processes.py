@@ -18,9 +18,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from runtime.child import child_environment, child_line
 from schemas.errors import EXIT_LOCAL, LocalError
 from wardround.demo import guard
-from wardround.demo.catalogue import ROOT
 from wardround.keyfiles import write_whole
 
 STOP_S = 5.0
@@ -84,7 +84,7 @@ class Process:
 
 def environment() -> dict[str, str]:
     """What the demo's processes get to see: no secret of the shell, no setting of another federation."""
-    return {name: os.environ[name] for name in _PASSED_ON if name in os.environ} | _ONE_THREAD
+    return child_environment({name: os.environ[name] for name in _PASSED_ON if name in os.environ} | _ONE_THREAD)
 
 
 class Processes:
@@ -108,16 +108,16 @@ class Processes:
 
     def start(self, name: str, *line: str, service: bool = True, module: str = "wardround") -> Process:
         """Start `python -m module line…` and note it in processes.json."""
-        return self.launch(name, [sys.executable, "-m", module, *line], service=service)
+        return self.launch(name, child_line(module, *line), service=service)
 
     def launch(self, name: str, argv: Sequence[str], *, service: bool = True) -> Process:
         """Start any line in a session of its own, its output in `logs/<name>.log`."""
-        log, env = self._logs / f"{name}.log", environment()
+        log, env, cwd = self._logs / f"{name}.log", environment(), self.folder
         with log.open("ab") as output:
             child = subprocess.Popen(
-                argv, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+                argv, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
             )
-        return self.add(Process(name, list(argv), ROOT, env, child.pid, log, service, child))
+        return self.add(Process(name, list(argv), cwd, env, child.pid, log, service, child))
 
     def add(self, process: Process) -> Process:
         """Take up a process that was started elsewhere (the broker)."""

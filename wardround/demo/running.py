@@ -6,26 +6,37 @@ Used by:  wardround.demo.main.
 
 import asyncio
 import contextlib
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from learning.places import place_of
 from ops.kafka import Broker, Kafka
 from ops.kafka.ports import free_ports
 from ops.link_proxy import LinkProxy
+from participant.shell.control import STATE
 from schemas.errors import LocalError
 from schemas.plan import Plan
 from schemas.plan_toml import TaskFacts
 from schemas.records import Role
 from transport.settings import KafkaSettings
-from wardround.authoring import read_plan_draft, read_signed_plan
-from wardround.demo.catalogue import Entry
+from wardround.authoring import read_signed_plan
 from wardround.demo.processes import Process, Processes
 from wardround.demo.script import Act, Cast, Script, cast
-from wardround.demo.stage import COORDINATOR, Stage, coordinator_settings, make_keys, participant_settings
+from wardround.demo.stage import (
+    COORDINATOR,
+    Stage,
+    coordinator_settings,
+    make_keys,
+    participant_settings,
+    presence_period_s,
+)
+from wardround.demo.trial import Trial
 from wardround.registrar import NewMember, Registrar
 
 SETUP_S = 120.0
+STARTING_MAX = 4 * max(2, os.cpu_count() or 1)
 _LOOK_S = 0.03
 Tell = Callable[[str], None]
 
@@ -33,15 +44,16 @@ Tell = Callable[[str], None]
 class Running:
     """One demo federation. `begin`, then `come_up`, then `play` the acts as they fall due."""
 
-    def __init__(self, entry: Entry, data: Path | None, processes: Processes) -> None:
+    def __init__(self, trial: Trial, processes: Processes) -> None:
         """Raises LocalError for a plan that is wrong."""
-        self._entry, self._data, self.processes = entry, data, processes
-        drafts = [read_plan_draft(path) for path in entry.plans]
+        self._trial, self.processes = trial, processes
+        drafts = trial.drafts()
         rough = drafts[0].plan(TaskFacts(1, bytes(32), bytes(32), "metric", higher_is_better=True))
         self.sites = drafts[0].sites
         self.titles = {draft.study: rough.title if draft is drafts[0] else draft.study for draft in drafts}
         self._modules = sorted({draft.entry.split(":")[0] for draft in drafts})
-        self.cast: Cast = cast(self.sites, rough.aggregation.goal)
+        self.period_s = presence_period_s(len(self.sites))
+        self.cast: Cast = cast(self.sites, rough.aggregation.goal) if trial.eventful else Cast(None, ())
         self.script = Script(self.cast, rough.stop.versions, rough.aggregation.staleness_max)
         self.plans: list[Plan] = []
         self.links: dict[str, LinkProxy] = {}
@@ -52,6 +64,12 @@ class Running:
     def stage(self) -> Stage:
         assert self._stage is not None
         return self._stage
+
+    @property
+    def _place(self) -> Path | None:
+        """What trainers look for the task in, when it is not installed."""
+        folder = self._trial.task_folder
+        return place_of(folder, f"{self._modules[0]}:task") if folder else None
 
     @property
     def bootstrap(self) -> str:
@@ -73,6 +91,7 @@ class Running:
         self._stage = make_keys(folder, self.sites)
         self._start_central()
         preload = [word for module in self._modules for word in ("--preload", module)]
+        preload += ["--look-in", str(self._place)] if self._place else []
         self.processes.start(
             "fork-server", "--socket", str(self.stage.socket), *preload,
             service=False, module="participant.training.fork_server",
@@ -101,11 +120,13 @@ class Running:
             tell("making the plan and version 0")
             await self._until(self._plans_are_made, "the plan", "central")
             tell("starting the sites")
-            for site in self.sites:
-                if site != self.cast.late:
-                    self._start_site(site)
-            for plan in self.plans:
-                await registrar.create_study(plan, self.plans_folder / f"{plan.study}.initial")
+            starting = asyncio.create_task(self._start_sites(tell))
+            try:
+                for plan in self.plans:
+                    await registrar.create_study(plan, self.plans_folder / f"{plan.study}.initial")
+                await starting
+            finally:
+                starting.cancel()
 
     async def play(self, act: Act) -> None:
         """Do one act of the script."""
@@ -129,16 +150,39 @@ class Running:
         return path if path.exists() else None
 
     def _start_central(self) -> None:
-        line = [word for path in self._entry.plans for word in ("--plan", str(path))]
+        line = [word for path in self._trial.plans for word in ("--plan", str(path.resolve()))]
         line += ["--key", str(self.stage.keys / "registrar.sign"), "--out", str(self.plans_folder)]
-        line += ["--data", str(self._data.resolve())] if self._data else []
+        line += ["--data", str(self._trial.data.resolve())] if self._trial.data else []
+        line += ["--look-in", str(self._place)] if self._place else []
+        line += self._trial.bounds.words()
         self.processes.start("central", *line, service=False, module="wardround.demo.central")
 
     def _start_site(self, site: str) -> None:
         link = self.links.get(site)
         bootstrap = f"127.0.0.1:{link.port}" if link else self.bootstrap
-        path = participant_settings(self.stage, site, bootstrap, self.plans, self._data)
+        path = participant_settings(
+            self.stage,
+            site,
+            bootstrap,
+            self.plans,
+            self._trial.data,
+            period_s=self.period_s,
+            task_folder=self._trial.task_folder,
+        )
         self.processes.start(site, "participant", "--config", str(path))
+
+    async def _start_sites(self, tell: Tell) -> None:
+        """All but the latecomer, so many at once that none waits for the processor until a limit of its own ends it."""
+        now = [site for site in self.sites if site != self.cast.late]
+        for number, site in enumerate(now):
+            while number - self._there(now[:number]) >= STARTING_MAX:
+                tell(f"starting the sites: {self._there(now[:number])} of {len(now)} are there")
+                self.processes.gone()
+                await asyncio.sleep(10 * _LOOK_S)
+            self._start_site(site)
+
+    def _there(self, sites: Sequence[str]) -> int:
+        return sum((self.stage.data_folder(site) / STATE).exists() for site in sites)
 
     def _members(self) -> list[NewMember]:
         cards = self.stage.cards

@@ -15,6 +15,12 @@ from wardround.keyfiles import MemberCard, make_member_keys, make_registrar_keys
 COORDINATOR = "coordinator"
 PRESENCE_PERIOD_S = 0.75  # away after two missed ones: a hospital's link fails for minutes, a demo's for seconds
 PRESENCE_INTERVAL_S = 0.5
+_SITES_A_SECOND = 20  # that tell of themselves: with many sites each does so less often
+
+
+def presence_period_s(sites: int) -> float:
+    """How often each of `sites` tells of itself, so that one machine is not kept busy by it."""
+    return max(PRESENCE_PERIOD_S, sites / _SITES_A_SECOND)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,17 +58,26 @@ def coordinator_settings(stage: Stage, bootstrap: str) -> Path:
 
 
 def participant_settings(
-    stage: Stage, site: str, bootstrap: str, plans: Sequence[Plan], data: Path | None, *, lively: bool = True
+    stage: Stage,
+    site: str,
+    bootstrap: str,
+    plans: Sequence[Plan],
+    data: Path | None,
+    *,
+    period_s: float | None = PRESENCE_PERIOD_S,
+    task_folder: Path | None = None,
 ) -> Path:
     """Write a participant's settings file, with every plan approved; returns its path.
 
-    lively   tell every change of state at once, for people to watch
+    period_s      how often the site tells of itself, changes of state at once, for people to watch; None: the default
+    task_folder   where the task lies, when it is not installed
     """
-    often = f"presence_period_s = {PRESENCE_PERIOD_S}\npresence_interval_min_s = {PRESENCE_INTERVAL_S}\n"
-    first = often if lively else ""
+    often = f"presence_period_s = {period_s}\npresence_interval_min_s = {PRESENCE_INTERVAL_S}\n"
+    first = often if period_s is not None else ""
     rest = f"[trainer]\nfork_server = {_text(stage.socket)}\n"
     for plan in plans:
         rest += f"[[studies]]\nplan = {_text(plan.digest.hex())}\ntask = {_text(plan.task.entry)}\n"
+        rest += f"task_folder = {_text(task_folder)}\n" if task_folder else ""
         rest += f"data = {_text(data.resolve())}\n" if data else ""
     return _write(stage, site, bootstrap, first, rest)
 
