@@ -28,6 +28,7 @@ from participant.shell.site import Site
 from participant.shell.store import Store
 from participant.training.client import Trainer
 from participant.training.launch import Launcher
+from participant.training.output import TaskOutput
 from protocol.directory import Directory
 from protocol.key_files import read_registrar_key
 from protocol.sealing import OpenKey
@@ -153,7 +154,13 @@ def _services(
     modules = [study.task.partition(":")[0] for study in settings.studies if study.task]
     places = [place_of(one.task_folder, one.task) for one in settings.studies if one.task and one.task_folder]
     launcher = Launcher(
-        Path(path).absolute() if path else None, list(dict.fromkeys(modules)), list(dict.fromkeys(places))
+        Path(path).absolute() if path else None,
+        list(dict.fromkeys(modules)),
+        list(dict.fromkeys(places)),
+        output=TaskOutput(
+            settings.data_dir / "task.log",
+            on_bytes=lambda fate, count: metrics.task_output_bytes.labels(fate).inc(count),
+        ),
     )
 
     return Services(

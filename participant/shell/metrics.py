@@ -44,6 +44,9 @@ class ParticipantMetrics:
         )
         self.bytes = self._counter("bytes", "Bytes of bodies and records", "study", "direction")
         self.refused = self._counter("records_refused", "Records of others that could not be believed", "reason")
+        self.task_output_bytes = self._counter(
+            "task_output_bytes", "What tasks printed: kept here, or left out", "fate"
+        )
         self.trainers_lost = self._counter("trainers_lost", "Trainers that died or were killed", "study", "reason")
         self.alarms = self._counter("alarms", "Things on the log that must not be", "study")
         self.rebuilds = self._counter("client_rebuilds", "Clients replaced as they made no progress", "client")

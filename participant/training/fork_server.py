@@ -45,6 +45,7 @@ def serve(path: Path, preload: list[str]) -> int:
         if len(os.listdir("/proc/self/task")) > 1:
             print("fork server: an import started threads, so it cannot fork", file=sys.stderr)  # noqa: T201  # no logs here
             return 1
+        _write_nowhere()  # each trainer is told where to write by its participant; the one that started us may be gone
         gc.collect()
         gc.freeze()  # pages that the collector never touches stay shared with the trainers
         _accept(listener, digests, parent, lock)
@@ -133,6 +134,13 @@ def _listen(path: Path) -> socket.socket:
         os.umask(before)
     listener.listen(QUEUE)
     return listener
+
+
+def _write_nowhere() -> None:
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for handle in (1, 2):
+        os.dup2(nowhere, handle)
+    os.close(nowhere)
 
 
 def _stop(_number: int, _frame: FrameType | None) -> None:

@@ -13,13 +13,14 @@ import signal
 import socket
 import struct
 import subprocess
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
 import structlog
 
 from participant.training import channel
 from participant.training.channel import GarbledError, Inbox, Message
+from participant.training.output import TaskOutput
 from runtime.child import child_environment, child_line
 from schemas.errors import FederationError, LocalError
 
@@ -62,7 +63,8 @@ class Connection:
     async def greet(self, pid: int, child: subprocess.Popen[bytes] | None = None) -> None:
         """Wait until the trainer is ready. Raises TrainerLostError when it does not get there.
 
-        pid   the trainer's, as the kernel says it; 0 when it cannot be known
+        pid     the trainer's, as the kernel says it; 0 when it cannot be known
+        child   its warden, when it is a child of this process
         """
         self.pid, self._child = pid, child
         with contextlib.suppress(OSError):
@@ -111,7 +113,7 @@ class Connection:
         return TrainerLostError("the trainer died")
 
     def kill(self) -> None:
-        """End the process now, and forget it."""
+        """End the process now, and forget it. Its warden ends what the task has started, then itself."""
         self._writer.close()
         if self._handle >= 0:
             with contextlib.suppress(OSError):
@@ -119,24 +121,34 @@ class Connection:
             os.close(self._handle)
             self._handle = -1
         if self._child is not None:
-            self._child.kill()
-            with contextlib.suppress(subprocess.TimeoutExpired):
+            try:
                 self._child.wait(timeout=1.0)  # at once after SIGKILL; no zombie is left
+            except subprocess.TimeoutExpired:
+                self._child.kill()
             self._child = None
 
 
 class Launcher:
     """Opens connections to trainers as the settings say."""
 
-    def __init__(self, fork_server: Path | None, preload: Sequence[str], places: Sequence[Path] = ()) -> None:
+    def __init__(
+        self,
+        fork_server: Path | None,
+        preload: Sequence[str],
+        places: Sequence[Path] = (),
+        *,
+        output: TaskOutput | None = None,
+    ) -> None:
         """`fork_server` is the path of its socket, None for a process of our own.
 
+        output    takes what tasks print; None: it is lost
         preload   modules of tasks that it imports before it forks
         places    folders that these are found in, beside what is installed
         """
         if fork_server is not None and len(os.fsencode(fork_server)) > PATH_BYTES_MAX:
             raise LocalError(f"trainer.fork_server: {fork_server} is longer than {PATH_BYTES_MAX} bytes")
         self._path, self._preload, self._places = fork_server, tuple(preload), tuple(places)
+        self._output = output
         self._failures = 0
         self._server: subprocess.Popen[bytes] | None = None
 
@@ -159,36 +171,57 @@ class Launcher:
         return connection
 
     async def _own(self) -> Connection:
-        ours, theirs = socket.socketpair()
-        with theirs:
-            child = _start_worker(theirs.fileno())
-        connection = Connection(ours, *await asyncio.open_unix_connection(sock=ours))
-        await connection.greet(child.pid, child)
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        try:
+            with theirs, self._writing_end() as output:
+                theirs.setblocking(True)
+                child = _start_worker(theirs.fileno(), output)
+        except OSError:
+            ours.close()
+            raise
+        return await self._greeted(ours, child)
+
+    async def _greeted(self, sock: socket.socket, child: subprocess.Popen[bytes] | None = None) -> Connection:
+        """A trainer that is ready, whose output goes where it has to."""
+        try:
+            async with asyncio.timeout(HELLO_S):
+                pid = await _sender(sock)
+        except BaseException as error:
+            sock.close()
+            if child is not None:
+                child.wait()
+            if isinstance(error, TimeoutError):
+                raise TrainerLostError("no trainer came within two minutes") from None
+            raise
+        connection = Connection(sock, *await asyncio.open_unix_connection(sock=sock))
+        await connection.greet(pid, child)
+        with self._writing_end() as output:
+            connection.send({"kind": "output", "id": 0}, [output])
         return connection
+
+    @contextlib.contextmanager
+    def _writing_end(self) -> Iterator[int]:
+        """Where one process may write; the descriptor is its own then."""
+        handle = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC) if self._output is None else self._output.open()
+        try:
+            yield handle
+        finally:
+            os.close(handle)
 
     async def _forked(self, path: Path) -> Connection:
         sock = await _connect(path)
         if sock is None:
             async with _starting(path):
                 sock = await _connect(path) or await self._start_server(path)
-        try:
-            async with asyncio.timeout(HELLO_S):
-                pid = await _sender(sock)
-        except TimeoutError:
-            sock.close()
-            raise TrainerLostError("the fork server gave no trainer") from None
-        except BaseException:
-            sock.close()
-            raise
-        connection = Connection(sock, *await asyncio.open_unix_connection(sock=sock))
-        await connection.greet(pid)
-        return connection
+        return await self._greeted(sock)
 
     async def _start_server(self, path: Path) -> socket.socket:
         log.info("starting the fork server", socket=str(path))
         if self._server is not None:
             self._server.poll()  # no zombie is left of the one that died
-        self._server = _start_server(path, self._preload, self._places)
+        with self._writing_end() as output:
+            self._server = _start_server(path, self._preload, self._places, output)
         for _ in range(int(SERVER_S / 0.05)):
             await asyncio.sleep(0.05)
             sock = await _connect(path)
@@ -197,18 +230,18 @@ class Launcher:
         raise TrainerLostError(f"the fork server at {path} does not start")
 
 
-def _start_worker(handle: int) -> subprocess.Popen[bytes]:
-    arguments = ["--fd", str(handle), "--parent", str(os.getpid())]
+def _start_worker(handle: int, output: int) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        child_line("participant.training.worker", *arguments),
+        child_line("participant.training.worker", "--fd", str(handle)),
         env=child_environment(os.environ),
         pass_fds=(handle,),
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
     )
 
 
-def _start_server(path: Path, preload: Sequence[str], places: Sequence[Path]) -> subprocess.Popen[bytes]:
+def _start_server(path: Path, preload: Sequence[str], places: Sequence[Path], output: int) -> subprocess.Popen[bytes]:
     """In a session of its own: others use it too, so it does not end with this participant's group."""
     modules = [argument for module in preload for argument in ("--preload", module)]
     modules += [argument for place in places for argument in ("--look-in", str(place))]
@@ -216,7 +249,8 @@ def _start_server(path: Path, preload: Sequence[str], places: Sequence[Path]) ->
         child_line("participant.training.fork_server", "--socket", str(path), *modules),
         env=child_environment(os.environ),
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
         start_new_session=True,
     )
 
@@ -255,7 +289,7 @@ async def _sender(sock: socket.socket) -> int:
     finally:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 0)
     if not part:
-        raise TrainerLostError("the fork server gave no trainer")
+        raise TrainerLostError("the trainer ended before it was ready")
     for level, kind, data in told:
         if (level, kind, len(data)) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS, _CREDENTIALS.size):
             pid, uid, _ = _CREDENTIALS.unpack(data)

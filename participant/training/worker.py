@@ -13,7 +13,6 @@ import os
 import select
 import socket
 import sys
-import threading
 import time
 import traceback
 from collections.abc import Callable
@@ -22,7 +21,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from learning.places import look_in
 from participant.training.channel import FILES, Message, pack, receive
-from participant.training.process import die_before_the_service, die_with_parent, one_thread_each
+from participant.training.process import die_before_the_service, one_thread_each
+from participant.training.warden import under_warden
 from schemas.errors import LocalError
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 PROGRESS_PERIOD_S = 0.25
 BLOCK = 1 << 20  # values looked at together: no mask as long as the update
-POLLRDHUP = 0x2000  # the other side closed; select.POLLRDHUP is missing from some builds
 
 
 class _DataError(LocalError):
@@ -58,7 +57,10 @@ class Worker:
     def run(self) -> None:
         self._sock.sendall(pack({"kind": "hello"}))
         while (message := receive(self._sock)) is not None:
-            if message["kind"] != "cancel":  # one that comes late is about something that has ended
+            if message["kind"] == "output":
+                for handle in (1, 2):
+                    os.dup2(message[FILES][0], handle)
+            elif message["kind"] != "cancel":  # one that comes late is about something that has ended
                 self._sock.sendall(pack({**self._answer(message), "id": message["id"]}))
             for handle in message[FILES]:
                 os.close(handle)
@@ -210,18 +212,13 @@ class Worker:
 
 
 def serve(sock: socket.socket, *, preloaded: dict[str, bytes] | None = None) -> None:
-    """Serve one participant on a connected socket, and end with it."""
+    """Serve one participant on a connected socket, and end with it, and all the task has started too.
+
+    Returns in the process that served; the one that called this has become its warden.
+    """
+    under_warden(sock)
     die_before_the_service()
-    threading.Thread(target=_end_with_peer, args=(sock.fileno(),), name="peer", daemon=True).start()
     Worker(sock, preloaded=preloaded).run()
-
-
-def _end_with_peer(handle: int) -> None:
-    """Wait until the other side has closed, then end the process, whatever the task is doing."""
-    poll = select.poll()
-    poll.register(handle, POLLRDHUP)
-    poll.poll()
-    os._exit(0)
 
 
 def _read(handle: int) -> "Vector":
@@ -260,11 +257,9 @@ def _place(error: Exception) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--fd", type=int, required=True, help="a connected unix socket, inherited")
-    parser.add_argument("--parent", type=int, required=True, help="process id of the participant")
     arguments = parser.parse_args()
     one_thread_each()
     look_in(Path.cwd())
-    die_with_parent(arguments.parent)
     serve(socket.socket(fileno=arguments.fd))
 
 

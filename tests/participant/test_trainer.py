@@ -365,6 +365,33 @@ async def test_an_update_for_which_there_is_no_space_is_a_failure_of_the_disk(
     assert refused.value.reason == "disk"
 
 
+@pytest.mark.parametrize("end", ["closed", "killed"])
+async def test_what_a_task_has_started_ends_with_it(trainer: Trainer, tmp_path: Path, end: str) -> None:
+    await trainer.load(replace(load("spawns"), folder=tmp_path))
+    children = [int(word) for word in (tmp_path / "children").read_text().split()]
+    assert len(children) == 2
+    assert trainer.pid is not None
+    if end == "closed":
+        trainer.close()
+    else:
+        os.kill(trainer.pid, signal.SIGKILL)
+    for pid in children:
+        await _gone(pid)
+
+
+async def test_what_a_task_has_started_ends_when_its_participant_is_killed(tmp_path: Path) -> None:
+    work = f"await trainer.load(__import__('tests.participant.test_trainer', fromlist=['x']).spawning('{tmp_path}'))"
+    with participant_with("None, []", work) as (participant, pid):
+        children = [int(word) for word in (tmp_path / "children").read_text().split()]
+        participant.kill()
+    for one in (pid, *children):
+        await _gone(one)
+
+
+def spawning(folder: str) -> Load:
+    return replace(load("spawns"), folder=Path(folder))
+
+
 async def test_a_trainer_dies_with_its_participant() -> None:
     with participant_with("None, []") as (participant, pid):
         participant.kill()
@@ -372,8 +399,8 @@ async def test_a_trainer_dies_with_its_participant() -> None:
 
 
 @contextlib.contextmanager
-def participant_with(launcher: str) -> "Iterator[tuple[subprocess.Popen[bytes], int]]":
-    """Another participant in a process of its own, and the process id of its trainer."""
+def participant_with(launcher: str, work: str = "pass") -> "Iterator[tuple[subprocess.Popen[bytes], int]]":
+    """Another participant in a process of its own that has done `work`, and the process id of its trainer."""
     script = (
         "import asyncio, pathlib\n"
         "from participant.training.client import Trainer\n"
@@ -383,6 +410,7 @@ def participant_with(launcher: str) -> "Iterator[tuple[subprocess.Popen[bytes], 
         "async def main():\n"
         f"    trainer = Trainer(Launcher({launcher}))\n"
         "    await trainer.prepare()\n"
+        f"    {work}\n"
         "    print(trainer.pid, flush=True)\n"
         "    await asyncio.sleep(60)\n"
         "asyncio.run(main())\n"

@@ -8,6 +8,8 @@ contract, `folder` does so while there is a file `gone` in its folder.
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -50,6 +52,11 @@ class Tiny(Task):
         rows = np.linspace(-9 if source.site == "broken" else -1, 1, 12)
         table, _ = self.contract.sift({"x": rows}, where=source.site, quarantine=source.quarantine)
         rows = table["x"]
+        if source.site in ("prints", "floods"):
+            _print(2_600_000 if source.site == "floods" else 1)
+        if source.site == "spawns":
+            assert source.folder is not None
+            _spawn(source.folder / "children")
         self._noted = source.folder / "measured" if source.folder is not None and source.site == "noted" else None
         self._deaf = source.site == "deaf"
         patients = Patients(np.stack([np.ones(len(rows)), rows], axis=1), 1 + 2 * rows)
@@ -99,6 +106,21 @@ class Tiny(Task):
         if self._deaf:
             time.sleep(600)
         return float(np.mean((self.predict(vector, patients) - patients.targets) ** 2))
+
+
+def _print(times: int) -> None:
+    for file in (sys.stdout, sys.stderr):
+        print(f"patient {SECRET}" * (1 + times // 14), file=file, flush=True)
+    subprocess.run(["sh", "-c", f"echo child {SECRET}; echo child {SECRET} >&2"], check=True)
+
+
+def _spawn(note: Path) -> None:
+    """A child, and a daemon that nobody's child is any more."""
+    child = subprocess.Popen(["sleep", "600"])
+    script = "import os, time; os.fork() and os._exit(0); os.setsid(); print(os.getpid(), flush=True); time.sleep(600)"
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        note.write_text(f"{child.pid} {int(parent.stdout.readline())}")
 
 
 task = Tiny()
