@@ -11,11 +11,13 @@ from coordinator.settings import Settings
 from coordinator.shell.leading import Leading
 from coordinator.shell.metrics import CoordinatorMetrics
 from coordinator.shell.services import Services, closing
+from coordinator.shell.strangers import Strangers
 from protocol.directory import Directory
 from protocol.key_files import read_registrar_key
 from protocol.sealing import OpenKey
 from protocol.signing import SigningKey
 from runtime import metrics_port
+from runtime.hold import watch_loop
 from runtime.lock import FolderLock
 from runtime.logs import tell_strange
 from runtime.settings import strange_variables
@@ -85,6 +87,7 @@ def _services(settings: Settings) -> Services:
         reader=BodyReader(kafka, link),
         admin=Admin(kafka, link),
         metrics=metrics,
+        strangers=Strangers(metrics),
     )
 
 
@@ -118,6 +121,7 @@ class _Coordinator:
             tasks.create_task(self._follow_directory(), name="directory")
             tasks.create_task(self._election.run(self._hold), name="election")
             tasks.create_task(self._lead(), name="lead")
+            tasks.create_task(watch_loop(self._services.metrics.held), name="hold")
 
     async def _hold(self, held: frozenset[int]) -> None:
         log.info("lead partitions", held=sorted(held), of=self._election.partitions)
@@ -154,7 +158,7 @@ class _Coordinator:
         try:
             self._services.directory.feed(entry.topic, entry.key, entry.value)
         except PeerError as error:
-            log.warning("directory record refused", topic=entry.topic, offset=entry.offset, reason=str(error))
+            self._services.strangers.refused(entry, error)
 
     async def _follow(self) -> None:
         membership = self._services.directory.membership

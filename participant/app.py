@@ -26,6 +26,7 @@ from participant.shell.presence import PresenceTeller
 from participant.shell.services import Services
 from participant.shell.site import Site
 from participant.shell.store import Store
+from participant.shell.strangers import Strangers
 from participant.training.client import Trainer
 from participant.training.launch import Launcher
 from participant.training.output import TaskOutput
@@ -182,6 +183,7 @@ def _services(
             on_lost=lambda study, reason: metrics.trainers_lost.labels(study, reason).inc(),
         ),
         metrics=metrics,
+        strangers=Strangers(metrics),
         stopping=threading.Event(),
         spawn=tasks.spawn,
     )

@@ -124,7 +124,9 @@ class RoundsView:
         if record.index < self.next_index:
             return True
         if record.index > self.next_index:
-            raise PeerError(f"record {self.next_index} of {self.study} is missing: index {record.index} came next")
+            raise PeerError(
+                f"record {self.next_index} of {self.study} is missing: index {record.index} came next", code="lost"
+            )
         if record.previous != self.previous:
             raise PeerError(
                 f"the log forked: record {record.index} of {self.study} does not continue it", code="forked"

@@ -37,6 +37,13 @@ class Membership:
             raise PeerError(f"signing key {key_id.hex()} of {name} is revoked", code="revoked")
         return found[1].public
 
+    def revoked_key(self, name: str, key_id: bytes) -> bytes | None:
+        """The Ed25519 public key `key_id` of member `name`, where it is revoked: to tell whether that one was used."""
+        found = self._keys.get(key_id)
+        if found is None or found[0].name != name or found[1].use != KeyUse.SIGN or found[1].state in _USABLE:
+            return None
+        return found[1].public
+
     def opening_key(self, name: str) -> MemberKey:
         """The active HPKE key of member `name`. Raises PeerError with code `stranger` when there is none."""
         member = self.members.get(name)

@@ -13,11 +13,14 @@ ROSTER_KEY = b"roster"
 UPDATES_KEPT_DAYS = 30  # a site's offers and bodies; sites take part in many studies, so no plan can say another
 BATCH_BYTES_MAX = 4 * 1024 * 1024  # what topics of bodies take at a time, a whole batch of chunks
 
+OFFERS_BYTES_LEAST = 1024 * 1024 * 1024  # so much of a site's offers a broker keeps at least
+
 _DAY_MS = 24 * 3600 * 1000
 _AS_SENT = {"compression.type": "producer"}  # nobody reads compressed batches, whatever the broker's default is
 _COMPACT = {**_AS_SENT, "cleanup.policy": "compact"}
 _KEEP = {**_AS_SENT, "cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
 _NEWEST = {**_COMPACT, "segment.bytes": str(16 * 1024 * 1024)}  # one key: whole segments of it are forgotten soon
+_OFFERS_SEGMENT = {"segment.bytes": str(64 * 1024 * 1024)}  # a cap forgets whole segments
 _FLUSH = {"flush.messages": "1"}
 _LARGE = {"max.message.bytes": str(BATCH_BYTES_MAX)}
 
@@ -79,9 +82,13 @@ def federation_topics() -> Mapping[str, Mapping[str, str]]:
 
 
 def site_topics(site: str, *, size_cap_bytes: int) -> Mapping[str, Mapping[str, str]]:
-    """A site's two topics: kept 30 days, the bodies under a size cap."""
+    """A site's two topics: kept 30 days, the bodies under a size cap and the offers under a part of it.
+
+    A busy site's offers of 30 days are half a gigabyte; the cap is for one that floods, whose oldest records go first.
+    """
     month = {**_AS_SENT, "cleanup.policy": "delete", "retention.ms": str(UPDATES_KEPT_DAYS * _DAY_MS)}
-    return {offers(site): month, bodies(site): {**month, **_LARGE, "retention.bytes": str(size_cap_bytes)}}
+    small = {"retention.bytes": str(max(OFFERS_BYTES_LEAST, size_cap_bytes // 16)), **_OFFERS_SEGMENT}
+    return {offers(site): {**month, **small}, bodies(site): {**month, **_LARGE, "retention.bytes": str(size_cap_bytes)}}
 
 
 def study_topics(study: str) -> Mapping[str, Mapping[str, str]]:

@@ -30,6 +30,7 @@ _UNSETTLED = (
     AssertionError,
 )  # aiokafka trips over a cluster that has no controller or no broker just now
 BROKERS_OWN = ("__consumer_offsets", "__transaction_state")  # Kafka makes them itself, as its settings say
+_TOPICS_OWN = 1  # DescribeConfigs, version 1 and later: where a setting comes from
 COMMAND_S = 10.0  # how long a command waits for the broker before it gives up
 
 
@@ -128,6 +129,25 @@ class Admin:
     async def describe(self, topic: str) -> dict[str, str]:
         """All settings of a topic, in Kafka's words."""
         return (await self._configs([topic]))[topic]
+
+    async def change(self, topic: str, settings: Mapping[str, str]) -> None:
+        """Give a topic other settings, in Kafka's words; those of its own that are not named stay.
+
+        Raises LocalError when the broker refuses.
+        """
+        own = await self._own_settings(topic)
+        resource = ConfigResource(ConfigResourceType.TOPIC, topic, {**own, **settings})
+        for response in await self._call(lambda client: client.alter_configs([resource])):
+            for code, *detail in response.resources:
+                if code:
+                    raise _refusal(f"topic {topic} cannot be changed", code, detail[:1])
+
+    async def _own_settings(self, topic: str) -> dict[str, str]:
+        """What was set for this topic alone: a change replaces all of it."""
+        resource = ConfigResource(ConfigResourceType.TOPIC, topic)
+        responses = await self._call(lambda client: client.describe_configs([resource]))
+        entries = [entry for response in responses for one in response.resources for entry in one[4]]
+        return {name: value for name, value, _, source, *_ in entries if source == _TOPICS_OWN}
 
     async def trim(self, topic: str, before_offset: int) -> None:
         """Delete everything before an offset of partition 0; what is gone already is no error.

@@ -40,16 +40,22 @@ def label_of(entry: Entry) -> Label | None:
     return Label(value[:_NUMBER_BYTES], int.from_bytes(value[_NUMBER_BYTES:], "big"))
 
 
+def ours(entries: Iterable[Entry]) -> list[Entry]:
+    """Those that were written in a transaction of this software."""
+    return [entry for entry in entries if label_of(entry) is not None]
+
+
 def all_there(hidden: Iterable[Entry], visible: Iterable[Entry]) -> bool:
     """Whether the transactions that hidden records belong to are complete, and so to be committed; or not, any of them.
 
     visible   the newest records that committed readers get: some of a transaction's markers may have been written
-    Raises LogUndecided when a hidden record has no label, or some are complete and others are not.
+    A hidden record without a label is not ours: it lies behind one that is, and says nothing of how that ends.
+    Raises LogUndecided when no hidden record has a label, or some are complete and others are not.
     """
     hidden = list(hidden)
-    ended = {label_of(entry) for entry in hidden}
+    ended = {label for entry in hidden if (label := label_of(entry)) is not None}
     found = Counter(label_of(entry) for entry in (*hidden, *visible))
-    complete = {label for label in ended if label is not None and found[label] == label.count}
-    if None in ended or (complete and complete != ended):
+    complete = {label for label in ended if found[label] == label.count}
+    if (hidden and not ended) or (complete and complete != ended):
         raise LogUndecided(sorted({entry.topic for entry in hidden}))
     return bool(complete)

@@ -6,6 +6,7 @@ Used by:  transport.transactions alone.
 from collections.abc import Iterable
 
 from transport.errors import CommitUnknown, Fenced
+from transport.labels import ours
 from transport.log import Entry
 
 Records = dict[str, list[tuple[int, bytes | None]]]  # topic -> (offset, value)
@@ -14,10 +15,11 @@ Records = dict[str, list[tuple[int, bytes | None]]]  # topic -> (offset, value)
 def outcome(expected: Records, entries: Iterable[Entry], transactional_id: str) -> bool:
     """Whether `expected` (per topic: offsets and values) is what now lies on the topics, all of it or nothing.
 
+    What carries no label was written in no transaction of ours, by whoever may write there: it says nothing.
     Raises Fenced when somebody else has written there, CommitUnknown when only a part is found.
     """
     found: Records = {}
-    for entry in entries:
+    for entry in ours(entries):
         found.setdefault(entry.topic, []).append((entry.offset, entry.value))
     if not found:
         return False

@@ -20,7 +20,7 @@ from aiokafka.structs import RecordMetadata
 
 from transport.clients import STOP_S, end, new_producer, of_no_interest, refused, started
 from transport.errors import CommitUnknown, Fenced, LogReset, LogUndecided, TopicMissing, TransactionAborted
-from transport.labels import HEADER, Label, all_there
+from transport.labels import HEADER, Label, all_there, ours
 from transport.link import Link
 from transport.log import read_to_end
 from transport.outcome import Records, outcome
@@ -215,7 +215,7 @@ class TransactionalWriter:
         async with self._dropped_after_errors(producer):
             names = await self._settle_most(producer, self._topics | self._ends.keys())
             start = {topic: end for topic, end in self._ends.items() if topic in names}
-            entries = await read_to_end(self._settings, self._link, list(start), start=start)
+            entries = ours(await read_to_end(self._settings, self._link, list(start), start=start))
             if entries:
                 raise Fenced(f"another process has written under {self._id}, on {entries[0].topic}")
 

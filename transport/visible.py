@@ -8,6 +8,7 @@ Used by:  transport.transactions.
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 
 import structlog
@@ -57,12 +58,22 @@ async def require_visible(
 
 
 async def read_around(settings: KafkaSettings, link: Link, topics: Iterable[str]) -> tuple[list[Entry], list[Entry]]:
-    """What nobody reads on the topics, and what committed readers get right before it: some of it may belong to it."""
+    """What nobody reads on the topics, and what committed readers get right before it: some of it may belong to it.
+
+    However much others wrote in between: it is read back until enough is there that could be of one transaction.
+    """
     visible = await ends_of(settings, link, topics, committed=True)
     hidden = await read_to_end(settings, link, list(visible), committed=False, start=visible)
     reach = max((label.count for entry in hidden if (label := label_of(entry)) is not None), default=0) + _MARKERS
-    start = {topic: max(end - reach, 0) for topic, end in visible.items()}
-    return hidden, await read_to_end(settings, link, list(visible), start=start)
+    back = dict.fromkeys(visible, reach)
+    while True:
+        start = {topic: max(end - back[topic], 0) for topic, end in visible.items()}
+        before = await read_to_end(settings, link, list(visible), start=start)
+        foreign = Counter(entry.topic for entry in before if label_of(entry) is None)
+        short = [topic for topic in visible if start[topic] and back[topic] - foreign[topic] < reach]
+        if not short:
+            return hidden, before
+        back.update({topic: 4 * back[topic] for topic in short})
 
 
 class VisibleWatch:

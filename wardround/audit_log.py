@@ -1,4 +1,4 @@
-"""A study's decision log read strictly, for an audit: the first record that does not hold ends it.
+"""A study's decision log read strictly, for an audit: the first record of a coordinator that does not hold ends it.
 
 Knows:    plan, members, the chain of rounds, the study keys that one opening key opens.
 Never:    imports the coordinator, writes to a topic; leaves out what is wrong (wardround.study_log does, for display).
@@ -10,19 +10,17 @@ from dataclasses import dataclass, field
 
 from protocol.digests import record_digest
 from protocol.directory import Directory
-from protocol.rounds import RoundsRecord, RoundsView
+from protocol.rounds import RoundsView
 from protocol.sealing import OpenKey, open_epoch_key
-from protocol.signing import verify
+from protocol.written import ForeignError, read_epoch_key, read_rounds
 from schemas import topics
 from schemas.errors import LocalError, PeerError
 from schemas.plan import Plan
-from schemas.records import Announcement, AskAgain, EpochKey, Failed, Request, Signed, kind_of
+from schemas.records import Announcement, Request
 from schemas.roster import Membership
 from transport.link import Link
 from transport.log import Entry, read_to_end
 from transport.settings import KafkaSettings
-
-_ROUNDS: dict[int, type[RoundsRecord]] = {kind.KIND: kind for kind in (Announcement, Request, AskAgain, Failed)}
 
 
 @dataclass(slots=True)
@@ -34,6 +32,7 @@ class AuditLog:
     made: dict[int, Announcement] = field(default_factory=dict)
     requests: dict[bytes, Request] = field(default_factory=dict)
     epoch_keys: dict[int, bytes] = field(default_factory=dict, repr=False)
+    foreign: int = 0  # records that no coordinator wrote, passed over
 
 
 async def read_audit_log(settings: KafkaSettings, link: Link, registrar: bytes, study: str, key: OpenKey) -> AuditLog:
@@ -53,12 +52,13 @@ async def read_audit_log(settings: KafkaSettings, link: Link, registrar: bytes, 
     log = AuditLog(plan, directory.membership)
     view = RoundsView(study, plan.digest, trustees=len(plan.privacy.trustees))
     for entry in await read_to_end(settings, link, [topics.rounds(study), topics.keys(study)]):
-        if entry.value is None:
-            continue
-        if entry.topic == topics.rounds(study):
-            _take_round(log, view, entry, Signed.from_bytes(entry.value))
-        else:
-            _take_key(log, Signed.from_bytes(entry.value), key)
+        try:
+            if entry.topic == topics.rounds(study):
+                _take_round(log, view, entry)
+            else:
+                _take_key(log, entry, key)
+        except ForeignError:
+            log.foreign += 1
     return log
 
 
@@ -70,24 +70,16 @@ def _plan_of(directory: Directory, study: str) -> Plan:
     return found[0]
 
 
-def _coordinator_key(log: AuditLog, key_id: bytes) -> bytes:
-    """A coordinator's keys stay on the roster, retired, as long as its studies are read."""
-    return log.membership.signing_key(log.membership.coordinator, key_id)
-
-
-def _take_round(log: AuditLog, view: RoundsView, entry: Entry, signed: Signed) -> None:
-    kind = _ROUNDS.get(kind_of(signed.payload))
-    if kind is None:
-        raise PeerError(f"offset {entry.offset} of {entry.topic} holds no record of rounds")
-    record = verify(signed, kind, _coordinator_key(log, signed.key_id))
+def _take_round(log: AuditLog, view: RoundsView, entry: Entry) -> None:
+    record = read_rounds(entry.value, log.membership, log.plan.study)
     view.add(record)
     if isinstance(record, Announcement):
         log.made.setdefault(record.version, record)
     elif isinstance(record, Request):
-        log.requests[record_digest(signed.payload)] = record
+        log.requests[record_digest(record.to_bytes())] = record
 
 
-def _take_key(log: AuditLog, signed: Signed, key: OpenKey) -> None:
-    record = verify(signed, EpochKey, _coordinator_key(log, signed.key_id))
+def _take_key(log: AuditLog, entry: Entry, key: OpenKey) -> None:
+    record = read_epoch_key(entry.value, log.membership, log.plan.study)
     if record.key_id == key.key_id:
         log.epoch_keys[record.epoch] = open_epoch_key(key, record.study, record.epoch, record.member, record.box)

@@ -180,6 +180,7 @@ class StudyHistory:
         self.sites: dict[str, SiteHistory] = {}
         self.commands: list[Commanded] = []  # those that hold now, their serials rising
         self.commands_void = 0  # records of the topic that do not hold: by no operator, or by a key that is revoked now
+        self.left_out: Counter[str] = Counter()  # by topic: records that nobody can believe
         self.missing: tuple[str, ...] = ()  # topics that the broker has not: what stood there is not told here
         self._request: Request | None = None
         self._index = -1

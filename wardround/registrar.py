@@ -11,7 +11,7 @@ Used by:  wardround.commands, wardround.demo, tests.
 """
 
 import asyncio
-from collections.abc import Awaitable, Iterable, Mapping
+from collections.abc import Awaitable, Container, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self, TypeVar
@@ -38,6 +38,7 @@ from wardround.keyfiles import MemberCard
 BROKER_S = 10.0
 SIZE_CAP_BYTES = 20 * 2**30
 KEYS_MAX = 16
+_OFFERS_CAP = frozenset({"retention.bytes", "segment.bytes"})  # of offers topics made before there was a cap
 T = TypeVar("T")
 log = structlog.get_logger()
 
@@ -129,7 +130,7 @@ class Registrar:
         """
         wanted = list(members)
         specs = [spec for new in wanted if Role.SITE in new.roles for spec in _site_topics(new)]
-        await self._make_topics(specs)
+        await self._make_topics(specs, mend=_OFFERS_CAP)
         records = [self._merged(new) for new in wanted]
         await asyncio.gather(*(self._publish_member(record) for record in records))
         return records
@@ -278,11 +279,18 @@ class Registrar:
                     hint="a plan never changes once published: give the new one another study id",
                 )
 
-    async def _make_topics(self, specs: Iterable[TopicSpec]) -> None:
-        self._tell(await self._bounded(self._admin.create_topics(specs, replication=self._replication)))
+    async def _make_topics(self, specs: Iterable[TopicSpec], *, mend: Container[str] = ()) -> None:
+        """Make what is missing; of what is there, settings in `mend` of a topic that has too few limits are changed."""
+        differences = await self._bounded(self._admin.create_topics(specs, replication=self._replication))
+        offers = topics.offers("")
+        mended = [one for one in differences if one.topic.startswith(offers) and one.setting in mend]
+        for one in mended:
+            await self._bounded(self._admin.change(one.topic, {one.setting: one.wanted}))
+            log.info("topic mended", topic=one.topic, setting=one.setting, before=one.actual, now=one.wanted)
+        self._tell(one for one in differences if one not in mended)
 
     def _tell(self, differences: Iterable[TopicDifference]) -> None:
-        """Each difference once, with what to do; a topic is never changed here, for that can hold up who writes."""
+        """Each difference once, with what to do; a change here could hold up who writes."""
         for one in differences:
             if one not in self._told:
                 self._told.add(one)

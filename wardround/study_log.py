@@ -5,15 +5,19 @@ Never:    reads a topic itself; a record that does not hold is left out and said
 Used by:  wardround.federation.
 """
 
+import time
 from collections.abc import Mapping
-from typing import TypeVar
+from contextlib import suppress
 
 import structlog
 
+from coordinator.core.site import is_older
 from protocol.commands import CommandLog
 from protocol.directory import Directory
-from protocol.rounds import RoundsView
+from protocol.rounds import RoundsRecord, RoundsView
 from protocol.signing import verify, verify_update
+from protocol.written import read_epoch_key, read_receipt, read_rounds
+from runtime.lines import LineBudget
 from schemas import topics
 from schemas.codec import Record
 from schemas.errors import PeerError
@@ -24,21 +28,17 @@ from schemas.records import (
     BodyAt,
     EpochKey,
     Evaluation,
-    Failed,
     Header,
     Offer,
     Presence,
     Receipt,
-    Request,
     Signed,
     kind_of,
 )
 from schemas.roster import Membership
 from wardround.history import Commanded, StudyHistory
 
-_ROUNDS = {record.KIND: record for record in (Announcement, Request, AskAgain, Failed)}
 _OFFERS = {record.KIND: record for record in (Offer, Presence, Evaluation)}
-R = TypeVar("R", bound=Record)
 log = structlog.get_logger()
 
 
@@ -52,7 +52,8 @@ class StudyLog:
         self.epoch_keys: dict[tuple[int, str], EpochKey] = {}  # (epoch, member)
         self._directory = directory
         self._commands = CommandLog(plan.study)
-        self._commanded_ms: list[int] = []  # append times of its records
+        self._receipts: dict[str, Receipt] = {}
+        self._lines = LineBudget()
         self._rounds = RoundsView(plan.study, plan.digest, trustees=len(plan.privacy.trustees))
         self.meet_sites()
 
@@ -80,41 +81,59 @@ class StudyLog:
         try:
             if topic == topics.commands(self.study):
                 return self._command(value, at_ms)
-            return self._take(topic, Signed.from_bytes(value), at_ms)
+            return self._take(topic, value, at_ms)
         except PeerError as error:
-            log.warning("record left out", topic=topic, reason=str(error))
+            self._leave_out(topic, error)
             return False
 
-    def _take(self, topic: str, signed: Signed, at_ms: int) -> bool:
+    def _leave_out(self, topic: str, error: PeerError) -> None:
+        self.history.left_out[topic] += 1
+        unsaid = self._lines.ask(topic, time.monotonic())
+        if unsaid is not None:
+            log.warning("record left out", topic=topic, reason=str(error), unsaid=unsaid)
+
+    def _take(self, topic: str, value: bytes, at_ms: int) -> bool:
+        membership = self._directory.membership
         if topic == topics.rounds(self.study):
-            return self._round(signed, at_ms)
+            return self._round(read_rounds(value, membership, self.study), at_ms)
         if topic == topics.receipts(self.study):
-            self.history.feed(self._by_coordinator(signed, Receipt), at_ms)
-            return True
+            return self._receipt(read_receipt(value, membership, self.study), at_ms)
         if topic == topics.keys(self.study):
-            key = self._by_coordinator(signed, EpochKey)
-            self.epoch_keys[key.epoch, key.member] = key
+            key = read_epoch_key(value, membership, self.study)
+            known = self.epoch_keys.setdefault((key.epoch, key.member), key)
+            if known.key_id not in self._active_keys(key.member):
+                self.epoch_keys[key.epoch, key.member] = key
             return True
-        return self._offered(topic, signed, at_ms)
+        return self._offered(topic, Signed.from_bytes(value), at_ms)
+
+    def _active_keys(self, member: str) -> set[bytes]:
+        with suppress(PeerError):
+            return {self._membership().opening_key(member).key_id}
+        return set()
+
+    def _receipt(self, told: Receipt, at_ms: int) -> bool:
+        known = self._receipts.get(told.site)
+        if is_older(told, known):
+            raise PeerError(f"a receipt of {told.site} that was copied from earlier")
+        self._receipts[told.site] = told
+        self.history.feed(told, at_ms)
+        return told != known
 
     def _command(self, value: bytes, at_ms: int) -> bool:
-        self._commands.add(value)
-        self._commanded_ms.append(at_ms)
+        self._commands.add(value, self._directory.membership, at_ms=at_ms)
         before = list(self.history.commands)
         self._judge_commands()
         return before != self.history.commands
 
     def _judge_commands(self) -> None:
         """Which commands hold is a matter of the newest roster, so all of them are judged anew."""
-        judged = zip(self._commanded_ms, self._commands.judge(self._directory.membership), strict=True)
+        judged = self._commands.judge(self._directory.membership)
         self.history.commands = [
-            Commanded(at_ms, one.operator, one.command) for at_ms, one in judged if one.command is not None
+            Commanded(one.at_ms, one.operator, one.command) for one in judged if one.command is not None
         ]
-        self.history.commands_void = len(self._commanded_ms) - len(self.history.commands)
+        self.history.commands_void = len(judged) - len(self.history.commands)
 
-    def _round(self, signed: Signed, at_ms: int) -> bool:
-        record = self._by_coordinator(signed, _kind(signed, _ROUNDS))
-        assert isinstance(record, Announcement | Request | AskAgain | Failed)
+    def _round(self, record: RoundsRecord, at_ms: int) -> bool:
         if not self._rounds.add(record) or isinstance(record, AskAgain):
             return False
         if isinstance(record, Announcement):
@@ -137,10 +156,6 @@ class StudyLog:
             raise PeerError(f"a record of {named} lies on the topic of {site}")
         self.history.feed(record, at_ms)
         return True
-
-    def _by_coordinator(self, signed: Signed, record_type: type[R]) -> R:
-        membership = self._membership()
-        return verify(signed, record_type, membership.signing_key(membership.coordinator, signed.key_id))
 
     def _membership(self) -> Membership:
         if self._directory.membership is None:

@@ -122,6 +122,14 @@ class Site:
         return tuple(recent)
 
 
+def is_older(receipt: Receipt, known: Receipt | None) -> bool:
+    """Whether a receipt was overtaken by one that is known: what a coordinator decided for good never shrinks.
+
+    Copied to the end of the log, it would have updates decided twice.
+    """
+    return known is not None and Site.from_receipt(receipt).sequence < Site.from_receipt(known).sequence
+
+
 def _overtaken_by(final: int, past: Decided) -> Decided:
     if past.outcome != Outcome.AGAIN or past.sequence > final:
         return past

@@ -6,6 +6,7 @@ Used by:  coordinator.shell.study.
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ from coordinator.shell.services import INLINE_BYTES_MAX, Services
 from coordinator.shell.spool import fetch_body
 from coordinator.shell.vectors import RunningSum
 from protocol.fixed_point import Encoding, Words
+from runtime.lines import LineBudget
 from schemas import topics
 from schemas.errors import LocalError, PeerError
 from schemas.plan import Plan
@@ -46,6 +48,7 @@ class Bodies:
         self.sum = RunningSum(encoding)
         self._services, self._study, self._encoding, self._tell = services, plan.study, encoding, tell
         self._held: dict[tuple[str, int], _Held] = {}
+        self._lines = LineBudget()
 
     def know(self, offer: VerifiedOffer) -> None:
         """An offer that the core is about to hear of; the first of a name stays."""
@@ -140,12 +143,18 @@ class Bodies:
             return BodyReady(offer.site, offer.sequence, wanted.number)
         except (PeerError, BodyGone) as error:
             damaged = isinstance(error, BodyGone) or error.code == "malformed"
-            log.warning("body not usable", update=self._update(offer), reason=str(error), ask_again=damaged)
+            self._unusable(offer, error, again=damaged)
             code = None if isinstance(error, BodyGone) or damaged else error.code
             return BodyUnusable(offer.site, offer.sequence, code, wanted.number)
         finally:
             if not kept:
                 spool.give_back(body, reusable=False)
+
+    def _unusable(self, offer: OfferFact, error: PeerError | BodyGone, *, again: bool) -> None:
+        unsaid = self._lines.ask(offer.site, time.monotonic())
+        if unsaid is not None:
+            update = self._update(offer)
+            log.warning("body not usable", update=update, reason=str(error), ask_again=again, unsaid=unsaid)
 
     def _refused(self, offer: OfferFact, error: LocalError) -> None:
         self._services.metrics.bodies_refused.labels(self._study, offer.site).inc()

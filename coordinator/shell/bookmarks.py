@@ -15,16 +15,17 @@ import structlog
 from coordinator.core.bookmark import bookmark_of
 from coordinator.core.study import StudyCore
 from coordinator.shell.services import Services
-from protocol.signing import verify
+from protocol.written import ForeignError, read_bookmark
 from schemas import topics
 from schemas.errors import PeerError
 from schemas.plan import Plan
-from schemas.records import POSITIONS_MAX, Bookmark, Signed
+from schemas.records import POSITIONS_MAX, Bookmark
 from transport.errors import TopicMissing
 from transport.log import LATEST, Entry, LogReader
 
 RECORDS_MAX = 1024  # of all sites; more than that are worth a bookmark
 INTERVAL_S = 30.0
+LOOK_BACK_MAX = 4096  # records, behind which a bookmark is not looked for
 
 log = structlog.get_logger()
 
@@ -48,16 +49,9 @@ class Bookmarks:
 
     async def read(self, version: int) -> Bookmark | None:
         """The one on the log, for a study whose newest version is `version`; None when there is none to be used."""
-        topic = topics.bookmark(self._plan.study)
-        entry = await _newest(self._services, topic) if await self._exists() else None
-        if entry is None or entry.value is None:
-            return None
-        try:
-            found = self._verified(entry.value, version)
-        except PeerError as error:
-            log.warning("bookmark not usable", topic=topic, offset=entry.offset, reason=str(error))
-            return None
-        self._positions, self._records = dict(found.positions), 0
+        found = await self._newest(version) if await self._exists() else None
+        if found is not None:
+            self._positions, self._records = dict(found.positions), 0
         return found
 
     def start(self, site: str) -> int:
@@ -115,30 +109,48 @@ class Bookmarks:
         self._complained = not exists
         return exists
 
-    def _verified(self, value: bytes, version: int) -> Bookmark:
-        signed = Signed.from_bytes(value)
-        public = self._services.membership.signing_key(self._services.name, signed.key_id)
-        found = verify(signed, Bookmark, public)
-        if (found.study, found.plan) != (self._plan.study, self._plan.digest):
+    async def _newest(self, version: int) -> Bookmark | None:
+        """The last that a coordinator wrote, also where others wrote behind it: looked for among ever more records."""
+        topic, services = topics.bookmark(self._plan.study), self._services
+        read, before = 1, -1
+        while True:
+            entries = await _last(services, topic, read)
+            for entry in reversed(entries):
+                if 0 <= before <= entry.offset:
+                    continue
+                try:
+                    return self._verified(entry.value, version)
+                except ForeignError as error:
+                    services.strangers.passed_over(self._plan.study, entry, error)
+                except PeerError as error:
+                    log.warning("bookmark not usable", topic=topic, offset=entry.offset, reason=str(error))
+                    return None
+            if read >= LOOK_BACK_MAX or not entries or entries[0].offset == before:
+                return None
+            before, read = entries[0].offset, 16 * read
+
+    def _verified(self, value: bytes | None, version: int) -> Bookmark:
+        found = read_bookmark(value, self._services.membership, self._plan.study)
+        if found.plan != self._plan.digest:
             raise PeerError(f"it belongs to study {found.study} under another plan")
         if found.version > version:
             raise PeerError(f"it names version {found.version}, the log ends with {version}")
         return found
 
 
-async def _newest(services: Services, topic: str) -> Entry | None:
-    """The last record of a topic, however many lie before it; nobody writes there in transactions."""
+async def _last(services: Services, topic: str, count: int) -> list[Entry]:
+    """The last records of a topic, at most `count`, however many lie before; nobody writes there in transactions."""
     reader = LogReader(services.kafka, services.link, committed=False, fetch_wait_ms=10)
     try:
         await reader.assign({topic: LATEST})
         end = reader.positions()[topic]
         if not end:
-            return None
-        await reader.assign({topic: end - 1})
+            return []
+        await reader.assign({topic: max(end - count, 0)})
         entries: list[Entry] = []
-        while not entries and not await reader.reached({topic: end}):
-            entries = await reader.batch(wait_ms=50)
+        while not await reader.reached({topic: end}):
+            entries += await reader.batch(wait_ms=50)
             await asyncio.sleep(0)
-        return entries[-1] if entries else None
+        return entries
     finally:
         await reader.close()

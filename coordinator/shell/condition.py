@@ -19,7 +19,9 @@ RUNS = Condition("runs", False, "")
 _KEEP = "change nothing on the broker, keep a copy of its data, and tell the registrar"
 FORKED = Condition("forked", True, f"two records claim one place on the log: {_KEEP}; sites have stopped as well")
 LOST = Condition("log-lost", True, f"records that other topics refer to are gone: {_KEEP}; a backup may have them")
-UNREADABLE = Condition("log-unreadable", True, f"somebody else wrote on a topic of the coordinator: {_KEEP}")
+UNREADABLE = Condition(
+    "log-unreadable", True, f"a record that a coordinator signed breaks the log, or its key is revoked by now: {_KEEP}"
+)
 NO_TOPIC = Condition(
     "topic-missing",
     False,

@@ -9,13 +9,15 @@ import structlog
 
 from coordinator.shell.services import Services
 from protocol.sealing import new_epoch_key, open_epoch_box, open_epoch_key, seal_epoch_key
-from protocol.signing import verify
+from protocol.written import ForeignError, read_epoch_key
 from schemas import topics
 from schemas.errors import LocalError, PeerError
 from schemas.plan import Plan
-from schemas.records import Announcement, EpochKey, Signed
+from schemas.records import Announcement, EpochKey
 from schemas.roster import Membership
-from transport.log import read_to_end
+from transport.log import Entry, read_to_end
+
+RECORDS_A_TURN = 64
 
 log = structlog.get_logger()
 
@@ -41,24 +43,35 @@ class Epochs:
         return self._keys[epoch]
 
     async def restore(self) -> None:
-        """Read the `keys` topic: own boxes give the keys, the others tell who has them."""
+        """Read the `keys` topic: own boxes give the keys, the others tell who has them.
+
+        What no coordinator wrote hides the record under its name from a broker that compacts: it is given once more.
+        """
         services = self._services
-        for entry in await read_to_end(services.kafka, services.link, [topics.keys(self._plan.study)]):
-            if entry.value is None:
-                continue
+        for number, entry in enumerate(
+            await read_to_end(services.kafka, services.link, [topics.keys(self._plan.study)])
+        ):
+            if number % RECORDS_A_TURN == 0:
+                await asyncio.sleep(0)
             try:
-                signed = Signed.from_bytes(entry.value)
-                public = services.membership.signing_key(services.name, signed.key_id)
-                record = verify(signed, EpochKey, public)
-                if record.member == services.name:
-                    self._unopened.add(record.epoch)
-                    key = open_epoch_key(services.opening, record.study, record.epoch, record.member, record.box)
-                    self._keys[record.epoch] = key
-                    self._unopened.discard(record.epoch)
+                self._take(entry)
+            except ForeignError as error:
+                self._held.pop(_named(entry.key), None)
+                services.strangers.passed_over(self._plan.study, entry, error)
             except PeerError as error:
                 log.warning("key record not usable", study=self._plan.study, offset=entry.offset, reason=str(error))
-                continue
-            self._held[record.epoch, record.member] = record.key_id
+        self._unopened -= self._keys.keys()
+
+    def _take(self, entry: Entry) -> None:
+        services = self._services
+        record = read_epoch_key(entry.value, services.membership, self._plan.study)
+        if _named(entry.key) != (record.epoch, record.member):
+            raise ForeignError(f"the key of epoch {record.epoch} for {record.member} was copied from elsewhere")
+        if record.member == services.name:
+            self._unopened.add(record.epoch)
+            key = open_epoch_key(services.opening, record.study, record.epoch, record.member, record.box)
+            self._keys[record.epoch] = key
+        self._held[record.epoch, record.member] = record.key_id
 
     def require(self, newest: Announcement | None) -> None:
         """Before anything is written: the key of the newest version is there, and the one it was announced under.
@@ -121,3 +134,9 @@ class Epochs:
             return None
         box = seal_epoch_key(opening.public, self._plan.study, epoch, member, key)
         return EpochKey(self._plan.study, epoch, member, opening.key_id, box)
+
+
+def _named(key: bytes | None) -> tuple[int, str]:
+    """Epoch and member by the Kafka key of a record; (-1, "") where it names none."""
+    epoch, _, member = (key or b"").decode(errors="replace").partition("/")
+    return (int(epoch), member) if epoch.isascii() and epoch.isdigit() and len(epoch) < 20 else (-1, "")

@@ -3,6 +3,7 @@
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_HOLDS = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1, 2, 5, 10)
 _STALENESS = (0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
 
@@ -19,6 +20,11 @@ class CoordinatorMetrics:
         self.takeovers = self._counter("takeovers", "Times this process began to lead a partition", "partition")
         self.fenced = self._counter("fenced", "Times it was overtaken, or had to ask the log anew", "partition")
         self.heartbeat_age_s = self._gauge("lead_heartbeat_age_seconds", "Since the broker last heard this member")
+        self.loop_hold_s = self._histogram(
+            "event_loop_hold_seconds", "By how much a task of the event loop woke too late", _HOLDS
+        )
+        self.loop_hold_max_s = self._gauge("event_loop_hold_max_seconds", "The most of that since the start")
+        self._loop_hold_max_s = 0.0
         self.condition = self._gauge("study_condition", "1 for the condition a study is in", "study", "condition")
         self.offers_lost = self._counter("offers_lost", "Records of sites gone before they were read", "study", "site")
         self.bodies_refused = self._counter(
@@ -39,13 +45,27 @@ class CoordinatorMetrics:
         self.offers = self._counter(
             "offers", "Offers decided or set aside, by outcome and reason", "study", "outcome", "reason"
         )
-        self.records_refused = self._counter("records_refused", "Records that could not be believed", "study", "reason")
+        self.records_refused = self._counter(
+            "records_refused", "Records of a site that could not be believed", "study", "site", "reason"
+        )
+        self.site_waits = self._gauge("site_waits", "1 while a site that sent too much is not read", "study", "site")
+        self.site_slowed = self._counter("site_slowed", "Times a site had sent more than its share", "study", "site")
+        self.foreign = self._counter(
+            "foreign_records", "Records passed over that the topic's one writer did not write", "study", "topic"
+        )
         self.body_bytes = self._counter("body_bytes", "Bytes of update bodies fetched", "study")
         self.model_bytes = self._counter("model_bytes", "Bytes of models and states written", "study")
         self.staleness = self._histogram("staleness_versions", "Staleness of counted updates", _STALENESS, "study")
         self.fetch_s = self._histogram("body_fetch_seconds", "Fetching and verifying one body", _SECONDS, "study")
         self.aggregation_s = self._histogram("aggregation_seconds", "Server step and digests", _SECONDS, "study")
         self.transaction_s = self._histogram("transaction_seconds", "One transaction", _SECONDS, "study")
+
+    def held(self, seconds: float) -> None:
+        """The event loop was held so long."""
+        self.loop_hold_s.observe(seconds)
+        if seconds > self._loop_hold_max_s:
+            self._loop_hold_max_s = seconds
+            self.loop_hold_max_s.set(seconds)
 
     def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
         return Gauge(f"wardround_coordinator_{name}", text, labels, registry=self.registry)

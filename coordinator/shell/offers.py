@@ -14,6 +14,8 @@ from coordinator.core.events import Evaluated, OffersAnew
 from coordinator.shell.bookmarks import Bookmarks, Heard
 from coordinator.shell.intake import VerifiedOffer, read_offer_topic, worth_reading
 from coordinator.shell.services import Services
+from coordinator.shell.throttle import Throttle, site_of
+from runtime.lines import LineBudget
 from schemas import topics
 from schemas.errors import PeerError
 from schemas.plan import Plan
@@ -31,6 +33,7 @@ class CommandSeen:
 Seen = VerifiedOffer | Evaluated | CommandSeen | OffersAnew | Heard
 BATCH_MAX = 256
 LOOK_S = 10.0
+WAIT_MS = 500
 
 log = structlog.get_logger()
 
@@ -53,6 +56,8 @@ class OffersReader:
         self._missing: frozenset[str] = frozenset()  # sites without topics, as far as that was said
         self._lost: dict[str, int] = {}
         self._unbelieved: dict[str, int] = {}  # site -> its first offer under a key that the roster lacks
+        self._throttle = Throttle(self._reader, services.metrics, plan.study)
+        self._lines = LineBudget()
 
     async def run(self, next_offset: Callable[[str], int], next_command: int) -> None:
         """Read until cancelled; `next_offset(site)` tells where a site's unread offers begin, by its receipts."""
@@ -60,9 +65,11 @@ class OffersReader:
         while True:
             if self._stale or time.monotonic() - self._looked_s > LOOK_S:
                 await self._look()
-            entries = await self._reader.batch(records_max=BATCH_MAX)
+            entries = await self._reader.batch(records_max=BATCH_MAX, wait_ms=self._throttle.soonest_ms(WAIT_MS))
             await self._mind_lost()
-            for entry in worth_reading(entries):
+            kept = worth_reading(entries)
+            self._throttle.read(entries, kept)
+            for entry in kept:
                 await self._take(entry)
                 await asyncio.sleep(0)  # two signatures each: a batch at once would hold up the heartbeats
             if self._bookmarks.due(len(entries)):
@@ -79,10 +86,10 @@ class OffersReader:
         self._stale = True
 
     def hold(self, site: str) -> None:
-        self._reader.pause(topics.offers(site))
+        self._throttle.hold(topics.offers(site))
 
     def release(self, site: str) -> None:
-        self._reader.resume(topics.offers(site))
+        self._throttle.release(topics.offers(site))
 
     async def close(self) -> None:
         await self._reader.close()
@@ -92,7 +99,7 @@ class OffersReader:
         commands = topics.commands(self._plan.study)
         heard: dict[str, int] = {}
         for topic, offset in self._reader.positions().items():
-            site = topic.removeprefix(topics.offers(""))
+            site = site_of(topic)
             if topic != commands and offset >= 0:
                 heard[site] = min(offset, self._unbelieved.get(site, offset))
         return heard
@@ -155,7 +162,7 @@ class OffersReader:
             if not fresh or topic == topics.commands(self._plan.study):
                 continue
             self._lost[topic] = count
-            site = topic.removeprefix(topics.offers(""))
+            site = site_of(topic)
             self._services.metrics.offers_lost.labels(self._plan.study, site).inc(fresh)
             log.error("a site's records are gone unread", site=site, study=self._plan.study, count=fresh)
             if self._reader.positions()[topic] <= self._first(site):
@@ -164,22 +171,37 @@ class OffersReader:
     async def _take(self, entry: Entry) -> None:
         services, study = self._services, self._plan.study
         if entry.refused:  # the reader has said so
-            services.metrics.records_refused.labels(study, entry.refused).inc()
+            site = "" if entry.topic == topics.commands(study) else site_of(entry.topic)
+            services.metrics.records_refused.labels(study, site, entry.refused).inc()
             return
         if entry.topic == topics.commands(study):
             await self._hear(CommandSeen(entry))
             return
-        site = entry.topic.removeprefix(topics.offers(""))
+        site = site_of(entry.topic)
         try:
             seen = read_offer_topic(entry, site, self._plan, services.membership)
         except PeerError as error:
             if error.code == "stranger" and kind_within(entry.value or b"") == Offer.KIND:
                 self._unbelieved.setdefault(site, entry.offset)
-            services.metrics.records_refused.labels(study, error.code).inc()
-            log.warning(
-                "record refused", study=study, site=site, offset=entry.offset, code=error.code, reason=str(error)
-            )
+            self._refused(entry, site, error)
             return
         services.metrics.site_seen.labels(study, site).set(entry.timestamp_ms / 1000)
         if seen is not None and not isinstance(seen, Presence):
             await self._hear(seen)
+
+    def _refused(self, entry: Entry, site: str, error: PeerError) -> None:
+        """Count what nobody can believe, and say it while its site has lines left."""
+        study = self._plan.study
+        self._services.metrics.records_refused.labels(study, site, error.code).inc()
+        unsaid = self._lines.ask(site, time.monotonic())
+        if unsaid is None:
+            return
+        log.warning(
+            "record refused",
+            study=study,
+            site=site,
+            offset=entry.offset,
+            code=error.code,
+            reason=str(error),
+            unsaid=unsaid,
+        )

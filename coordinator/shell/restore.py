@@ -10,7 +10,7 @@ from pathlib import Path
 import structlog
 
 from coordinator.core.bookmark import Listed, progress_after, wanted
-from coordinator.core.site import Site
+from coordinator.core.site import Site, is_older
 from coordinator.shell.epochs import Epochs
 from coordinator.shell.intake import measured
 from coordinator.shell.services import Services
@@ -20,33 +20,29 @@ from coordinator.strategies.stopping import Progress
 from coordinator.strategies.suspicion import SUSPECTED_AFTER, Suspicion
 from protocol.commands import CommandLog
 from protocol.digests import initial_subject, model_subject, state_subject
-from protocol.rounds import RoundsRecord, RoundsView
+from protocol.rounds import RoundsView
 from protocol.sealing import ChunkOpener, open_body_box, open_epoch_box
-from protocol.signing import verify
+from protocol.written import ForeignError, read_receipt, read_rounds
 from schemas import topics
 from schemas.errors import LocalError, PeerError
 from schemas.plan import Plan
 from schemas.records import (
     Action,
     Announcement,
-    AskAgain,
     BodyAt,
     Bookmark,
     Failed,
     PlanRecord,
     Receipt,
-    Request,
     RequestEntry,
-    Signed,
-    kind_of,
 )
+from transport.batches import COMPRESSED
 from transport.log import EARLIEST, Entry, each_to_end
 from transport.plain import check_listed, plain_chunks
 
 RECORDS_A_TURN = 64  # verified at once: about 10 ms
 
 log = structlog.get_logger()
-_ROUNDS: dict[int, type[RoundsRecord]] = {kind.KIND: kind for kind in (Announcement, Request, AskAgain, Failed)}
 
 
 @dataclass(slots=True)
@@ -62,6 +58,7 @@ class Restored:
     firsts: deque[int]  # on `models`, of the newest versions that are kept
     counted: tuple[RequestEntry, ...] = ()  # into the newest version
     evaluations: list[Listed] = field(default_factory=list)  # as announced
+    covered: set[str] = field(default_factory=set)  # sites behind whose receipt something else stands under their name
 
     @property
     def watched(self) -> dict[str, int]:
@@ -85,6 +82,8 @@ async def _in_turns(
 async def read_study(services: Services, plan: Plan) -> Restored:
     """Read `rounds`, `receipts` and `commands` to their ends. Raises PeerError when the log breaks its own rules.
 
+    What no coordinator of the roster wrote is no part of the log: passed over, counted, said.
+
     Raises LogUndecided when a predecessor's records lie there that cannot be read, and do not say how they end.
     """
     study = plan.study
@@ -93,18 +92,30 @@ async def read_study(services: Services, plan: Plan) -> Restored:
     wanted = (topics.rounds(study), topics.receipts(study), topics.commands(study))
     patient, firsts = bool(plan.stop.patience), deque[int](maxlen=plan.storage.versions_kept)
     restored = Restored(view, {}, CommandLog(study), Suspicion(), dict.fromkeys(wanted, 0), patient, firsts)
+    compressed: set[str] = set()
     async with aclosing(_in_turns(services, sorted(restored.ends))) as entries:
         async for entry in entries:
             restored.ends[entry.topic] = entry.offset + 1
+            if entry.refused == COMPRESSED:
+                compressed.add(entry.topic)
             if entry.topic == topics.commands(study):
-                take_command(restored.commands, entry)
-            elif entry.value is not None:
-                _take(restored, entry, Signed.from_bytes(entry.value), services)
+                take_command(restored.commands, entry, services)
+            else:
+                _take(restored, entry, services)
     if view.open_request is not None:
         raise PeerError(f"{study}: a Request without trustees is open; Request and Announcement belong together")
+    await _refuse_recompressed(services, compressed)
     _refuse_lost(restored)
     _refuse_forgotten(restored)
     return restored
+
+
+async def _refuse_recompressed(services: Services, compressed: Iterable[str]) -> None:
+    """A batch that nobody opens is a stranger's, unless the broker itself compresses what a coordinator wrote."""
+    for topic in sorted(compressed):
+        setting = (await services.admin.describe(topic)).get("compression.type", "producer")
+        if setting != "producer":
+            raise PeerError(f"{topic} has compression.type {setting}: its records may be the coordinator's, and unread")
 
 
 def _refuse_lost(restored: Restored) -> None:
@@ -138,26 +149,48 @@ def _refuse_forgotten(restored: Restored) -> None:
             )
 
 
-def take_command(commands: CommandLog, entry: Entry) -> None:
-    """Keep a record of `commands`; bytes that are none are said and left out."""
+def take_command(commands: CommandLog, entry: Entry, services: Services) -> bool:
+    """Keep a record of `commands`; False for one that no operator wrote, which is counted and changes nothing."""
     try:
-        commands.add(entry.value)
-    except PeerError as error:
-        log.warning("command not readable", topic=entry.topic, offset=entry.offset, reason=str(error))
+        if commands.add(entry.value, services.membership):
+            return True
+        error = PeerError(f"its key is no operator's of study {commands.study}", code="stranger")
+    except PeerError as wrong:
+        error = wrong
+    services.strangers.refused(entry, error, commands.study)
+    return False
 
 
-def _take(restored: Restored, entry: Entry, signed: Signed, services: Services) -> None:
-    public = services.membership.signing_key(services.name, signed.key_id)
-    if entry.topic == topics.receipts(restored.view.study):
-        receipt = verify(signed, Receipt, public)
-        restored.receipts[receipt.site] = receipt
-        return
-    kind = _ROUNDS.get(kind_of(signed.payload))
-    if kind is None:
-        raise PeerError(f"offset {entry.offset} of {entry.topic} holds no record of rounds")
-    record = verify(signed, kind, public)
+def _take(restored: Restored, entry: Entry, services: Services) -> None:
+    try:
+        if entry.topic == topics.receipts(restored.view.study):
+            _take_receipt(restored, entry, services)
+        else:
+            _take_round(restored, entry, services)
+    except ForeignError as error:
+        services.strangers.passed_over(restored.view.study, entry, error)
+
+
+def _take_receipt(restored: Restored, entry: Entry, services: Services) -> None:
+    """A site's newest receipt. What stands behind it under the site's name will have it forgotten by the broker."""
+    key = (entry.key or b"").decode(errors="replace")
+    try:
+        read = read_receipt(entry.value, services.membership, restored.view.study)
+    except ForeignError:
+        restored.covered.add(key)
+        raise
+    if key != read.site or is_older(read, restored.receipts.get(read.site)):
+        restored.covered.add(key)
+        raise ForeignError(f"a receipt of {read.site} that was copied from elsewhere or earlier")
+    restored.covered.discard(read.site)
+    restored.receipts[read.site] = read
+
+
+def _take_round(restored: Restored, entry: Entry, services: Services) -> None:
+    record = read_rounds(entry.value, services.membership, restored.view.study)
     asked, before = restored.view.open_request, restored.view.version
-    restored.view.add(record)
+    if not restored.view.add(record):
+        return
     sites = [entry.site for entry in asked.entries] if asked is not None else []
     if isinstance(record, Announcement):
         if record.version > before:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from coordinator.shell.metrics import CoordinatorMetrics
+from coordinator.shell.strangers import Strangers
 from protocol.directory import Directory
 from protocol.fixed_point import Encoding, Words
 from protocol.sealing import OpenKey
@@ -98,6 +99,7 @@ class Services:
     reader: BodyReader
     admin: Admin
     metrics: CoordinatorMetrics
+    strangers: Strangers
     spool: Spool = field(default_factory=lambda: Spool(SPOOL_BYTES_LEAST))
     led_by: TransactionalWriter | None = None  # of the lead partition whose studies this set is for
 

@@ -56,6 +56,7 @@ from coordinator.shell.vectors import Stepped, Stored
 from protocol.commands import CommandLog
 from protocol.fixed_point import Encoding
 from protocol.rounds import RoundsView
+from runtime.lines import LineBudget
 from runtime.service import first_error
 from schemas import topics
 from schemas.errors import PeerError
@@ -87,6 +88,7 @@ class StudyRunner:
         self._bodies = Bodies(services, plan, self._encoding, self._queue.put)
         self._newer_roster = False
         self._pending: dict[str, Receipt] = {}
+        self._lines = LineBudget(burst=20, every_s=3.0)  # of a site's updates that do not count
         self._flushed_ms = now_ms()
         self._commands: CommandLog
         self._next_command = 0
@@ -181,6 +183,7 @@ class StudyRunner:
             ends = await self._offers.ends()
             restored = await read_study(self._services, self.plan)  # if still empty, nothing before the ends counts
         self._view = restored.view
+        self._pending = {site: restored.receipts[site] for site in restored.covered & restored.receipts.keys()}
         self._services.transactions.watch(restored.watched)
         self._commands, self._next_command = restored.commands, restored.ends[topics.commands(self.plan.study)]
         await self._epochs.restore()
@@ -239,7 +242,8 @@ class StudyRunner:
         await self._do(self._core.on(SitesChanged(self._sites()), now_ms()))
 
     async def _command(self, entry: Entry) -> None:
-        take_command(self._commands, entry)
+        if not take_command(self._commands, entry, self._services):
+            return
         judged = self._commands.judge(self._services.membership)
         if judged:
             newest = judged[-1]
@@ -247,7 +251,10 @@ class StudyRunner:
             self._services.metrics.commands.labels(self.plan.study, outcome).inc()
             action = Action(newest.command.action).name.lower() if newest.command is not None else None
             said = newest.command.reason if newest.command is not None else newest.reason
-            self._log.warning(f"command {outcome}", operator=newest.operator, action=action, reason=said)
+            if newest.command is not None:
+                self._log.warning("command obeyed", operator=newest.operator, action=action, reason=said)
+            else:
+                self._services.strangers.say("command refused", entry, said, operator=newest.operator)
         await self._obey()
 
     async def _obey(self) -> None:
@@ -299,7 +306,9 @@ class StudyRunner:
         outcome = Outcome(receipt.outcome).name.lower()
         self._services.metrics.offers.labels(self.plan.study, outcome, receipt.code or "none").inc()
         update = f"{self.plan.study}/{receipt.site}/{receipt.sequence}"
-        self._log.info("offer decided", update=update, outcome=outcome, code=receipt.code)
+        unsaid = self._lines.ask(receipt.site, now_ms() / 1000)
+        if unsaid is not None:
+            self._log.info("offer decided", update=update, outcome=outcome, code=receipt.code, unsaid=unsaid)
 
     async def _flush(self) -> None:
         """Refusals leave in a transaction of their own, at most one a second."""

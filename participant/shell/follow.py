@@ -7,27 +7,23 @@ Used by:  participant.app (feeds entries), participant.shell.study (reads what i
 """
 
 import asyncio
-from typing import TypeVar
 
 import structlog
 
 from participant.core.events import Announced, Event, Held, LogRead, ReceiptRead, Requested
 from participant.core.past import ASK
 from participant.shell.services import Services
-from protocol.rounds import RoundsRecord, RoundsView
+from protocol.rounds import RoundsView
 from protocol.sealing import open_epoch_key
-from protocol.signing import verify
+from protocol.written import read_epoch_key, read_receipt, read_rounds
 from schemas import topics
-from schemas.codec import Record
 from schemas.errors import PeerError
 from schemas.plan import Plan
-from schemas.records import Announcement, AskAgain, EpochKey, Failed, Receipt, Request, Signed, kind_of
+from schemas.records import Announcement, EpochKey, Receipt, Request
 from transport.log import Entry
 
 EPOCH_KEY_S = 10.0
-_ROUNDS: dict[int, type[Record]] = {kind.KIND: kind for kind in (Announcement, Request, AskAgain, Failed)}
 
-R = TypeVar("R", bound=Record)
 log = structlog.get_logger()
 
 
@@ -68,8 +64,7 @@ class StudyLog:
             else:
                 self._epoch_keys(entry.key, entry.value)
         except PeerError as error:
-            self._services.metrics.refused.labels(error.code).inc()
-            log.warning("record refused", topic=entry.topic, offset=entry.offset, code=error.code, reason=str(error))
+            self._services.strangers.refused(entry, error)
 
     def drain(self) -> list[Event]:
         """What the core has not been told yet. Older announcements and receipts are skipped: the newest say it all.
@@ -125,12 +120,7 @@ class StudyLog:
     def _rounds(self, value: bytes) -> None:
         if self._broken:
             return
-        signed = Signed.from_bytes(value)
-        kind = _ROUNDS.get(kind_of(signed.payload))
-        if kind is None:
-            raise PeerError("no record of `rounds`")
-        record = self._of_coordinator(signed, kind)
-        assert isinstance(record, RoundsRecord)
+        record = read_rounds(value, self._services.directory.membership, self._plan.study)
         try:
             new = self.view.add(record)
         except PeerError as error:
@@ -149,27 +139,24 @@ class StudyLog:
     def _receipts(self, key: bytes | None, value: bytes) -> None:
         if key != self._services.name.encode():
             return
-        receipt = self._of_coordinator(Signed.from_bytes(value), Receipt)
-        if receipt.study != self._plan.study or receipt.site != self._services.name:
-            raise PeerError(f"a receipt of {receipt.study}/{receipt.site} stands under another study or key")
+        receipt = read_receipt(value, self._services.directory.membership, self._plan.study)
+        if receipt.site != self._services.name:
+            raise PeerError(f"a receipt of {receipt.study}/{receipt.site} stands under another key")
         self._receipt = receipt
 
     def _epoch_keys(self, key: bytes | None, value: bytes) -> None:
         epoch, _, member = (key or b"").decode(errors="replace").partition("/")
         if member != self._services.name:
             return
-        record = self._of_coordinator(Signed.from_bytes(value), EpochKey)
-        if (record.study, str(record.epoch), record.member) != (self._plan.study, epoch, member):
-            raise PeerError("an epoch key stands under another study, epoch or member")
+        record = read_epoch_key(value, self._services.directory.membership, self._plan.study)
+        if (str(record.epoch), record.member) != (epoch, member):
+            raise PeerError("an epoch key stands under another epoch or member")
+        known, own = self._boxes.get(record.epoch), self._services.opening.key_id
+        if known is not None and known.key_id == own != record.key_id:
+            raise PeerError(f"the key of epoch {epoch} under another opening key, copied from earlier")
         self._boxes[record.epoch] = record
         self._keys.pop(record.epoch, None)
         self._key_came.set()
-
-    def _of_coordinator(self, signed: Signed, kind: type[R]) -> R:
-        membership = self._services.directory.membership
-        if membership is None:
-            raise PeerError("the roster is not complete on the log", code="stranger")
-        return verify(signed, kind, membership.signing_key(membership.coordinator, signed.key_id))
 
     def _why_held(self) -> str:
         """Why this site must not work on the study right now; empty when it may."""

@@ -6,8 +6,9 @@ Never:    lets the topics of one study end the service, or keep another study fr
 Used by:  participant.shell.site.
 """
 
+import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import structlog
 
@@ -16,6 +17,7 @@ from transport.errors import NO_TOPIC_HINT, TopicMissing
 from transport.log import EARLIEST, Entry, LogReader
 
 AGAIN_S = 10.0  # how long until topics that are missing are looked for again
+RECORDS_A_TURN = 64  # fed at once: about 10 ms where each has a signature to be checked
 REGISTRAR = ""  # the name under which the registrar's topics stand beside those of the studies
 
 log = structlog.get_logger()
@@ -49,8 +51,7 @@ class Reading:
 
     async def follow(self, *, wait_ms: int) -> None:
         """Feed what comes within `wait_ms`; notice topics that went, and those that came."""
-        for entry in await self._reader.batch(wait_ms=wait_ms):
-            self._feed(entry)
+        await self._feed_all(await self._reader.batch(wait_ms=wait_ms))
         gone = self._reader.gone()
         if self._lost != self._reader.lost or (not gone and self._partly):
             await self._catch_up()  # a topic ended before what was read of it: it is read from its beginning again
@@ -99,12 +100,18 @@ class Reading:
         """Whether a topic that seemed to be missing, and is not, was left half read."""
         return not self._whole.issuperset(self._reader.positions())
 
+    async def _feed_all(self, entries: Sequence[Entry]) -> None:
+        """Whoever floods a topic does not keep this process from its other work."""
+        for number, entry in enumerate(entries, start=1):
+            self._feed(entry)
+            if number % RECORDS_A_TURN == 0:
+                await asyncio.sleep(0)
+
     async def _catch_up(self) -> None:
         """Feed everything that is on the assigned topics now."""
         self._whole = frozenset()
         ends = await self._reader.ends()
         while not await self._reader.reached(ends):
-            for entry in await self._reader.batch(records_max=10_000, wait_ms=50):
-                self._feed(entry)
+            await self._feed_all(await self._reader.batch(records_max=10_000, wait_ms=50))
             ends = {topic: end for topic, end in ends.items() if topic not in self._reader.gone()}
         self._whole, self._lost = frozenset(ends), dict(self._reader.lost)

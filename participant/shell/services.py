@@ -16,6 +16,7 @@ from participant.core.space import OutboxSpace
 from participant.shell.gate import Gate
 from participant.shell.metrics import ParticipantMetrics
 from participant.shell.store import Store
+from participant.shell.strangers import Strangers
 from participant.training.client import Trainer
 from protocol.directory import Directory
 from protocol.sealing import OpenKey
@@ -43,6 +44,7 @@ class Services:
     gate: Gate
     trainer: Trainer
     metrics: ParticipantMetrics
+    strangers: Strangers
     stopping: threading.Event  # set when the service ends: what runs in a thread ends soon
     spawn: Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]  # an error in it ends the service
 

@@ -77,8 +77,7 @@ class Site:
         try:
             self._services.directory.feed(entry.topic, entry.key, entry.value)
         except PeerError as error:
-            self._services.metrics.refused.labels(error.code).inc()
-            log.warning("record refused", topic=entry.topic, offset=entry.offset, reason=str(error))
+            self._services.strangers.refused(entry, error)
 
     def _on_link(self, connected: bool) -> None:
         self._services.spawn(self._post_link(connected))

@@ -19,12 +19,14 @@ from protocol.digests import BodyHasher, digest_of, model_subject, record_digest
 from protocol.fixed_point import Encoding, encode
 from protocol.sealing import ChunkOpener, ChunkSealer, OpenKey, body_box, new_body_key, open_epoch_box, open_epoch_key
 from protocol.signing import SigningKey
+from protocol.written import ForeignError, read_epoch_key, read_receipt, read_rounds
 from runtime.sections import Kafka, Keys, Metrics
 from schemas import topics
 from schemas.plan import Plan
 from schemas.records import (
     CHUNK_BYTES,
     Announcement,
+    AskAgain,
     BodyRef,
     EpochKey,
     Evaluation,
@@ -34,8 +36,6 @@ from schemas.records import (
     Receipt,
     Request,
     Role,
-    Signed,
-    kind_of,
 )
 from schemas.roster import Membership
 from tests.schemas.plans import PLAN, changed
@@ -108,19 +108,28 @@ class Federation:
                 await task
 
     async def rounds(self) -> list[Announcement | Request | Failed]:
-        """Every record of `rounds`, in order."""
-        kinds = {kind.KIND: kind for kind in (Announcement, Request, Failed)}
-        payloads = [Signed.from_bytes(_value(entry)).payload for entry in await self.read(topics.rounds(self.study))]
-        return [kinds[kind_of(payload)].from_bytes(payload) for payload in payloads]
+        """Every record of `rounds` that a coordinator wrote, in order."""
+        found = await self._written(topics.rounds(self.study), read_rounds)
+        return [record for record in found if not isinstance(record, AskAgain)]
 
     async def announcements(self) -> list[Announcement]:
         return [record for record in await self.rounds() if isinstance(record, Announcement)]
 
     async def receipts(self, site: str) -> list[Receipt]:
         """Every receipt of a site that compaction has left, in order."""
-        entries = await self.read(topics.receipts(self.study))
-        receipts = [Receipt.from_bytes(Signed.from_bytes(_value(entry)).payload) for entry in entries]
-        return [receipt for receipt in receipts if receipt.site == site]
+        found = await self._written(topics.receipts(self.study), read_receipt)
+        return [receipt for receipt in found if receipt.site == site]
+
+    async def epoch_keys(self) -> list[EpochKey]:
+        """Every epoch key that compaction has left, in order."""
+        return await self._written(topics.keys(self.study), read_epoch_key)
+
+    async def _written(self, topic: str, read: Callable[[bytes | None, Membership, str], T]) -> list[T]:
+        found: list[T] = []
+        for entry in await self.read(topic):
+            with contextlib.suppress(ForeignError):
+                found.append(read(entry.value, self.membership, self.study))
+        return found
 
     async def version(self, number: int) -> Announcement:
         """The Announcement of a version, waited for."""
@@ -179,8 +188,7 @@ class Site:
         """The announced model, float32 (p,)."""
         federation, study = self.federation, self.federation.study
         key = b""
-        for entry in await federation.read(topics.keys(study)):
-            record = EpochKey.from_bytes(Signed.from_bytes(_value(entry)).payload)
+        for record in await federation.epoch_keys():
             if record.member == self.name and record.epoch == announced.key_epoch:
                 key = open_epoch_key(self.opening, study, record.epoch, self.name, record.box)
         body = announced.model.body
@@ -253,11 +261,6 @@ class Site:
         boxes = tuple(body_box(to.public, name, to.key_id, subject, key) for name, to in readers.items())
         size_bytes = wrong.get("size_bytes", len(body))
         return BodyRef(0, size_bytes, wrong.get("runs", runs), chunk_digests, boxes)
-
-
-def _value(entry: Entry) -> bytes:
-    assert entry.value is not None
-    return entry.value
 
 
 @contextlib.asynccontextmanager

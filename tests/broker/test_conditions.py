@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from protocol.digests import record_digest
 from protocol.signing import SigningKey
 from schemas import topics
-from schemas.records import Presence
 from tests.broker.conftest import delete_topics
 from tests.broker.federation import Federation, federation
 from tests.broker.test_coordinator import STEP, all_offer, join, metric, plan, unit
@@ -56,11 +56,28 @@ async def make_anew(fed: Federation, topic: str) -> None:
     await admin.close()
 
 
-async def test_a_foreign_record_among_the_rounds_stops_the_study(kafka: Any, tmp_path: Path, free_port: int) -> None:
+async def test_a_record_of_the_chain_that_is_missing_is_noticed_whatever_else_lies_there(
+    kafka: Any, tmp_path: Path, free_port: int
+) -> None:
     async with played(kafka, tmp_path, free_port) as fed:
-        site = next(iter(fed.sites.values()))
-        value = site.signing.sign(Presence(site.name, (), "")).to_bytes()
-        await fed.writer.send(topics.rounds(fed.study), value)
+        entries = await fed.read(topics.rounds(fed.study))
+        await make_anew(fed, topics.rounds(fed.study))
+        for entry in (entries[0], entries[2]):
+            await fed.writer.send(topics.rounds(fed.study), entry.value or b"")
+            await fed.writer.send(topics.rounds(fed.study), b"x")
+        async with fed.coordinator():
+            await condition(fed, free_port, "log-lost")
+            assert len(await fed.read(topics.rounds(fed.study))) == 4
+
+
+async def test_a_record_that_a_coordinator_signed_and_that_breaks_the_log_stops_the_study(
+    kafka: Any, tmp_path: Path, free_port: int
+) -> None:
+    async with played(kafka, tmp_path, free_port) as fed:
+        coordinator = SigningKey.load(fed.folder / "coordinator.sign")
+        newest = (await fed.announcements())[-1]
+        wrong = replace(newest, index=newest.index + 1, previous=record_digest(newest.to_bytes()), version=9)
+        await fed.writer.send(topics.rounds(fed.study), coordinator.sign(wrong).to_bytes())
         async with fed.coordinator():
             await condition(fed, free_port, "log-unreadable")
             assert len(await fed.read(topics.rounds(fed.study))) == 4

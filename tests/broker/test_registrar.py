@@ -127,6 +127,24 @@ async def test_every_topic_of_sites_and_study_is_there_with_its_settings(
     await admin.close()
 
 
+async def test_a_sites_offers_topic_without_a_cap_gets_one_and_keeps_its_other_settings(
+    settings: KafkaSettings, link: Link
+) -> None:
+    site = new_keys(f"site-{uuid.uuid4().hex[:12]}")[0]
+    topic = topics.offers(site.name)
+    await make_topics(settings, topic, retention_ms="86400000", min_cleanable_dirty_ratio="0.25")
+    async with Registrar(settings, SigningKey.generate()) as registrar:
+        await registrar.publish_member(site)
+    admin = Admin(settings, link)
+    actual, wanted = await admin.describe(topic), topics.site_topics(site.name, size_cap_bytes=20 * 2**30)[topic]
+    await admin.close()
+    assert [actual[name] for name in ("retention.bytes", "segment.bytes")] == [
+        wanted["retention.bytes"],
+        wanted["segment.bytes"],
+    ]
+    assert (actual["retention.ms"], actual["min.cleanable.dirty.ratio"]) == ("86400000", "0.25")
+
+
 async def test_a_topic_that_was_there_is_left_as_it_is_and_the_line_that_changes_it_is_told(
     settings: KafkaSettings, link: Link, study: str, coordinator: tuple[MemberCard, SigningKey, OpenKey]
 ) -> None:

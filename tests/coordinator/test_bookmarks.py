@@ -1,6 +1,7 @@
 """When a bookmark is written and when one is used: never needed, never believed blindly."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -20,6 +21,15 @@ KEY, STRANGER = SigningKey.generate(), SigningKey.generate()
 GOOD = Bookmark(PLAN.study, PLAN.digest, 3, None, (("a", 7),), ())
 
 
+class Passed:
+    """Counts what was passed over."""
+
+    count = 0
+
+    def passed_over(self, _study: str, _entry: Entry, _error: PeerError) -> None:
+        self.count += 1
+
+
 class Federation:
     """Services of a coordinator, as far as bookmarks need them; `written` is what came on the topic."""
 
@@ -27,6 +37,7 @@ class Federation:
 
     def __init__(self) -> None:
         self.written: list[Bookmark] = []
+        self.strangers, self.coordinator = Passed(), "coordinator"
         self.exists = self.visible = True
         self.admin = self.writer = self.transactions = self.membership = self
 
@@ -62,11 +73,11 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     return clock
 
 
-async def found(kept: Bookmarks, monkeypatch: pytest.MonkeyPatch, value: bytes | None) -> Bookmark | None:
-    async def newest(_services: object, topic: str) -> Entry:
-        return Entry(topic, 0, 0, None, value)
+async def found(kept: Bookmarks, monkeypatch: pytest.MonkeyPatch, *values: bytes | None) -> Bookmark | None:
+    async def last(_services: object, topic: str, count: int) -> list[Entry]:
+        return [Entry(topic, offset, 0, None, value) for offset, value in enumerate(values)][-count:]
 
-    monkeypatch.setattr(bookmarks, "_newest", newest)
+    monkeypatch.setattr(bookmarks, "_last", last)
     return await kept.read(3)
 
 
@@ -94,6 +105,21 @@ async def test_one_that_cannot_be_believed_is_left_aside(
 ) -> None:
     assert await found(kept, monkeypatch, value) is None
     assert kept.start("a") == 0
+
+
+@pytest.mark.parametrize("others", [1, 15, 16, 300])
+async def test_one_is_found_behind_what_others_wrote(
+    federation: Federation, kept: Bookmarks, monkeypatch: pytest.MonkeyPatch, others: int
+) -> None:
+    values = [KEY.sign(replace(GOOD, version=2)), KEY.sign(GOOD), *[STRANGER.sign(GOOD)] * others]
+    assert await found(kept, monkeypatch, *(value.to_bytes() for value in values)) == GOOD
+    assert federation.strangers.count == others
+
+
+async def test_a_topic_full_of_others_records_is_not_read_for_ever(
+    kept: Bookmarks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert await found(kept, monkeypatch, KEY.sign(GOOD).to_bytes(), *[b"noise"] * 5000) is None
 
 
 def test_the_first_is_due_after_a_while_and_the_next_when_there_was_much_to_read(

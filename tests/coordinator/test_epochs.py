@@ -1,6 +1,7 @@
 """Study keys by epoch: who gets which, and that no second key is given out under a number that has one."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -9,9 +10,11 @@ import pytest
 from coordinator.shell import epochs
 from coordinator.shell.condition import condition_of
 from coordinator.shell.epochs import Epochs
+from coordinator.shell.metrics import CoordinatorMetrics
 from coordinator.shell.services import Services
+from coordinator.shell.strangers import Strangers
 from protocol.digests import record_digest
-from protocol.sealing import OpenKey, epoch_box, new_body_key, open_epoch_key
+from protocol.sealing import OpenKey, epoch_box, new_body_key, open_epoch_key, seal_epoch_key
 from protocol.signing import SigningKey
 from schemas import topics
 from schemas.errors import FederationError
@@ -62,14 +65,25 @@ class Keys:
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.values: list[bytes] = []
+        self.keys: list[bytes] = []
         patch.setattr(epochs, "read_to_end", self._read)
 
     async def _read(self, _kafka: object, _link: object, names: Sequence[str]) -> list[Entry]:
         assert names == [TOPIC]
-        return [Entry(TOPIC, offset, 0, None, value) for offset, value in enumerate(self.values)]
+        written = zip(self.keys, self.values, strict=True)
+        return [Entry(TOPIC, offset, 0, key, value) for offset, (key, value) in enumerate(written)]
 
     async def write(self, records: Iterable[tuple[str, bytes, bytes]]) -> None:
-        self.values += [value for _, value, _ in records]
+        for _, value, key in records:
+            self.put(key, value)
+
+    def put(self, key: bytes, value: bytes) -> None:
+        self.keys.append(key)
+        self.values.append(value)
+
+    def clear(self) -> None:
+        self.keys.clear()
+        self.values.clear()
 
     def given(self) -> dict[tuple[int, str], bytes]:
         """(epoch, member) -> the key that the member opens, the newest one."""
@@ -83,7 +97,7 @@ class Keys:
         """The epochs of a fresh process."""
         services = SimpleNamespace(
             name="coordinator", kafka=None, link=None, signing=SIGNING, opening=opening, transactions=self,
-            membership=membership("a", "b"),
+            membership=membership("a", "b"), strangers=Strangers(CoordinatorMetrics()),
         )  # fmt: skip
         return Epochs(cast(Services, services), plan)
 
@@ -148,9 +162,35 @@ async def test_a_successor_gives_nobody_a_key_twice(keys: Keys) -> None:
     assert keys.values == before
 
 
+async def test_a_key_that_somebody_wrote_over_is_given_once_more_and_no_other_is(keys: Keys) -> None:
+    newest = await begun(keys)
+    before, given = len(keys.values), keys.given()
+    keys.put(b"0/a", b"x")
+    keys.put(b"", b"")
+    keys.put(b"9/a", keys.values[0])
+    for name in ("b", "coordinator"):  # copied under another name
+        keys.put(f"0/{name}".encode(), keys.values[keys.keys.index(b"0/a")])
+    one = await restored(keys)
+    one.require(newest)
+    await one.ensure(membership("a", "b"))
+    assert sorted(keys.keys[before + 5 :]) == [b"0/a", b"0/b", b"0/coordinator"]
+    keys.keys, keys.values = keys.keys[before + 5 :], keys.values[before + 5 :]
+    assert keys.given() == given
+
+
+async def test_an_older_box_copied_to_the_end_does_not_stand_for_a_key_that_cannot_be_opened(keys: Keys) -> None:
+    newest = await begun(keys)
+    own = keys.keys.index(b"0/coordinator")
+    old = EpochKey.from_bytes(Signed.from_bytes(keys.values[own]).payload)
+    other = OpenKey.generate()
+    box = seal_epoch_key(other.public, PLAN.study, 0, "coordinator", new_body_key())
+    keys.put(b"0/coordinator", SIGNING.sign(replace(old, key_id=other.key_id, box=box)).to_bytes())
+    (await restored(keys)).require(newest)
+
+
 async def test_nothing_is_written_on_a_key_topic_that_was_emptied(keys: Keys) -> None:
     newest = await begun(keys)
-    keys.values.clear()
+    keys.clear()
     error = await refusal(keys, newest)
     assert condition_of(error).name == "log-lost"
     assert f"{TOPIC} has no key of epoch 0" in str(error)
@@ -158,7 +198,7 @@ async def test_nothing_is_written_on_a_key_topic_that_was_emptied(keys: Keys) ->
 
 async def test_another_key_under_the_number_of_the_announced_one_is_taken_for_none(keys: Keys) -> None:
     newest = await begun(keys)
-    keys.values.clear()
+    keys.clear()
     await begun(keys)
     error = await refusal(keys, newest)
     assert condition_of(error).name == "log-lost"

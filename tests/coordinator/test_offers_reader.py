@@ -16,8 +16,8 @@ from transport.log import Entry
 from transport.settings import KafkaSettings
 
 
-@pytest.mark.parametrize("topic", [topics.offers("aachen"), topics.commands(PLAN.study)])
-async def test_a_compressed_batch_is_counted_and_nobody_hears_of_it(topic: str) -> None:
+@pytest.mark.parametrize(("topic", "site"), [(topics.offers("aachen"), "aachen"), (topics.commands(PLAN.study), "")])
+async def test_a_compressed_batch_is_counted_and_nobody_hears_of_it(topic: str, site: str) -> None:
     kafka, metrics, heard = KafkaSettings("127.0.0.1:1", "tests"), CoordinatorMetrics(), []
 
     async def hear(seen: object) -> None:
@@ -26,7 +26,8 @@ async def test_a_compressed_batch_is_counted_and_nobody_hears_of_it(topic: str) 
     services = cast(Any, SimpleNamespace(kafka=kafka, link=Link(kafka), metrics=metrics))
     reader = OffersReader(services, PLAN, Bookmarks(services, PLAN), hear)
     await reader._take(Entry(topic, 7, 0, None, b"", refused="compressed"))
-    name, labels = "wardround_coordinator_records_refused_total", {"study": PLAN.study, "reason": "compressed"}
+    name = "wardround_coordinator_records_refused_total"
+    labels = {"study": PLAN.study, "site": site, "reason": "compressed"}
     assert metrics.registry.get_sample_value(name, labels) == 1
     assert heard == []
 

@@ -1,12 +1,16 @@
 """What a successor makes of the log: nothing is built on one that has lost a part of what others refer to."""
 
 from collections import deque
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
+from coordinator.core.site import is_older
 from coordinator.shell import restore
 from coordinator.shell.condition import condition_of
 from coordinator.shell.restore import Restored
+from coordinator.shell.services import Services
 from coordinator.strategies.suspicion import Suspicion
 from protocol.commands import CommandLog
 from protocol.rounds import RoundsView
@@ -37,6 +41,31 @@ def test_a_study_whose_exclusions_are_forgotten_stands_until_they_are_commanded_
     with pytest.raises(PeerError, match=r"commands has no such command any more.* a at least") as caught:
         restore._refuse_forgotten(restored(*commanded))
     assert condition_of(caught.value).name == "log-lost"
+
+
+@pytest.mark.parametrize("setting", ["producer", "gzip"])
+async def test_batches_that_the_broker_itself_compresses_may_be_the_coordinators(setting: str) -> None:
+    async def describe(_topic: str) -> dict[str, str]:
+        return {"compression.type": setting}
+
+    services = cast(Services, SimpleNamespace(admin=SimpleNamespace(describe=describe)))
+    if setting == "producer":
+        await restore._refuse_recompressed(services, {"rounds"})
+        return
+    with pytest.raises(PeerError, match=r"compression\.type gzip") as caught:
+        await restore._refuse_recompressed(services, {"rounds"})
+    assert condition_of(caught.value).name == "log-unreadable"
+
+
+def test_a_receipt_never_takes_back_what_was_decided_for_good() -> None:
+    newer = Receipt(STUDY, "a", 4, Outcome.COUNTED, None, 3, 16, 9, (COUNTED,))
+    asked = Receipt(STUDY, "a", 5, Outcome.AGAIN, "malformed", None, 0, 10, (COUNTED,))
+    older = Receipt(STUDY, "a", 3, Outcome.REFUSED, "excluded", None, 0, 7, (EXCLUDED,))
+    assert is_older(older, newer)
+    assert is_older(older, asked)
+    assert not is_older(asked, newer)
+    assert not is_older(newer, newer)
+    assert not is_older(older, None)
 
 
 def test_an_exclusion_that_is_still_on_the_log_is_not_missed_whoever_commanded_it() -> None:

@@ -14,6 +14,7 @@ from participant.shell.follow import StudyLog
 from participant.shell.metrics import ParticipantMetrics
 from participant.shell.services import Services
 from participant.shell.store import Store
+from participant.shell.strangers import Strangers
 from protocol.digests import record_digest
 from protocol.sealing import OpenKey, new_epoch_key, seal_epoch_key
 from protocol.signing import SigningKey
@@ -63,12 +64,14 @@ class Following:
 
     def begin(self) -> None:
         """The service starts (again); nothing is read yet."""
+        metrics = ParticipantMetrics()
         services = SimpleNamespace(
             name="site-1",
             directory=self.directory,
             place=Place("site-1", SITE.key_id, OPENING.key_id),
             opening=OPENING,
-            metrics=ParticipantMetrics(),
+            metrics=metrics,
+            strangers=Strangers(metrics),
             store=self.store,
         )
         self.log = StudyLog(cast(Services, services), PLAN)
@@ -276,3 +279,29 @@ async def test_an_epoch_key_under_another_epoch_is_left_out(
     for epoch in (2, 3):
         with pytest.raises(PeerError, match="no key of epoch"):
             await following.log.epoch_key(epoch)
+
+
+def test_what_strangers_put_between_records_of_the_chain_is_left_out_and_told_in_few_lines(
+    following: Following,
+) -> None:
+    announced = following.scribe.announcement()
+    with capture_logs() as lines:
+        for _ in range(50):
+            following.log.feed(Entry(topics.rounds(PLAN.study), 0, 0, None, b"x"))
+            following.write(topics.rounds(PLAN.study), announced, signer=STRANGER)
+        following.rounds(announced)
+        following.log.feed(Entry(topics.rounds(PLAN.study), 0, 0, None, b"x"))
+        asked = following.scribe.request(entry("site-1", 5))
+        following.rounds(asked)
+    assert following.log.view.next_index == 2
+    assert following.drained() == [seen.Requested(0, 5, 16), seen.Announced(0, False)]
+    assert 0 < len(lines) < 10
+
+
+async def test_an_older_box_of_a_key_does_not_take_the_place_of_the_one_that_opens(following: Following) -> None:
+    secret, former = new_epoch_key(), OpenKey.generate()
+    for key in (OPENING, former):
+        box = seal_epoch_key(key.public, PLAN.study, 0, "site-1", secret)
+        record = EpochKey(PLAN.study, 0, "site-1", key.key_id, box)
+        following.write(topics.keys(PLAN.study), record, key="0/site-1")
+    assert await following.log.epoch_key(0) == secret

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.commands import CommandLog
+from protocol.commands import UNKNOWN_MAX, CommandLog
 from protocol.digests import record_digest
 from protocol.signing import SigningKey
 from schemas.errors import PeerError
@@ -95,3 +95,23 @@ def test_an_operator_of_other_studies_commands_nothing_here() -> None:
     log = log_of((OPERATOR, command(0)))
     assert log.holding(membership(replace(ALL[1], studies=("heart",)))) == ()
     assert log.holding(None) == ()
+
+
+def test_a_forged_signature_is_left_out_for_good_and_a_key_nobody_knows_may_hold_later() -> None:
+    log = CommandLog("lung")
+    forged = replace(OPERATOR.sign(command(0)), signature=bytes(64))
+    with pytest.raises(PeerError):
+        log.add(forged.to_bytes(), ROSTER)
+    log.add(DEPUTY.sign(command(1)).to_bytes(), membership(ALL[1]))
+    assert log.holding(membership(ALL[1])) == ()
+    assert [one.serial for one in log.holding(ROSTER)] == [1]
+
+
+def test_strangers_without_number_fill_no_memory_and_cover_no_command() -> None:
+    log = CommandLog("lung")
+    log.add(OPERATOR.sign(command(0)).to_bytes(), ROSTER)
+    stranger = SITE.sign(command(7)).to_bytes()
+    for _ in range(3 * UNKNOWN_MAX):
+        log.add(stranger, ROSTER)
+    assert len(log.judge(ROSTER)) <= UNKNOWN_MAX + 1
+    assert [one.serial for one in log.holding(ROSTER)] == [0]

@@ -100,7 +100,7 @@ def test_a_record_remembered_from_before_must_still_stand_there() -> None:
 def test_a_missing_record_a_strange_study_or_plan_is_refused() -> None:
     scribe = begun()
     view = view_of(scribe)
-    refused(view, scribe.request(index=2), "record 1 of demo is missing")
+    refused(view, scribe.request(index=2), "record 1 of demo is missing", "lost")
     refused(view, scribe.request(study="other"), "study other stands on the log of demo")
     refused(view, scribe.request(plan=b"\x06" * 32), "another plan")
     refused(RoundsView(STUDY, b"\x06" * 32), scribe.records[0], "another plan")

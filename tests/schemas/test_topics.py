@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+import pytest
+
 from schemas import topics
 
 
@@ -75,3 +77,10 @@ def test_what_a_site_sends_stays_30_days_and_its_bodies_under_a_cap() -> None:
     assert {config["retention.ms"] for config in settings.values()} == {month_ms}
     assert settings[topics.bodies("aachen")]["retention.bytes"] == "1000000000"
     assert set(settings) == {topics.offers("aachen"), topics.bodies("aachen")}
+
+
+@pytest.mark.parametrize(("cap", "offers"), [(10**9, 2**30), (2**40, 2**36), (-1, 2**30)])
+def test_a_sites_offers_stay_under_a_cap_as_well(cap: int, offers: int) -> None:
+    settings = topics.site_topics("aachen", size_cap_bytes=cap)[topics.offers("aachen")]
+    assert int(settings["retention.bytes"]) == offers
+    assert int(settings["segment.bytes"]) < offers // 8

@@ -24,13 +24,21 @@ def test_it_is_committed_exactly_when_every_record_is_there_wherever_it_lies(cou
     assert all_there(entries(label, hidden), [*before, *shown]) is (hidden + visible == count)
 
 
-def test_records_without_a_label_or_with_another_programs_are_undecided() -> None:
+OTHER = Entry("receipts", 0, 0, None, b"x", ((HEADER, b"?"),))  # another program's
+
+
+@pytest.mark.parametrize("stranger", [*entries(None, 1, topic="receipts"), OTHER], ids=["no label", "another's"])
+def test_a_strangers_record_behind_a_hidden_transaction_does_not_say_how_that_ends(stranger: Entry) -> None:
     label = Label.fresh(2)
-    other = Entry("receipts", 0, 0, None, b"x", ((HEADER, b"?"),))
-    assert label_of(other) is None
-    for stranger in (entries(None, 1, topic="receipts")[0], other):
-        with pytest.raises(LogUndecided, match="receipts, rounds"):
-            all_there([*entries(label, 2), stranger], [])
+    assert label_of(stranger) is None
+    assert all_there([*entries(label, 2), stranger], [stranger])
+    assert not all_there([*entries(label, 1), stranger], [stranger])
+
+
+def test_where_nothing_hidden_has_a_label_nobody_here_can_end_it() -> None:
+    with pytest.raises(LogUndecided, match="receipts"):
+        all_there([OTHER], entries(Label.fresh(1), 1))
+    assert not all_there([], [])
 
 
 def test_where_one_is_whole_and_another_is_not_a_person_decides() -> None:

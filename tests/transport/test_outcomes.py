@@ -10,6 +10,7 @@ from schemas.errors import LocalError, TransientError
 from transport.admin import within
 from transport.clients import refused
 from transport.errors import CommitUnknown, Fenced
+from transport.labels import HEADER, Label
 from transport.log import Entry
 from transport.outcome import Records, outcome
 from transport.quiet import OncePerPeriod
@@ -17,14 +18,24 @@ from transport.quiet import OncePerPeriod
 SENT: Records = {"rounds": [(7, b"announcement")], "receipts": [(3, b"a"), (4, b"b")]}
 
 
+HEADERS = ((HEADER, Label.fresh(3).to_bytes()),)
+
+
 def _entries(*records: tuple[str, int, bytes]) -> list[Entry]:
-    return [Entry(topic, offset, 0, None, value) for topic, offset, value in records]
+    return [Entry(topic, offset, 0, None, value, HEADERS) for topic, offset, value in records]
 
 
 def test_all_records_found_means_committed_and_none_means_not() -> None:
     found = _entries(("receipts", 3, b"a"), ("rounds", 7, b"announcement"), ("receipts", 4, b"b"))
     assert outcome(SENT, found, "id")
     assert not outcome(SENT, [], "id")
+
+
+def test_what_a_stranger_wrote_beside_it_says_nothing() -> None:
+    stranger = Entry("rounds", 6, 0, None, b"x")
+    found = _entries(("receipts", 3, b"a"), ("rounds", 7, b"announcement"), ("receipts", 4, b"b"))
+    assert outcome(SENT, [stranger, *found], "id")
+    assert not outcome(SENT, [stranger], "id")
 
 
 @pytest.mark.parametrize(

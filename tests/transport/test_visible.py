@@ -8,10 +8,11 @@ import pytest
 
 from transport import visible
 from transport.errors import LogUndecided, TopicMissing
+from transport.labels import HEADER, Label
 from transport.link import Link
-from transport.log import LogReader
+from transport.log import Entry, LogReader
 from transport.settings import KafkaSettings
-from transport.visible import VisibleWatch, require_visible
+from transport.visible import VisibleWatch, read_around, require_visible
 
 SETTINGS = KafkaSettings("127.0.0.1:9092", "tests")
 
@@ -46,6 +47,33 @@ async def looked(watch: VisibleWatch, times: int, broker: Broker) -> None:
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await task
+
+
+@pytest.mark.parametrize("strangers", [0, 1, 40, 1000])
+async def test_what_belongs_to_a_hidden_record_is_found_behind_whatever_others_wrote(
+    monkeypatch: pytest.MonkeyPatch, strangers: int
+) -> None:
+    label = ((HEADER, Label.fresh(2).to_bytes()),)
+    shown = [Entry("rounds", offset, 0, None, b"older", label) for offset in range(50)]
+    shown += [Entry("rounds", 50, 0, None, b"mine", label)]
+    shown += [Entry("rounds", 51 + number, 0, None, b"x") for number in range(strangers)]
+    hidden, read = [Entry("receipts", 0, 0, None, b"mine", label)], 0
+
+    async def ends(*_: object, **__: object) -> dict[str, int]:
+        return {"rounds": len(shown), "receipts": 0}
+
+    async def read_to_end(*_: object, start: dict[str, int], committed: bool = True) -> list[Entry]:
+        nonlocal read
+        found = shown[start["rounds"] :] if committed else hidden
+        read += len(found)
+        return found
+
+    monkeypatch.setattr(visible, "ends_of", ends)
+    monkeypatch.setattr(visible, "read_to_end", read_to_end)
+    found = await read_around(SETTINGS, Link(SETTINGS), ["rounds", "receipts"])
+    assert found[0] == hidden
+    assert [entry for entry in found[1] if entry.value == b"mine"] == [shown[50]]
+    assert read < 8 * (strangers + 4)
 
 
 async def test_what_stays_hidden_is_released(broker: Broker) -> None:

@@ -60,6 +60,7 @@ def study_values(history: "StudyHistory", now_ms: int) -> dict[str, Any]:
         "excluded": sorted(history.orders.excluded),
         "commands": [_commanded(one) for one in history.commands],
         "topics_missing": list(history.missing),
+        "records_passed_over": dict(sorted(history.left_out.items())),
         "sites": sites,
     }
 
@@ -106,7 +107,8 @@ def study_lines(history: "StudyHistory", now_ms: int) -> list[str]:
     table = ["  " + "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)) for row in rows]
     tail = f"  offers {history.offered}, counted {history.counted}, refused {refused}"
     missing = [_missing_line(history, topic) for topic in history.missing]
-    return [head, *(line.rstrip() for line in table), tail, *_command_lines(values, now_ms), *missing]
+    strange = [f"  passed over on {topic}: {count} records" for topic, count in sorted(history.left_out.items())]
+    return [head, *(line.rstrip() for line in table), tail, *_command_lines(values, now_ms), *strange, *missing]
 
 
 def _missing_line(history: "StudyHistory", topic: str) -> str:

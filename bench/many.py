@@ -1,0 +1,194 @@
+"""`python -m bench.many --sites 1000`: all sites of a study come back at once after an outage, each with an offer.
+
+One embedded broker, one coordinator at its default settings, a process of its own, and scripted, light sites. Their
+bodies lie on the broker; then every site tells its presence, an evaluation and its offer, all in one burst. It prints
+how long until the last of them is decided and can be read, the coordinator's memory (VmHWM), how long its event loop
+was held at most meanwhile, as its own metric says, and how long `status` takes.
+
+Never:    asserts a time.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.measure import cpu_seconds, peak_mb
+from bench.run import OUT
+from ops.kafka import Broker
+from protocol.written import read_receipt
+from runtime import logs
+from schemas import topics
+from schemas.plan import Plan
+from schemas.records import Announcement, Outcome, Presence, Role
+from tests.broker.coordinators import Coordinator, coordinators
+from tests.broker.federation import Federation, Site, small_plan
+from transport.bodies import BodyReader
+from transport.link import Link
+from transport.log import EARLIEST, LogReader
+from transport.settings import KafkaSettings
+from transport.writer import Ticket, Writer
+from wardround.federation import Federation as View
+from wardround.keyfiles import make_member_keys, make_registrar_keys
+from wardround.registrar import NewMember, Registrar
+
+SITES, GOAL, PARAMETERS = 1000, 250, 100
+AT_ONCE = 50
+HOLD = "wardround_coordinator_event_loop_hold_seconds"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.many", description=__doc__.splitlines()[0])
+    parser.add_argument("--sites", type=int, default=SITES)
+    parser.add_argument("--goal", type=int, default=GOAL, help="updates of a version")
+    parser.add_argument("--parameters", type=int, default=PARAMETERS)
+    options = parser.parse_args()
+    logs.configure("error")
+    figures = asyncio.run(measure(options.sites, min(options.goal, options.sites), options.parameters))
+    OUT.mkdir(parents=True, exist_ok=True)
+    (OUT / "many.json").write_text(json.dumps(figures, indent=1))
+    for name, value in figures.items():
+        print(f"{name:32s} {value}")
+
+
+class Light(Site):
+    """A site that keeps what it would send until all of them send at once."""
+
+    def __init__(self, federation: Federation, card: Any) -> None:
+        super().__init__(federation, card)
+        self.ready: list[bytes] = []
+
+    async def send(self, value: bytes, topic: str | None = None) -> None:
+        self.ready.append(value)
+
+    async def prepare(self, base: Announcement, number: int) -> None:
+        """Presence, evaluation and offer; the offer's body is on the broker."""
+        plan = self.federation.plan
+        await self.send(self.signing.sign(Presence(self.name, ((plan.study, 1),), "bench")).to_bytes())
+        await self.evaluate(base, 0.5 + number / 10_000)
+        await self.offer(base, np.full(plan.parameters, 0.001, np.float32))
+
+
+async def measure(sites: int, goal: int, parameters: int) -> dict[str, float]:
+    with tempfile.TemporaryDirectory() as folder:
+        broker = await asyncio.to_thread(Broker.start, Path(folder) / "broker")
+        try:
+            gather = {"goal": goal, "minimum": goal}
+            plan = small_plan("many", sites=sites, parameters=parameters, aggregation=gather)
+            async with (
+                _federation(broker.bootstrap, Path(folder) / "members", plan, sites) as fed,
+                coordinators(fed, "one") as (one,),
+            ):
+                return await _play(fed, one)
+        finally:
+            await asyncio.to_thread(broker.stop)
+
+
+async def _play(fed: Federation, one: Coordinator) -> dict[str, float]:
+    began_s = time.monotonic()
+    one.start()
+    base = await fed.version(0)
+    figures: dict[str, float] = {"sites": len(fed.sites), "goal": fed.plan.aggregation.goal}
+    figures["start to version 0, s"] = round(time.monotonic() - began_s, 1)
+    for batch in _batches(list(enumerate(fed.sites.values()))):
+        await asyncio.gather(*(site.prepare(base, number) for number, site in batch if isinstance(site, Light)))
+    await asyncio.sleep(30)  # a full collection of garbage and a look at all topics lie in between
+    assert one.child is not None
+    pid, before = one.child.pid, await _holds(one)
+    cpu_s, began_s = cpu_seconds(pid), time.monotonic()
+    decided, counted = await _all_at_once(fed)
+    figures["all decided, s"] = round(decided - began_s, 2)
+    figures["counted"] = counted
+    figures["coordinator's CPU, s"] = round(cpu_seconds(pid) - cpu_s, 2)
+    figures["versions"] = (await fed.announcements())[-1].version
+    await asyncio.sleep(40)
+    figures["coordinator's peak, MB"] = round(peak_mb(pid), 1)
+    figures["loop held at most, s (bucket)"] = _longest(before, await _holds(one))
+    figures["loop held at most since start, s"] = round(
+        await one.metric("wardround_coordinator_event_loop_hold_max_seconds") or 0, 3
+    )
+    began_s = time.monotonic()
+    async with View(fed.bootstrap, registrar_key=fed.folder / "registrar.pub") as view:
+        history = await view.history(fed.study)
+    figures["status, s"] = round(time.monotonic() - began_s, 2)
+    assert history.counted == counted
+    return figures
+
+
+async def _all_at_once(fed: Federation) -> tuple[float, int]:
+    """Everything that is ready, and then how long until the last offer has its receipt, and how many counted."""
+    reader = LogReader(fed.kafka, fed.link)
+    outcomes: dict[str, int] = {}
+    try:
+        await reader.assign({topics.receipts(fed.study): EARLIEST})
+        sending = asyncio.create_task(_send_all(fed))
+        while len(outcomes) < len(fed.sites):
+            for entry in await reader.batch(records_max=1000):
+                receipt = read_receipt(entry.value, fed.membership, fed.study)
+                outcomes[receipt.site] = receipt.outcome
+        decided_s = time.monotonic()
+        await sending
+        return decided_s, sum(outcome == Outcome.COUNTED for outcome in outcomes.values())
+    finally:
+        await reader.close()
+
+
+async def _send_all(fed: Federation) -> None:
+    tickets: list[Ticket] = []
+    for site in fed.sites.values():
+        assert isinstance(site, Light)
+        tickets += [await fed.writer.post(topics.offers(site.name), value) for value in site.ready]
+    for ticket in tickets:
+        assert await fed.writer.settle(ticket) is not None
+
+
+async def _holds(one: Coordinator) -> dict[float, float]:
+    """Bound in seconds -> how often the loop was held no longer than that."""
+    page = await asyncio.to_thread(one._page)
+    lines = (line for line in page.splitlines() if line.startswith(f"{HOLD}_bucket"))
+    return {float(line.split('le="')[1].split('"')[0]): float(line.rsplit(" ", 1)[1]) for line in lines}
+
+
+def _longest(before: dict[float, float], after: dict[float, float]) -> float:
+    """The least bound that holds for everything in between."""
+    total = after[float("inf")] - before[float("inf")]
+    return min(bound for bound in after if after[bound] - before[bound] >= total)
+
+
+@contextlib.asynccontextmanager
+async def _federation(bootstrap: str, folder: Path, plan: Plan, sites: int) -> AsyncIterator[Federation]:
+    """As tests.broker.federation makes it, in steps that a broker answers in time."""
+    registrar = make_registrar_keys(folder)
+    cards = [make_member_keys(name, folder) for name in ("coordinator", *(f"site-{n}" for n in range(sites)))]
+    kafka = KafkaSettings(bootstrap, "bench-many", fetch_wait_ms=50)
+    async with Registrar(kafka, registrar) as office:
+        roles = [(Role.COORDINATOR if card.name == "coordinator" else Role.SITE,) for card in cards]
+        for batch in _batches([NewMember(card, role) for card, role in zip(cards, roles, strict=True)]):
+            await office.publish_members(batch)
+        await office.publish_roster()
+        await office.create_study(plan, bytes(4 * plan.parameters))
+        membership = office.membership
+    assert membership is not None
+    link = Link(kafka)
+    writer, reader = Writer(kafka, link), BodyReader(kafka, link)
+    fed = Federation(folder, bootstrap, plan, registrar, membership, {}, kafka, link, writer, reader)
+    fed.sites.update({card.name: Light(fed, card) for card in cards[1:]})
+    try:
+        yield fed
+    finally:
+        await fed.close()
+
+
+def _batches(items: list[Any]) -> Iterable[list[Any]]:
+    return (items[first : first + AT_ONCE] for first in range(0, len(items), AT_ONCE))
+
+
+if __name__ == "__main__":
+    main()
