@@ -281,7 +281,7 @@ async def test_an_epoch_key_under_another_epoch_is_left_out(
             await following.log.epoch_key(epoch)
 
 
-def test_what_strangers_put_between_records_of_the_chain_is_left_out_and_told_in_few_lines(
+def test_what_strangers_put_between_records_is_left_out_and_told_in_few_lines(
     following: Following,
 ) -> None:
     announced = following.scribe.announcement()
