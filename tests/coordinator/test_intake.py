@@ -243,6 +243,10 @@ def test_an_evaluation_is_found_by_its_digest_whoever_signed_it() -> None:
     assert measured(entry, PLAN, {bytes(32)})[1] is None
 
 
-@pytest.mark.parametrize("value", [None, b"", signed(Presence("a", (), "1")), signed(evaluation())[:-1]])
+@pytest.mark.parametrize(
+    "value",
+    [None, b"", signed(Presence("a", (), "1")), signed(evaluation())[:-1]],
+    ids=["nothing", "empty", "presence", "cut-short"],
+)
 def test_what_is_no_evaluation_is_not_looked_at(value: bytes | None) -> None:
     assert measured(entries(("a", value))[0], PLAN, {b""}) == (b"", None)

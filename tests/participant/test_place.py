@@ -71,7 +71,9 @@ def test_another_sites_signing_key_is_named_with_its_owner_and_what_to_do(roster
 
 
 @pytest.mark.parametrize(
-    ("opening", "said"), [(KEYS["site-1"].opening.key_id, "; it is a key of site-1"), (NOBODYS, "")]
+    ("opening", "said"),
+    [(KEYS["site-1"].opening.key_id, "; it is a key of site-1"), (NOBODYS, "")],
+    ids=["another-sites", "nobodys"],
 )
 def test_an_opening_key_that_the_roster_does_not_know_is_named_too(
     roster: Membership, opening: bytes, said: str
