@@ -275,6 +275,18 @@ class Task(ABC):
         low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
         return float(low), float(high)
 
+    def predictions(self, outputs: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        """What the outputs say of each patient, a column each, (rows,): what `wardround predict` writes.
+
+        outputs   what `predict` gives, (rows,) or (rows, ...)
+        As it stands: `output`, or `output-1`, `output-2` … of several. Write it to tell a probability, a class, a risk.
+        """
+        flat = (
+            outputs.reshape(len(outputs), -1) if len(outputs) else outputs.reshape(0, int(np.prod(outputs.shape[1:])))
+        )
+        names = ["output"] if flat.shape[1] == 1 else [f"output-{number + 1}" for number in range(flat.shape[1])]
+        return {name: flat[:, place] for place, name in enumerate(names)}
+
     def state(self, vector: Vector) -> dict[str, NDArray[Any]]:
         """A vector as tensors by name, for a file that others can read; the inverse of `vector_of`."""
         return {STATE_WITHOUT_NAMES: np.array(vector, np.float32)}

@@ -1,17 +1,22 @@
-"""What a person touches: the command, the registrar's tool, reports, the demo, and `Federation` for notebooks."""
+"""What a person touches: commands, the registrar, reports, the demo; for notebooks `Federation`, `open_model`."""
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from wardround.federation import Federation
+    from wardround.models import open_model
 
-__all__ = ["Federation"]
+__all__ = ["Federation", "open_model"]
 
 
 def __getattr__(name: str) -> Any:
-    """`Federation` is imported when it is asked for: a service started by its command line does not need it."""
+    """Both are imported when they are asked for: a service started by its command line does not need them."""
     if name == "Federation":
         from wardround.federation import Federation
 
         return Federation
+    if name == "open_model":
+        from wardround.models import open_model
+
+        return open_model
     raise AttributeError(f"module wardround has no attribute {name}")

@@ -32,6 +32,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {  # name -> (module, what it does)
     "status": ("status", "how the studies stand and what each site is doing"),
     "report": ("report", "write a study's report as one HTML file"),
     "model": ("model", "export a version as a safetensors file, or show what such a file holds"),
+    "predict": ("predict", "predict for a table of patients with an exported model"),
     "recompute": ("recompute", "audit: compute a version again from the log and compare"),
     "kafka": ("kafka", "start and stop a small Kafka on this machine"),
 }

@@ -14,7 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learning.entry import load_task
-from learning.model_file import ModelHeader, check_state, write_model
+from learning.model_file import ModelHeader, check_state, read_model, write_model
+from learning.places import look_in, place_of
+from learning.predicting import Model
 from learning.task import Task
 from schemas.errors import LocalError
 from wardround.history import StudyHistory
@@ -128,5 +130,20 @@ def export_version(
 
 
 def approved_task(header: ModelHeader, folder: Path | None) -> Task:
-    """The task of a model: from `folder`, or by the plan's entry, and in both cases exactly the approved files."""
+    """The task of a model, from its folder or by its entry: exactly the files that the plan approved.
+
+    Raises LocalError when it is not there, or another one.
+    """
+    if folder is not None:
+        look_in(place_of(folder, header.task))
     return load_task(header.task, digest=bytes.fromhex(header.code))
+
+
+def open_model(path: Path | str, *, study: Path | str | None = None) -> Model:
+    """An exported model with its task, ready to predict.
+
+    study   the folder of the study's task.py; without it the entry in the file is imported
+    Raises LocalError when the file is damaged, or the task is not the one that its plan approved.
+    """
+    header, _ = read_model(Path(path))
+    return Model.read(Path(path), approved_task(header, None if study is None else Path(study)))

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from learning.contract import Column, DataContract, Table, packaged_file, read_csv, scaled
+from learning.outputs import softmax
 from learning.task import DataSource, LocalError, Patients, SiteData, hashed_share, is_test, split_patients
 from learning.torch_task import Batch, TorchTask
 
@@ -40,6 +41,9 @@ class Breast(TorchTask):
 
     def inputs(self, table: Table) -> NDArray[np.float64]:
         return scaled(table, {name: (high / 2, high / 6) for name, high in HIGH.items()})
+
+    def predictions(self, outputs: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        return {"benign": softmax(outputs)[:, 1]}
 
     def load(self, source: DataSource) -> SiteData:
         if source.site not in SITES:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from learning.contract import Column, DataContract, Table, scaled
+from learning.outputs import logistic
 from learning.task import DataSource, LocalError, Patients, SiteData, is_test, split_patients
 from learning.torch_task import Batch, TorchTask
 
@@ -83,6 +84,9 @@ class Eicu(TorchTask):
         """float64 (stays, 7); `unscored` is 1 where APACHE has no score."""
         odds = {name: _log_odds(table[name]) for name in RISKS}
         return scaled({**table, **odds, "unscored": np.isnan(table["apachescore"]).astype(np.float64)}, CONSTANTS)
+
+    def predictions(self, outputs: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        return {"probability": logistic(outputs[:, 0])}  # of dying in hospital
 
     def load(self, source: DataSource) -> SiteData:
         hospital, folder = _hospital(source)

@@ -18,6 +18,7 @@ from sklearn.model_selection import train_test_split
 from torch import Tensor, nn
 
 from learning.contract import Column, DataContract, Table
+from learning.outputs import logistic
 from learning.task import DataSource, LocalError, Patients, SiteData
 from learning.torch_task import Batch, TorchTask
 
@@ -70,6 +71,9 @@ class Heart(TorchTask):
         """float64 (n, 13), scaled by the constants; a missing value becomes the centre."""
         centre, unit = _constants()
         return np.nan_to_num((_recorded(table) - centre) / unit, nan=0.0)
+
+    def predictions(self, outputs: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        return {"probability": logistic(outputs[:, 0])}  # of a diseased vessel
 
     def load(self, source: DataSource) -> SiteData:
         path = _file(source)

@@ -54,6 +54,9 @@ class LinearRegression(Task):
     def inputs(self, table: Table) -> NDArray[np.float64]:
         return np.stack([np.ones_like(table["x"]), table["x"]], axis=1)
 
+    def predictions(self, outputs: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        return {"y": outputs}
+
     def load(self, source: DataSource) -> SiteData:
         x, y = points(source.site)
         table = {"x": x, "y": y}

@@ -73,6 +73,10 @@ class Lung(TorchTask):
     def inputs(self, table: Table) -> NDArray[np.float64]:
         return scaled(table, CONSTANTS)
 
+    def predictions(self, outputs: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        """How many times the hazard of a patient at the centre of every constant."""
+        return {"hazard-ratio": np.exp(outputs[:, 0].astype(np.float64))}
+
     def load(self, source: DataSource) -> SiteData:
         if source.site not in SITES:
             raise LocalError(f"the study lung has no site {source.site}", hint=f"its sites: {', '.join(SITES)}")

@@ -136,6 +136,18 @@ def waiting(text: str) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def counting(what: str) -> Iterator[Callable[[int], None]]:
+    """A running count on a terminal while a person waits; nothing elsewhere."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status(f"0 {what}") as status:
+        yield lambda count: status.update(f"{count:,} {what}")
+
+
 def steers_terminal(char: str) -> bool:
     """Whether a character does something to a terminal, or to the order of a text, instead of showing."""
     return unicodedata.category(char) in ("Cc", "Cf", "Cs", "Zl", "Zp")
