@@ -27,13 +27,15 @@ class _Standing:
 class HeldSites:
     """Look now and then; each new reason is returned once, to be told."""
 
-    def __init__(self) -> None:
+    def __init__(self, sites: int = 1) -> None:
+        """`sites` share the machine: where they are many, a trainer that was lost takes longer to be had again."""
+        self._patience_s = max(HELD_S, sites / 2)
         self._standings: dict[tuple[str, str], _Standing] = {}
 
     def look(self, folders: Mapping[str, Path], now_s: float) -> list[str]:
         """What is new about the sites with these data folders, in words; `now_s` of a monotonic clock.
 
-        Raises LocalError, naming site and reason, for one that has never begun and is held for 5 s.
+        Raises LocalError, naming site and reason, for one that has never begun and is held for 5 s, longer where sites are many.
         """
         told = []
         for site, folder in folders.items():
@@ -43,7 +45,7 @@ class HeldSites:
                 held = study.held if study.state == State.PAUSED and not wish.pauses(study.study) else ""
                 told += _news(site, standing, held, now_s)
                 standing.begun |= _has_begun(study)
-                if held and not standing.begun and now_s - standing.since_s >= HELD_S:
+                if held and not standing.begun and now_s - standing.since_s >= self._patience_s:
                     raise LocalError(f"{site} cannot begin: {held}", hint=f"mend what {site} loads, then start again")
         return told
 

@@ -161,7 +161,7 @@ class _Demo:
 
         Raises FederationError after 120 s, LocalError for one set up wrongly or held before it could begin.
         """
-        held = HeldSites()
+        held = HeldSites(len(self._running.sites))
         while True:
             gone = {process.name: process for process in await asyncio.to_thread(self._processes.gone)}
             for name in [name for name in self._gone_s if name not in gone]:

@@ -36,6 +36,7 @@ from wardround.demo.trial import Trial
 from wardround.registrar import NewMember, Registrar
 
 SETUP_S = 120.0
+STARTING, TOLD_EACH = "starting the sites", 25
 STARTING_MAX = 4 * max(2, os.cpu_count() or 1)
 _LOOK_S = 0.03
 Tell = Callable[[str], None]
@@ -119,7 +120,7 @@ class Running:
             )
             tell("making the plan and version 0")
             await self._until(self._plans_are_made, "the plan", "central")
-            tell("starting the sites")
+            tell(STARTING)
             starting = asyncio.create_task(self._start_sites(tell))
             try:
                 for plan in self.plans:
@@ -176,7 +177,8 @@ class Running:
         now = [site for site in self.sites if site != self.cast.late]
         for number, site in enumerate(now):
             while number - self._there(now[:number]) >= STARTING_MAX:
-                tell(f"starting the sites: {self._there(now[:number])} of {len(now)} are there")
+                there = self._there(now[:number]) // TOLD_EACH * TOLD_EACH
+                tell(f"starting the sites: {there} of {len(now)} are there" if there else STARTING)
                 self.processes.gone()
                 await asyncio.sleep(10 * _LOOK_S)
             self._start_site(site)
