@@ -35,7 +35,8 @@ class HeldSites:
     def look(self, folders: Mapping[str, Path], now_s: float) -> list[str]:
         """What is new about the sites with these data folders, in words; `now_s` of a monotonic clock.
 
-        Raises LocalError, naming site and reason, for one that has never begun and is held for 5 s, longer where sites are many.
+        Raises LocalError, naming site and reason, for one that has never begun and is held for 5 s, or longer
+        where sites are many.
         """
         told = []
         for site, folder in folders.items():

@@ -37,6 +37,7 @@ from wardround.report import Score, compare, write_report
 INTERRUPTED = 130
 BACK_S = 120.0  # how long a service may be gone
 LAST_WORDS_S = 30.0  # after the end of a study, for the last evaluations and receipts
+MODEL = "model.safetensors"
 _ACT_S = 0.1
 _WATCH_S = 0.5
 
@@ -88,10 +89,12 @@ class _Demo:
                 threading.Thread(target=_warm, daemon=True).start()
                 await self._studies()
                 show.freeze()
+                self._export()
                 show.doing("computing the pooled model")
                 pooled = await self._pooled()
                 show.doing("writing the report")
                 await self._finish(pooled)
+                await self._exported()
                 show.doing("stopping everything")
                 await asyncio.to_thread(self._processes.stop)
                 show.doing("")
@@ -215,6 +218,21 @@ class _Demo:
             found[plan.study] = read_pooled(path) if path else {}
         return found
 
+    def _export(self) -> None:
+        """Begin to write each study's best version, while pooled model and report are made."""
+        if self._trial.model:
+            for study in self._histories:
+                self._running.start_export(study, self._out / study / MODEL)
+
+    async def _exported(self) -> None:
+        if not self._trial.model:
+            return
+        self._show.doing("writing the model")
+        for study in self._histories:
+            if await self._running.exported(study, self._out / study / MODEL) is None:
+                said = self._processes.all[f"model-{study}"].last_words()
+                self._show.note(f"the model of {study} could not be written: {said}")
+
     async def _finish(self, pooled: dict[str, dict[str, Score]]) -> None:
         """Write report and summary of each study."""
         for study, history in self._histories.items():
@@ -236,7 +254,9 @@ class _Demo:
     def _print(self, pooled: dict[str, dict[str, Score]]) -> None:
         for study, history in self._histories.items():
             self._show.console.print(final_table(compare(history, pooled[study])))
-            self._show.console.print(f"{_ending(history)}\nreport: {self._out / study / 'report.html'}", soft_wrap=True)
+            places = [f"report: {self._out / study / 'report.html'}"]
+            places += [f"model:  {path}"] if (path := self._out / study / MODEL).exists() and self._trial.model else []
+            self._show.console.print("\n".join([_ending(history), *places]), soft_wrap=True, highlight=False)
         for lead, line in zip(("next:  ", *["       "] * 9), self._trial.next, strict=False):
             self._show.console.print(f"{lead} {line}", soft_wrap=True, highlight=False)
 

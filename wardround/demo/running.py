@@ -121,13 +121,13 @@ class Running:
             tell("making the plan and version 0")
             await self._until(self._plans_are_made, "the plan", "central")
             tell(STARTING)
-            starting = asyncio.create_task(self._start_sites(tell))
-            try:
-                for plan in self.plans:
-                    await registrar.create_study(plan, self.plans_folder / f"{plan.study}.initial")
-                await starting
-            finally:
-                starting.cancel()
+            now = [site for site in self.sites if site != self.cast.late]
+            if len(now) <= STARTING_MAX:  # side by side: many would keep the registrar's own records waiting
+                await self._start_sites(now, tell)
+            for plan in self.plans:
+                await registrar.create_study(plan, self.plans_folder / f"{plan.study}.initial")
+        if len(now) > STARTING_MAX:
+            await self._start_sites(now, tell)
 
     async def play(self, act: Act) -> None:
         """Do one act of the script."""
@@ -148,6 +148,21 @@ class Running:
         path = self.plans_folder / f"{study}.pooled.json"
         with contextlib.suppress(LocalError):
             await self._until(path.exists, "the pooled model", "central")
+        return path if path.exists() else None
+
+    def start_export(self, study: str, path: Path) -> None:
+        """Have the best version that is kept written to `path`; `exported` waits for it."""
+        path.unlink(missing_ok=True)
+        keys, site = self.stage.keys, self.sites[0]
+        line = ["export", study, "--best", "--out", str(path), "--broker", self.bootstrap]
+        line += ["--member", site, "--open", str(keys / f"{site}.open"), "--registrar", str(keys / "registrar.pub")]
+        line += ["--study-folder", str(self._trial.task_folder)] if self._trial.task_folder else []
+        self.processes.start(f"model-{study}", "model", *line, service=False)
+
+    async def exported(self, study: str, path: Path) -> Path | None:
+        """The model's file; None when its process ended without it."""
+        with contextlib.suppress(LocalError):
+            await self._until(path.exists, "the model", f"model-{study}")
         return path if path.exists() else None
 
     def _start_central(self) -> None:
@@ -172,13 +187,12 @@ class Running:
         )
         self.processes.start(site, "participant", "--config", str(path))
 
-    async def _start_sites(self, tell: Tell) -> None:
-        """All but the latecomer, so many at once that none waits for the processor until a limit of its own ends it."""
-        now = [site for site in self.sites if site != self.cast.late]
-        for number, site in enumerate(now):
-            while number - self._there(now[:number]) >= STARTING_MAX:
-                there = self._there(now[:number]) // TOLD_EACH * TOLD_EACH
-                tell(f"starting the sites: {there} of {len(now)} are there" if there else STARTING)
+    async def _start_sites(self, sites: Sequence[str], tell: Tell) -> None:
+        """So many at once that none waits for the processor until a limit of its own ends it."""
+        for number, site in enumerate(sites):
+            while number - self._there(sites[:number]) >= STARTING_MAX:
+                there = self._there(sites[:number]) // TOLD_EACH * TOLD_EACH
+                tell(f"starting the sites: {there} of {len(sites)} are there" if there else STARTING)
                 self.processes.gone()
                 await asyncio.sleep(10 * _LOOK_S)
             self._start_site(site)

@@ -41,6 +41,7 @@ class Trial:
     data: Path | None = None
     task_folder: Path | None = None
     bounds: Bounds = field(default_factory=Bounds)
+    model: bool = False  # leave the best version as a file
     eventful: bool = True  # one site joins late, two lose their link for a while
     note: str = ""
     next: tuple[str, ...] = ()
@@ -76,11 +77,12 @@ def trial_of(folder: Path, data: Path | None, bounds: Bounds, *, eventful: bool 
     _check_memory(len(drafts[0].sites))
     installed = folder.resolve().is_relative_to(ROOT)
     trial = Trial(
-        name=folder.resolve().name.replace("_", "-"),
+        name=drafts[0].study if len(drafts) == 1 else folder.resolve().name.replace("_", "-"),
         plans=plans,
         data=data,
         task_folder=None if installed else folder.resolve(),
         bounds=bounds,
+        model=True,
         eventful=eventful,
         note=_note(eventful=eventful),
         next=_next(plans[0], data),
