@@ -15,7 +15,7 @@ Used by:  notebooks, `wardround status`, `wardround report`, wardround.demo.
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Coroutine, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -107,7 +107,7 @@ class Federation:
         """
         return (await self._study_log(study)).history
 
-    async def follow(self, study: str, *, pace_s: float = PACE_S) -> AsyncIterator[StudyHistory]:
+    async def follow(self, study: str, *, pace_s: float = PACE_S) -> AsyncGenerator[StudyHistory]:
         """The study's history, again whenever it has grown (the same object); over broken links, for ever.
 
         Reads at most every `pace_s` seconds: many records at once cost much less than one by one. Sites that join later
@@ -267,6 +267,23 @@ class Connection:
         """As Federation.history."""
         return self._run(self._federation.history(study))
 
+    def membership(self) -> Membership | None:
+        """As Federation.membership."""
+        return self._run(self._federation.membership())
+
+    def follow(self, study: str, *, pace_s: float = PACE_S) -> Iterator[StudyHistory]:
+        """As Federation.follow: the same history again whenever it has grown, for ever; `break` when it is `final`.
+
+        Between two turns the history stands still. Ctrl-C ends a wait.
+        """
+        histories = self._federation.follow(study, pace_s=pace_s)
+        try:
+            while True:
+                yield self._run(_next(histories))
+        finally:
+            if not self._loop.is_closed():
+                self._run(_end(histories))
+
     def version(self, study: str, n: int | None = None) -> NDArray[np.float32]:
         """As Federation.version."""
         return self._run(self._federation.version(study, n))
@@ -291,6 +308,14 @@ class Connection:
         except BaseException:
             future.cancel()
             raise
+
+
+async def _next(histories: AsyncGenerator[StudyHistory]) -> StudyHistory:
+    return await anext(histories)
+
+
+async def _end(histories: AsyncGenerator[StudyHistory]) -> None:
+    await histories.aclose()
 
 
 def _feed(directory: Directory, entry: Entry) -> bool:

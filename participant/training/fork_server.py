@@ -27,6 +27,7 @@ from learning.places import look_in
 from participant.training.process import one_thread_each
 
 QUEUE = 128
+NICE = 5  # trainers that share a machine give way to broker and services, and to the server that others wait for
 LOOK_S = 0.5
 LINGER_S = 1.0  # for a trainer that is being replaced; who comes later starts a server
 
@@ -79,6 +80,7 @@ def _fork(connection: socket.socket, digests: dict[str, bytes], own: tuple[socke
     code = 1
     try:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        os.nice(NICE)
         for held in own:
             held.close()
         from participant.training.worker import serve as work

@@ -10,7 +10,7 @@ from schemas.errors import LocalError
 from schemas.records import Action, Command, Evaluation, Outcome
 from tests.wardround.synthetic import START_MS, announcement, history, offer, plan, receipt, records
 from wardround.history import Commanded, StudyHistory
-from wardround.report import Score, compare, conduct_figures, prose, write_report
+from wardround.report import Score, compare, conduct_figures, learning_figures, prose, style, write_report
 from wardround.report.conduct_figures import spaced
 from wardround.report.page import render
 
@@ -254,3 +254,34 @@ def test_a_plan_reads_as_sentences_with_its_numbers() -> None:
     assert "at least 3" in said["When a version is made"]
     assert "up to 4 versions behind" in said["Late work"]
     assert "After 20 versions." in said["When it ends"]
+
+
+def test_a_line_that_only_some_sites_have_is_in_the_legend() -> None:
+    grown = history()
+    comparison = compare(grown)
+    first, *rest = comparison.rows
+    drawn = learning_figures.per_site(grown, replace(comparison, rows=(replace(first, alone=None), *rest)))
+    assert "alone" in [text.get_text() for text in drawn.legends[0].get_texts()]
+
+
+def test_a_study_that_is_over_is_drawn_to_its_end_and_not_to_when_it_was_looked_at() -> None:
+    grown = history()
+    assert grown.final
+    last = max(version.at_ms for version in grown.versions.values())
+    site = next(iter(grown.sites.values()))
+    site.seen_ms.append(last + 7 * 60_000)
+    start, end = conduct_figures._bounds(grown)
+    assert last <= end <= last + max(2000, (last - start) // 20)
+
+
+@pytest.mark.parametrize("letters", [5, 12, 25, 40, 90])
+def test_a_legend_of_many_long_names_stays_within_the_page(letters: int) -> None:
+    drawn = style.figure(2.9)
+    axes = drawn.subplots()
+    for index in range(9):
+        axes.plot([0, 1], [index, index], label=("goal 16, staleness polynomial, rate 0.0625, " * 3)[:letters])
+    style.legend(drawn, *axes.get_legend_handles_labels())
+    drawn.draw_without_rendering()
+    box = drawn.legends[0].get_window_extent()
+    assert box.x0 >= 0
+    assert box.x1 <= drawn.bbox.width

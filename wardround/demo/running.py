@@ -121,13 +121,9 @@ class Running:
             tell("making the plan and version 0")
             await self._until(self._plans_are_made, "the plan", "central")
             tell(STARTING)
-            now = [site for site in self.sites if site != self.cast.late]
-            if len(now) <= STARTING_MAX:  # side by side: many would keep the registrar's own records waiting
-                await self._start_sites(now, tell)
-            for plan in self.plans:
+            await self._start_sites([site for site in self.sites if site != self.cast.late], tell)
+            for plan in self.plans:  # last: with many sites the first to learn would leave the others no time to start
                 await registrar.create_study(plan, self.plans_folder / f"{plan.study}.initial")
-        if len(now) > STARTING_MAX:
-            await self._start_sites(now, tell)
 
     async def play(self, act: Act) -> None:
         """Do one act of the script."""
@@ -196,6 +192,9 @@ class Running:
                 self.processes.gone()
                 await asyncio.sleep(10 * _LOOK_S)
             self._start_site(site)
+        while len(sites) > STARTING_MAX and self._there(sites) < len(sites):
+            self.processes.gone()
+            await asyncio.sleep(10 * _LOOK_S)
 
     def _there(self, sites: Sequence[str]) -> int:
         return sum((self.stage.data_folder(site) / STATE).exists() for site in sites)

@@ -20,6 +20,7 @@ STATES = {
     SiteState.TRAINING: ("training", ORANGE, "////"),
     SiteState.SENDING: ("sending", SKY, "\\\\\\\\"),
 }
+_AFTER_MS = 2000  # at least so much, or a twentieth, of a study that is over is drawn after its end
 _SPANS_MAX = 4000  # shapes in one figure; a longer study is drawn coarser
 _VERSION_LINES_MAX = 60
 _COMMAND_LINES_MAX = 60
@@ -62,6 +63,9 @@ def _bounds(history: StudyHistory) -> tuple[int, int]:
     made = [version.at_ms for version in history.versions.values()]
     start = history.started_ms or min([*seen, *made], default=0)
     commanded = [one.at_ms for one in history.commands]
+    if history.final and made:  # sites go on telling that they are there: that is no part of the study
+        over = max(made) + max(_AFTER_MS, (max(made) - start) // 20)
+        seen = [min(at, over) for at in seen]
     return start, max([*seen, *made, *commanded, start + 1])
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from wardround.history import StudyHistory
 from wardround.report.comparison import Comparison, Row, Score
-from wardround.report.style import BLUE, FAINT, PURPLE, SOFT, VERMILION, figure, plain
+from wardround.report.style import BLUE, FAINT, PURPLE, SOFT, VERMILION, figure, legend, plain, whole_numbers
 
 PANELS_MAX = 40
 MODELS = (
@@ -45,7 +45,7 @@ def convergence(history: StudyHistory, comparison: Comparison) -> Any:
     axes.set_xlabel("version of the shared model")
     axes.set_ylabel(_metric_label(comparison))
     axes.margins(x=0.02)
-    _whole_numbers(axes)
+    whole_numbers(axes)
     plain(axes)
     drawn.legend(loc="outside lower center", ncols=4)
     return drawn
@@ -68,8 +68,8 @@ def per_site(history: StudyHistory, comparison: Comparison) -> Any:
         seen += _panel(axes, history, rows[place], comparison.metric, behind)
     if rows:
         _scale(grid[0][0], seen, comparison)
-        handles, labels = grid[0][0].get_legend_handles_labels()
-        drawn.legend(handles, labels, loc="outside lower center", ncols=4)
+        found = {name: line for axes in grid.flat for line, name in zip(*axes.get_legend_handles_labels(), strict=True)}
+        legend(drawn, list(found.values()), list(found))  # a line that one site lacks, another has
         drawn.supylabel(_metric_label(comparison), fontsize=8.5, color=SOFT)
     return drawn
 
@@ -89,7 +89,7 @@ def _panel(axes: Any, history: StudyHistory, row: Row, metric: str, behind: list
     tested = f"n={row.tested}" if row.tested else ""
     axes.set_title(row.name, pad=3)
     axes.text(1, 1.02, tested, transform=axes.transAxes, ha="right", va="bottom", fontsize=7.5, color=SOFT)
-    _whole_numbers(axes, ticks=4)
+    whole_numbers(axes, ticks=4)
     plain(axes)
     return [y for _, y in points]
 
@@ -158,12 +158,6 @@ def _scale(axes: Any, values: list[float], comparison: Comparison) -> None:
     if _wants_log(values, comparison):
         axes.set_yscale("log")
         _decades(axes.yaxis)
-
-
-def _whole_numbers(axes: Any, ticks: int = 8) -> None:
-    from matplotlib.ticker import MaxNLocator
-
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=ticks))
 
 
 def _decades(axis: Any) -> None:

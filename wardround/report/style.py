@@ -7,6 +7,7 @@ Imports:  matplotlib, slow to import: `warm` does it early.   Used by: the other
 import io
 import logging
 import re
+from collections.abc import Sequence
 from typing import Any
 
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
@@ -14,6 +15,7 @@ YELLOW, BLUE, VERMILION, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
 INK, SOFT, FAINT, RULE = "#1c2733", "#5b6773", "#c9d0d7", "#e4e8ec"
 
 WIDTH_IN = 7.6  # the page's column
+_LEGEND_COLUMNS, _KEY_IN, _LETTER_IN = 4, 0.7, 0.066  # of an entry: the line with its gaps, one letter at 8.5 points
 FONTS = ["Helvetica Neue", "Helvetica", "Arial", "Liberation Sans", "DejaVu Sans"]
 
 _SETTINGS: Any = {
@@ -83,6 +85,23 @@ def to_svg(drawn: Any, title: str) -> str:
     svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", svg, count=1)
     svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1)
     return svg.replace("<svg", f'<svg role="img" aria-label="{title}"', 1)
+
+
+def legend(drawn: Any, handles: Sequence[Any], labels: Sequence[str]) -> None:
+    """Below the figure, in as many columns as fit its width: of the long ones fewer, so that none is cut."""
+    drawn.legend(handles, labels, loc="outside lower center", ncols=_columns(labels))
+
+
+def _columns(labels: Sequence[str]) -> int:
+    longest = max((len(label) for label in labels), default=1)
+    return max(1, min(_LEGEND_COLUMNS, len(labels), int(WIDTH_IN / (_KEY_IN + _LETTER_IN * longest))))
+
+
+def whole_numbers(axes: Any, ticks: int = 8) -> None:
+    """Versions are counted: no half of one on the x axis."""
+    from matplotlib.ticker import MaxNLocator
+
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=ticks))
 
 
 def plain(axes: Any, *, grid: str = "y") -> None:

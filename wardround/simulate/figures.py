@@ -8,7 +8,21 @@ from collections.abc import Sequence
 from typing import Any
 
 from wardround.commands.options import human_bytes
-from wardround.report.style import BLACK, BLUE, GREEN, INK, ORANGE, PURPLE, SKY, SOFT, VERMILION, figure, plain
+from wardround.report.style import (
+    BLACK,
+    BLUE,
+    GREEN,
+    INK,
+    ORANGE,
+    PURPLE,
+    SKY,
+    SOFT,
+    VERMILION,
+    figure,
+    legend,
+    plain,
+    whole_numbers,
+)
 from wardround.simulate.play import Played
 
 _COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK)
@@ -70,6 +84,7 @@ def staleness(played: Sequence[Played]) -> Any:
     axes.set_xlabel("versions late, at most")
     axes.set_ylabel("% of the counted updates")
     axes.set_ylim(0, 103)
+    whole_numbers(axes)
     plain(axes)
     _legend(drawn, axes)
     return drawn
@@ -140,4 +155,4 @@ def _line(index: int) -> dict[str, Any]:
 
 
 def _legend(drawn: Any, axes: Any) -> None:
-    drawn.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    legend(drawn, *axes.get_legend_handles_labels())
