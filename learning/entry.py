@@ -1,18 +1,18 @@
 """Find a task by `package.module:attribute`, and the digest of its folder, which a plan approves.
 
-Knows:    a digest is compared before a line of the folder is imported.
-Imports:  stdlib, schemas.errors, learning.task.   Used by: participant.training, wardround.
+Knows:    a digest is compared before a line of the folder is run, and only what was digested is run.
+Imports:  stdlib, schemas.errors, learning.task, learning.closed.   Used by: participant.training, wardround.
 """
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 import re
 import sys
-from hashlib import sha256
 from pathlib import Path
 
+from learning.closed import ClosedPackage
+from learning.manifest import Manifest, read_manifest
 from learning.task import Task
 from schemas.errors import FederationError, LocalError
 
@@ -24,28 +24,44 @@ HINT = "name the task as package.module:attribute, for example studies.lung.task
 def load_task(entry: str, *, digest: bytes | None = None) -> Task:
     """The task object that `entry` names. With `digest` its folder must have exactly this one.
 
-    Raises LocalError when it cannot be found or imported, is no Task, or its folder differs.
+    What runs is what was digested: see learning.closed. Raises LocalError when the task cannot be found or imported, is
+    no Task, its folder differs, or its code imports what lies outside of that.
     """
-    folder = task_folder(entry)
-    if digest is not None and (found := folder_digest(folder)) != digest:
+    manifest = task_manifest(entry)
+    if digest is not None and not manifest.matches(digest):
         raise LocalError(
-            f"the task folder of {entry} has digest {found.hex()[:16]}…, the plan approves {digest.hex()[:16]}…",
-            hint="install the version of the task that the plan names, or have the registrar sign a new plan",
+            f"the task folder of {entry} has digest {manifest.digest.hex()[:16]}…, the plan approves "
+            f"{digest.hex()[:16]}…",
+            hint="install the version of the task that the plan names, or have the registrar sign a new plan; "
+            "`wardround plan digest PLAN --files` on both sides shows which file differs",
         )
     module, attribute = entry.split(":")
+    package = ClosedPackage(manifest, package_of(entry, manifest.folder))
     try:
-        task = getattr(importlib.import_module(module), attribute)
+        task = getattr(package.module(module), attribute)
     except FederationError:
         raise
     except AttributeError as error:
-        raise LocalError(f"{module} has no {attribute}, or fails while it is imported: {error}", hint=HINT) from error
+        said = package.own_words(str(error))
+        raise LocalError(f"{module} has no {attribute}, or fails while it is imported: {said}", hint=HINT) from error
     except Exception as error:  # the task's own code runs here: whatever it raises, the operator gets one line
-        raise LocalError(
-            f"{module} cannot be imported: {type(error).__name__}: {error}", hint=_import_hint(error)
-        ) from error
+        said = package.own_words(f"{type(error).__name__}: {error}")
+        raise LocalError(f"{module} cannot be imported: {said}", hint=_import_hint(error)) from error
     if not isinstance(task, Task):
         raise LocalError(f"{entry} is a {type(task).__name__}, not a Task", hint="end the file with: task = MyTask()")
     return task
+
+
+def task_manifest(entry: str) -> Manifest:
+    """What belongs to a task. Raises LocalError when it is not found, or its folder cannot be read."""
+    return read_manifest(task_folder(entry))
+
+
+def package_of(entry: str, folder: Path) -> str:
+    """The dotted name of the folder that holds the module of `entry`: studies.lung for studies.lung.task:task."""
+    module = entry.partition(":")[0]
+    package, _, last = module.rpartition(".")
+    return package if (folder / f"{last}.py").is_file() else module
 
 
 def _import_hint(error: Exception) -> str:
@@ -77,24 +93,5 @@ def task_folder(entry: str) -> Path:
 
 
 def folder_digest(folder: Path) -> bytes:
-    """SHA-256 over every file of a folder in the order of their relative names; `__pycache__` is left out.
-
-    Each file adds u64 length of its name, the name in UTF-8 with slashes, u64 length of its content, the content
-    (big-endian). Raises LocalError for links and other things whose content could change unseen, and unreadable files.
-    """
-    total = sha256()
-    try:
-        paths = sorted(
-            (path.relative_to(folder).as_posix().encode(), path)
-            for path in folder.rglob("*")
-            if "__pycache__" not in path.relative_to(folder).parts
-        )
-        for name, path in paths:
-            if path.is_symlink() or not (path.is_file() or path.is_dir()):
-                raise LocalError(f"{path} is a link or no plain file", hint="a task's folder holds plain files only")
-            if path.is_file():
-                content = path.read_bytes()
-                total.update(len(name).to_bytes(8, "big") + name + len(content).to_bytes(8, "big") + content)
-    except OSError as error:
-        raise LocalError(f"the task folder {folder} cannot be read: {type(error).__name__}") from error
-    return total.digest()
+    """What a plan approves of a task: see Manifest.digest. Raises LocalError as read_manifest does."""
+    return read_manifest(folder).digest

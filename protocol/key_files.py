@@ -1,5 +1,7 @@
 """Private keys on disk: raw bytes, readable by their owner alone, never overwritten.
 
+Knows:    a container platform mounts secrets read-only, of root, and lets the service read them as its group (0440);
+          that is taken where the service could not make it stricter itself, and nowhere else.
 Used by:  protocol.signing, protocol.sealing.
 """
 
@@ -17,19 +19,38 @@ def read_key(path: Path, size_bytes: int, kind: str) -> bytes:
     """
     try:
         with path.open("rb") as file:
-            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+            status, mount = os.fstat(file.fileno()), os.fstatvfs(file.fileno())
             secret = file.read(size_bytes + 1)
     except OSError as error:
         hint = f"a member's is made by `wardround keys new`; does the command or the configuration name the {kind} key?"
         raise LocalError(f"cannot read the {kind} key {path}: {error.strerror}", hint=hint) from None
-    if mode & 0o077:
-        raise LocalError(f"the {kind} key {path} is open to others (mode {mode:04o})", hint=f"run: chmod 600 {path}")
+    if hint := why_open(status.st_mode, status.st_uid, os.geteuid(), read_only=bool(mount.f_flag & os.ST_RDONLY)):
+        mode = stat.S_IMODE(status.st_mode)
+        raise LocalError(f"the {kind} key {path} is open to others (mode {mode:04o})", hint=hint.format(path=path))
     if len(secret) != size_bytes:
         article = "an" if kind[0] in "aeiou" else "a"
         length = len(secret) if len(secret) < size_bytes else f"more than {size_bytes}"
         hint = f"{article} {kind} key file holds {size_bytes} raw bytes; is this the path of another kind of key?"
         raise LocalError(f"{path} is no {kind} key: it holds {length} bytes", hint=hint)
     return secret
+
+
+def why_open(mode: int, owner: int, user: int, *, read_only: bool) -> str:
+    """What to do about a key's mode, with {path} for its place; empty when it is closed to others.
+
+    mode             of its stat; owner: its user id
+    user, read_only  the service's user id; whether the file lies on a read-only mount
+    """
+    others = mode & 0o077
+    fixed = read_only or (owner == 0 and user != 0)  # whoever runs this cannot change it
+    if not others or (others == 0o040 and fixed and owner in (0, user)):
+        return ""
+    if fixed:
+        return (
+            "mount the secret with mode 0400, or 0440 with the group of the service (Kubernetes: defaultMode and "
+            "fsGroup); nobody else may read it"
+        )
+    return "run: chmod 600 {path}"
 
 
 def write_key(path: Path, secret: bytes, kind: str) -> None:

@@ -61,7 +61,7 @@ def author_plan(path: Path, *, warm: Path | None = None) -> AuthoredPlan:
 def author_draft(draft: Draft, *, warm: Path | None = None) -> AuthoredPlan:
     """As `author_plan`, from a draft."""
     code = folder_digest(task_folder(draft.entry))
-    task = load_task(draft.entry)
+    task = load_task(draft.entry, digest=code)
     initial = _warm(warm, task) if warm else np.asarray(task.initial(draft.seed), dtype="<f4")
     facts = TaskFacts(
         parameters=task.parameters(),

@@ -1,7 +1,8 @@
-"""Forks trainers from one process that has imported torch and the task already: `--socket PATH [--preload MODULE]`.
+"""Forks trainers from one process that has imported what tasks need: `--socket PATH [--preload MODULE]`.
 
 Knows:    who holds PATH.lock is the server of PATH; a socket without a holder is stale and replaced.
-Never:    touches data, starts a thread (a process with threads cannot fork safely), outlives parent and trainers.
+Never:    runs a line of a task (only a trainer knows what was approved), touches data, starts a thread (a process with
+          threads cannot fork safely), outlives parent and trainers.
 Used by:  `wardround try` and the demo, benchmarks and tests, where many participants share a machine, and by them
           alone: a real site has one trainer and needs none.
 
@@ -10,6 +11,7 @@ was killed, say) it stays as long as it has trainers.
 """
 
 import argparse
+import contextlib
 import fcntl
 import gc
 import importlib
@@ -25,6 +27,7 @@ from typing import TextIO
 
 from learning.places import look_in
 from participant.training.process import one_thread_each
+from schemas.errors import FederationError
 
 QUEUE = 128
 NICE = 5  # trainers that share a machine give way to broker and services, and to the server that others wait for
@@ -42,27 +45,27 @@ def serve(path: Path, preload: list[str]) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _stop)
     try:
-        digests = _preload(preload)
+        _preload(preload)
         if len(os.listdir("/proc/self/task")) > 1:
             print("fork server: an import started threads, so it cannot fork", file=sys.stderr)  # noqa: T201  # no logs here
             return 1
         _write_nowhere()  # each trainer is told where to write by its participant; the one that started us may be gone
         gc.collect()
         gc.freeze()  # pages that the collector never touches stay shared with the trainers
-        _accept(listener, digests, parent, lock)
+        _accept(listener, parent, lock)
     finally:
         path.unlink(missing_ok=True)
     return 0
 
 
-def _accept(listener: socket.socket, digests: dict[str, bytes], parent: int, lock: TextIO) -> None:
+def _accept(listener: socket.socket, parent: int, lock: TextIO) -> None:
     trainers: set[int] = set()
     needed_s = time.monotonic()
     while True:
         ready, _, _ = select.select([listener], [], [], LOOK_S)
         if ready:
             connection, _ = listener.accept()
-            trainers.add(_fork(connection, digests, (listener, lock)))
+            trainers.add(_fork(connection, (listener, lock)))
         trainers = {pid for pid in trainers if os.waitpid(pid, os.WNOHANG) == (0, 0)}
         now_s = time.monotonic()
         if trainers or os.getppid() == parent:
@@ -71,7 +74,7 @@ def _accept(listener: socket.socket, digests: dict[str, bytes], parent: int, loc
             return
 
 
-def _fork(connection: socket.socket, digests: dict[str, bytes], own: tuple[socket.socket, TextIO]) -> int:
+def _fork(connection: socket.socket, own: tuple[socket.socket, TextIO]) -> int:
     """Fork one trainer; `own` is what the server holds and a trainer must not: it would outlive the server."""
     pid = os.fork()
     if pid:
@@ -85,7 +88,7 @@ def _fork(connection: socket.socket, digests: dict[str, bytes], own: tuple[socke
             held.close()
         from participant.training.worker import serve as work
 
-        work(connection, preloaded=digests)
+        work(connection)
         code = 0
     except BaseException as error:
         print(f"trainer: {type(error).__name__}", file=sys.stderr)  # noqa: T201  # its participant sees the closed socket
@@ -93,24 +96,29 @@ def _fork(connection: socket.socket, digests: dict[str, bytes], own: tuple[socke
         os._exit(code)
 
 
-def _preload(modules: list[str]) -> dict[str, bytes]:
-    """Import tasks, and with them torch, and warm up; one that fails is left to the trainer to report."""
+def _preload(modules: list[str]) -> None:
+    """Import what tasks need of installed libraries, torch above all, and warm up; no line of a task is run.
+
+    What cannot be found or imported is left to the trainer to report.
+    """
+    import learning.closed
     import learning.entry
     import participant.training.worker  # noqa: F401  # so that no trainer has to
 
-    digests: dict[str, bytes] = {}
     for module in modules:
         try:
-            digest = learning.entry.folder_digest(learning.entry.task_folder(f"{module}:task"))
-            importlib.import_module(module)
-            digests[module] = digest
-        except Exception as error:
-            print(f"fork server: {module} not imported: {type(error).__name__}", file=sys.stderr)  # noqa: T201  # as above
+            manifest = learning.entry.task_manifest(f"{module}:task")
+        except FederationError as error:
+            print(f"fork server: {error}", file=sys.stderr)  # noqa: T201  # as above
+            continue
+        package = learning.entry.package_of(f"{module}:task", manifest.folder)
+        for library in dict.fromkeys(learning.closed.libraries(manifest, package)):
+            with contextlib.suppress(Exception):
+                importlib.import_module(library)
     if "torch" in sys.modules:
         from participant.training.warm_up import one_step
 
         one_step()
-    return digests
 
 
 def _lock(path: Path) -> TextIO | None:
@@ -152,7 +160,13 @@ def _stop(_number: int, _frame: FrameType | None) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--socket", type=Path, required=True, help="where trainers are asked for")
-    parser.add_argument("--preload", action="append", default=[], metavar="MODULE", help="a task's module; repeatable")
+    parser.add_argument(
+        "--preload",
+        action="append",
+        default=[],
+        metavar="MODULE",
+        help="a task's module; repeatable",
+    )
     parser.add_argument(
         "--look-in", action="append", default=[], type=Path, metavar="FOLDER", help="where tasks are found; repeatable"
     )

@@ -142,7 +142,7 @@ class Launcher:
         """`fork_server` is the path of its socket, None for a process of our own.
 
         output    takes what tasks print; None: it is lost
-        preload   modules of tasks that it imports before it forks
+        preload   modules of tasks whose libraries it imports before it forks
         places    folders that these are found in, beside what is installed
         """
         if fork_server is not None and len(os.fsencode(fork_server)) > PATH_BYTES_MAX:

@@ -45,10 +45,8 @@ class _Study(NamedTuple):
 class Worker:
     """Serves one connection until the other side closes it."""
 
-    def __init__(self, sock: socket.socket, *, preloaded: dict[str, bytes] | None = None) -> None:
-        """`preloaded` are digests of task folders by module, as they were when the fork server imported them."""
+    def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
-        self._preloaded = preloaded or {}
         self._studies: dict[str, _Study] = {}
         self._begun: dict[tuple[str, str], tuple[Any, Pieces[dict[str, float]]]] = {}  # study, kind -> of what, how far
         self._reported_s, self._share = 0.0, 0.0
@@ -92,11 +90,6 @@ class Worker:
         entry, code = message["entry"], message["code"]
         if message["place"]:
             look_in(Path(message["place"]))
-        if self._preloaded.get(entry.partition(":")[0], code) != code:
-            raise LocalError(
-                f"the fork server imported another version of {entry} than the plan approves",
-                hint="end the fork server; the next trainer starts a new one",
-            )
         task = load_task(entry, digest=code)
         folder = Path(message["folder"]) if message["folder"] else None
         quarantine = Quarantine(message["bad_records_max"])
@@ -211,14 +204,14 @@ class Worker:
         return self._stopped
 
 
-def serve(sock: socket.socket, *, preloaded: dict[str, bytes] | None = None) -> None:
+def serve(sock: socket.socket) -> None:
     """Serve one participant on a connected socket, and end with it, and all the task has started too.
 
     Returns in the process that served; the one that called this has become its warden.
     """
     under_warden(sock)
     die_before_the_service()
-    Worker(sock, preloaded=preloaded).run()
+    Worker(sock).run()
 
 
 def _read(handle: int) -> "Vector":

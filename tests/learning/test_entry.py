@@ -14,11 +14,11 @@ from schemas.errors import LocalError
 
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> str:
-    """An importable package of its own for each test; its task module fails when it is imported."""
+    """A package of its own for each test; its task module fails when it is imported, and so does its package."""
     name = f"ward_{abs(hash(request.node.name))}"
     (tmp_path / name / "inner").mkdir(parents=True)
     (tmp_path / name / "__init__.py").write_text("raise RuntimeError('ran')\n")
-    (tmp_path / name / "inner" / "task.py").write_text("task = 1\n")
+    (tmp_path / name / "inner" / "task.py").write_text("raise RuntimeError('the task ran')\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     return name
 
@@ -37,7 +37,7 @@ def test_the_approved_digest_lets_it_pass() -> None:
 def test_another_digest_is_refused_before_a_line_runs(package: str) -> None:
     with pytest.raises(LocalError, match="the plan approves 0000"):
         load_task(f"{package}.inner.task:task", digest=bytes(32))
-    with pytest.raises(LocalError, match="RuntimeError: ran"):
+    with pytest.raises(LocalError, match="RuntimeError: the task ran"):
         load_task(f"{package}.inner.task:task")
 
 

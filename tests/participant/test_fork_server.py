@@ -128,25 +128,33 @@ async def test_a_task_in_a_folder_works_wherever_the_service_was_started(
         trainer.close()
 
 
-async def test_code_that_changed_after_the_server_imported_it_is_refused(
+async def test_a_server_runs_no_line_of_a_task_and_its_trainers_run_what_is_approved_now(
     tmp_path: Path, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     package = tmp_path / "changing"
     package.mkdir()
-    (package / "__init__.py").touch()
     source = (Path(__file__).parent / "tiny" / "task.py").read_text()
-    (package / "task.py").write_text(source)
+    (package / "task.py").write_text(f"raise SystemExit('this is not approved')\n{source}")
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{Path.cwd()}")
     from learning.entry import folder_digest
     from participant.training.client import Load
-    from schemas.errors import LocalError
 
     trainer = Trainer(Launcher(path, ["changing.task"]))
     try:
-        await trainer.load(Load("demo", "changing.task:task", folder_digest(package), "site-1", None, {}))
-        (package / "task.py").write_text(source + "\n# changed\n")
+        await trainer.prepare()
+        (package / "task.py").write_text(source)
         changed = Load("demo", "changing.task:task", folder_digest(package), "site-1", None, {})
-        with pytest.raises(LocalError, match="another version"):
-            await trainer.load(changed)
+        assert (await trainer.load(changed)).parameters == 2
+    finally:
+        trainer.close()
+
+
+async def test_what_tasks_need_of_libraries_is_shared_by_all_trainers(path: Path) -> None:
+    trainer = Trainer(Launcher(path, ["studies.linear_regression.task"]))
+    try:
+        await trainer.prepare()
+        libraries = await asyncio.to_thread(Path(f"/proc/{server_pid(path)}/maps").read_text)
+        assert "numpy" in libraries
+        assert "torch" not in libraries
     finally:
         trainer.close()

@@ -199,3 +199,21 @@ def test_a_registrars_key_that_is_not_there_is_not_told_as_a_members(
 
 def test_a_time_that_is_none_is_refused(draft: Path) -> None:
     assert main(["plan", "check", str(draft), "--round", "soon"]) == 2
+
+
+def test_the_files_of_a_task_can_be_compared_before_and_after_the_plan_is_signed(
+    draft: Path, keys: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sign(draft, keys)
+    capsys.readouterr()
+    assert main(["plan", "digest", str(draft), "--files", "--json"]) == 0
+    ours = json.loads(capsys.readouterr().out)
+    assert main(["plan", "digest", str(draft.parent / "signed" / "small.plan"), "--files", "--json"]) == 0
+    theirs = json.loads(capsys.readouterr().out)
+    assert theirs["same"] is True
+    assert theirs["approved"] == ours["digest"]
+    assert theirs["files"] == ours["files"]
+    assert set(ours["files"]) == {"__init__.py", "small.py"}
+    draft.write_text(draft.read_text() + "\n# a comment after signing\n")
+    assert main(["plan", "digest", str(draft), "--files"]) == 0
+    assert ours["digest"] in capsys.readouterr().out

@@ -8,6 +8,7 @@ example:
   wardround plan init studies.lung.task:task --site clinic-north --site clinic-south > plan.toml
   wardround plan check plan.toml --round 10m
   wardround plan digest plan.toml
+  wardround plan digest lung.plan --files
   wardround plan sign plan.toml --key keys/registrar.sign
 """
 
@@ -47,8 +48,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         into,
         "digest",
         run_digest,
-        "Print the digest by which a plan is approved at each site.",
-        "wardround plan digest lung.plan",
+        "Print the digest by which a plan is approved at each site, or that of each file of its task.",
+        "wardround plan digest lung.plan --files",
+    )
+    digest.add_argument(
+        "--files", action="store_true", help="the files of the task here, each with its digest: compare two machines"
     )
     for one in (check, digest):
         one.add_argument("plan", type=Path, metavar="PLAN", help="plan.toml (its task is run once) or a signed .plan")
@@ -100,8 +104,40 @@ def run_check(arguments: argparse.Namespace) -> int:
 
 
 def run_digest(arguments: argparse.Namespace) -> int:
+    if arguments.files:
+        return _run_files(arguments)
     plan = _load(arguments)
     options.emit(arguments, {"study": plan.study, "plan": plan.digest.hex()}, [plan.digest.hex()])
+    return 0
+
+
+def _run_files(arguments: argparse.Namespace) -> int:
+    """The task's manifest on this machine; no line of the task is run."""
+    from learning.entry import task_manifest
+    from wardround.authoring import read_plan_draft, read_signed_plan
+
+    approved = None
+    if arguments.plan.suffix == ".plan":
+        task = read_signed_plan(arguments.plan).task
+        entry, approved = task.entry, task.code
+    else:
+        entry = read_plan_draft(arguments.plan).entry
+    manifest = task_manifest(entry)
+    values: dict[str, object] = {
+        "task": entry,
+        "folder": str(manifest.folder),
+        "digest": manifest.digest.hex(),
+        "files": {file.name: file.digest.hex() for file in manifest.files},
+        "left_out": list(manifest.left_out),
+    }
+    lines = [f"{file.digest.hex()}  {file.size_bytes:>9,}  {file.name}" for file in manifest.files]
+    lines += [f"{'left out':64}  {'':>9}  {name}" for name in manifest.left_out]
+    lines.append(f"{manifest.digest.hex()}  {len(manifest.files):>4} files  {entry} in {manifest.folder}")
+    if approved is not None:
+        values |= {"approved": approved.hex(), "same": manifest.matches(approved)}
+        same = "this is the task that the plan approves" if manifest.matches(approved) else "the plan approves another"
+        lines.append(f"{approved.hex()}  {same}")
+    options.emit(arguments, values, lines)
     return 0
 
 
