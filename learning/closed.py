@@ -150,6 +150,12 @@ _FINDER = _Finder()
 sys.meta_path.insert(0, _FINDER)
 
 
+def author_name(module: str) -> str:
+    """A module's dotted name as its author knows it; of a module that is no task's, its own."""
+    package = _FINDER.packages.get(module.partition(".")[0])
+    return module if package is None else package.own_words(module)
+
+
 def libraries(manifest: Manifest, package: str) -> Iterator[str]:
     """What the folder's code imports of installed libraries and of `learning`, wherever it does; none of it is run."""
     for source in manifest.sources().values():

@@ -11,7 +11,7 @@ import re
 import sys
 from pathlib import Path
 
-from learning.closed import ClosedPackage
+from learning.closed import ClosedPackage, author_name
 from learning.manifest import Manifest, read_manifest
 from learning.task import Task
 from schemas.errors import FederationError, LocalError
@@ -62,6 +62,11 @@ def package_of(entry: str, folder: Path) -> str:
     module = entry.partition(":")[0]
     package, _, last = module.rpartition(".")
     return package if (folder / f"{last}.py").is_file() else module
+
+
+def module_of(task: Task) -> str:
+    """The module that made a task's class, by the name that its author knows."""
+    return author_name(type(task).__module__)
 
 
 def _import_hint(error: Exception) -> str:

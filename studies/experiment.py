@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from learning.entry import load_task
+from learning.entry import load_task, module_of
 from learning.quarantine import Quarantine
 from learning.task import DataSource, FederationError, LocalError, Patients, SiteData, Task, TrainingSettings, Vector
 from studies.federate import Aggregation, federate
@@ -73,7 +73,7 @@ def patients_of(task: Task, source: DataSource) -> SiteData:
         hint = "is this the folder that the task reads, with the files and columns that it asks for?"
         if source.folder is None:
             hint = "--data is not set: a study that does not bring its own data needs the folder with them"
-        name = type(task).__module__
+        name = module_of(task)
         raise LocalError(
             f"the task {name} cannot load the patients of {source.site}: {type(error).__name__}: {error}", hint=hint
         ) from error

@@ -147,7 +147,7 @@ def test_a_site_whose_patients_cannot_be_loaded_ends_an_experiment_in_one_line(
     def load(self: object, source: DataSource) -> SiteData:
         raise KeyError("patient")
 
-    monkeypatch.setattr("studies.linear_regression.task.LinearRegression.load", load)
+    monkeypatch.setattr(type(load_task("studies.linear_regression.task:task")), "load", load)
     assert experiment.main([str(STUDIES / "linear_regression" / "plan_plain.toml"), "--seeds", "1"]) == 2
     told = capsys.readouterr().err
     assert "the task studies.linear_regression.task cannot load the patients of" in told
