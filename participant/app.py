@@ -213,6 +213,7 @@ async def _flush(store: Store) -> None:
     """Write what waits for a transaction, now and then."""
     while True:
         await asyncio.sleep(FLUSH_S)
+        await asyncio.to_thread(store.check_place)
         if store.waiting:
             try:
                 await asyncio.to_thread(store.flush)

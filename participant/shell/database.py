@@ -12,8 +12,8 @@ NEVER_STORED = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.InterfaceErro
 """Errors of an entry, not of the database: trying again would fail for ever."""
 
 DAMAGED = (
-    "never go on with a copy: move the data folder away and start with an empty one; the ledger in it can still be "
-    "kept for the records"
+    "check the disk; then move the whole data folder away and start with an empty one, never with an old copy: what "
+    "was sent stays counted, and the old folder keeps what can be read of the ledger"
 )
 _WAYS_OUT = {
     "FULL": ("the disk is full", FREE_SPACE),

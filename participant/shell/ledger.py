@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from participant.shell.database import hint_of, in_words, is_damage
-from participant.shell.store import FORMAT
+from participant.shell.tables import FORMAT
 from schemas.errors import LocalError
 
 _UPDATES = """

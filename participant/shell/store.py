@@ -21,41 +21,11 @@ import structlog
 
 from participant.core.restored import Restored
 from participant.shell.database import NEVER_STORED, hint_of, in_words
+from participant.shell.mark import START_ANEW, Mark, check_outbox
+from participant.shell.tables import check_whole, is_empty, prepare
 from schemas.errors import LocalError
 
-FORMAT = 2
 STALENESS_MAX = 1024  # of any plan
-_SCHEMA = """
-CREATE TABLE meta (name TEXT PRIMARY KEY, value ANY) STRICT;
-CREATE TABLE sequences (study TEXT PRIMARY KEY, next INTEGER NOT NULL) STRICT;
-CREATE TABLE outbox (
-    study TEXT, sequence INTEGER, base_version INTEGER NOT NULL, header BLOB NOT NULL, signature BLOB NOT NULL,
-    body_key BLOB NOT NULL, chunk_digests BLOB NOT NULL, size_bytes INTEGER NOT NULL, sealed_ms INTEGER NOT NULL,
-    offer_offset INTEGER NOT NULL DEFAULT -1, PRIMARY KEY (study, sequence)) STRICT;
-CREATE TABLE acked (
-    study TEXT, sequence INTEGER, chunk INTEGER, offset INTEGER NOT NULL, PRIMARY KEY (study, sequence, chunk)) STRICT;
-CREATE TABLE trained (
-    study TEXT, base_version INTEGER, sequence INTEGER NOT NULL, PRIMARY KEY (study, base_version)) STRICT;
-CREATE TABLE facts (study TEXT, name TEXT, value REAL NOT NULL, PRIMARY KEY (study, name)) STRICT;
-CREATE TABLE ledger (
-    at_ms INTEGER NOT NULL, study TEXT NOT NULL, plan BLOB NOT NULL, sequence INTEGER, base_version INTEGER,
-    what TEXT NOT NULL, bytes INTEGER NOT NULL, messages INTEGER NOT NULL) STRICT;
-CREATE TRIGGER ledger_kept BEFORE DELETE ON ledger BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
-CREATE TRIGGER ledger_fixed BEFORE UPDATE ON ledger BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
-"""
-_DECIDED = """
-INSERT OR REPLACE INTO meta VALUES ('format', 2);
-CREATE TABLE decided (
-    at_ms INTEGER NOT NULL, study TEXT NOT NULL, sequence INTEGER NOT NULL, base_version INTEGER NOT NULL,
-    bytes INTEGER NOT NULL, offered INTEGER NOT NULL, outcome TEXT NOT NULL, code TEXT, version INTEGER,
-    weight INTEGER NOT NULL) STRICT;
-CREATE TRIGGER decided_kept BEFORE DELETE ON decided BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
-CREATE TRIGGER decided_fixed BEFORE UPDATE ON decided BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
-"""
-_SEEN_TABLE = """
-CREATE TABLE IF NOT EXISTS seen (
-    study TEXT, place TEXT, record INTEGER NOT NULL, digest BLOB NOT NULL, PRIMARY KEY (study, place)) STRICT;
-"""  # no format of its own: who does not know it leaves it as it is, and what was met once stays true
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +94,13 @@ class Store:
         try:
             self._db = sqlite3.connect(self.path, check_same_thread=False, isolation_level=None)
             self.path.chmod(0o600)
-            self._prepare(site)
+            self._mark, self._place = Mark(self.path), _place(self.path)
+            if is_empty(self._db):
+                self._mark.check_empty()
+            identity = prepare(self._db, self.path, site)
+            check_whole(self._db)
+            check_outbox(self.path, dict(self._db.execute("SELECT study, next FROM sequences").fetchall()))
+            self._mark.check(identity, self._lines())
             self._rows = self._read_rows()
             self._facts: dict[tuple[str, str], float] = {
                 (study, name): value for study, name, value in self._db.execute("SELECT study, name, value FROM facts")
@@ -314,6 +290,8 @@ class Store:
         try:
             if self.waiting:
                 self.flush()
+        except LocalError as error:
+            log.error("site.db is not where it was", reason=str(error), hint=error.hint)
         except sqlite3.Error as error:
             lost = len(self._later) + len(self._changed)
             log.error(
@@ -325,9 +303,32 @@ class Store:
         with self._lock, contextlib.suppress(sqlite3.Error):
             self._db.close()
 
+    def check_place(self) -> None:
+        """Raises LocalError when the open file is no more the one of its name; what it holds is saved beside."""
+        if _place(self.path) == self._place:
+            return
+        gone, saved = self.path, self.path.with_name("site.db.saved")
+        with self._lock:
+            self._place = _place(gone)
+            try:
+                saved.unlink(missing_ok=True)
+                self._db.execute("VACUUM INTO ?", (str(saved),))
+                self._db.close()
+                self._db = sqlite3.connect(saved, check_same_thread=False, isolation_level=None)
+                saved.chmod(0o600)
+            except (sqlite3.Error, OSError) as error:
+                what = f"{gone} was removed or replaced while the service ran, and could not be saved: {error}"
+                raise LocalError(what, hint=START_ANEW) from None
+            self.path, self._place = saved, _place(saved)
+        raise LocalError(
+            f"{gone} was removed or replaced while the service ran; all it held is saved in {saved}",
+            hint=f"end what removed it; remove {gone}-wal and -shm, rename {saved.name} to {gone.name}, start again",
+        )
+
     # inside --------------------------------------------------------------------------------------------------------
 
     def _commit(self, statements: list[tuple[str, tuple[Any, ...]]]) -> None:
+        self.check_place()
         with self._lock:
             waiting: list[tuple[str, tuple[Any, ...]]] = []
             files = [self._after.popleft() for _ in range(len(self._after))]
@@ -341,6 +342,7 @@ class Store:
                 for statement, values in statements:
                     self._db.execute(statement, values)
                 self._db.execute("COMMIT")
+                self._mark.note(self._lines())
             except BaseException:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
@@ -368,24 +370,6 @@ class Store:
         values = (self._now_ms(), left.study, left.plan, left.sequence, left.base_version, left.what)
         return "INSERT INTO ledger VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (*values, left.bytes, left.messages)
 
-    def _prepare(self, site: str) -> None:
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=5000", "cache_size=-256"):
-            self._db.execute(f"PRAGMA {pragma}")
-        if self._db.execute("SELECT count(*) FROM sqlite_master WHERE name = 'meta'").fetchone()[0] == 0:
-            self._db.executescript(f"BEGIN; {_SCHEMA} {_DECIDED} COMMIT;")
-        self._db.execute("INSERT OR IGNORE INTO meta VALUES ('site', ?)", (site,))
-        meta = dict(self._db.execute("SELECT name, value FROM meta").fetchall())
-        if meta.get("format") == 1:  # before decisions were kept
-            self._db.executescript(f"BEGIN; {_DECIDED} COMMIT;")
-            meta["format"] = FORMAT
-        if meta.get("format") != FORMAT:
-            raise LocalError(f"{self.path} has format {meta.get('format')}, this software reads {FORMAT}")
-        if meta.get("site") != site:
-            raise LocalError(
-                f"{self.path} belongs to {meta.get('site')}, not to {site}", hint="each site has a data_dir of its own"
-            )
-        self._db.execute(_SEEN_TABLE)
-
     def _read_rows(self) -> dict[tuple[str, int], Row]:
         rows = {}
         for values in self._db.execute(f"SELECT {_ROW} FROM outbox"):  # noqa: S608  # our own names
@@ -396,5 +380,18 @@ class Store:
                 rows[study, sequence].acked[chunk] = offset
         return rows
 
+    def _lines(self) -> int:
+        """How many lines the ledger has; none is ever taken out."""
+        return int(self._db.execute("SELECT coalesce(max(rowid), 0) FROM ledger").fetchone()[0])
+
     def _now_ms(self) -> int:
         return int(self._clock() * 1000)
+
+
+def _place(path: Path) -> tuple[int, int] | None:
+    """Which file has the name now."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
