@@ -32,6 +32,7 @@ Vector = NDArray[np.float32]  # (p,): every parameter of the model, flat
 EPOCHS_ALONE_MAX = 100
 PATIENCE_ALONE = 10
 VALIDATION_SHARE = 0.2
+NOT_FINITE = "not-finite"  # what `evaluate` says instead of a metric: test patients without a finite output
 STATE_WITHOUT_NAMES = "parameters"  # the one tensor of a task that names none
 PREDICTED_BYTES = 1 << 20  # of inputs as float32 that a model sees at once: its activations are many times as large
 PREDICTED_MAX = 1024  # patients, where one has few inputs
@@ -39,6 +40,10 @@ PREDICTED_MAX = 1024  # patients, where one has few inputs
 
 class TrainingError(FederationError):
     """Training gave no usable update, e.g. its loss became NaN. The service reports it and goes on."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +232,15 @@ class Task(ABC):
         """Metrics of a version on the site's own test patients, and their number as `n-test` (0: nothing else)."""
         return finish(self.measured_pieces(vector, data))
 
+    def measured(self, outputs: NDArray[Any], targets: NDArray[Any]) -> dict[str, float]:
+        """`measure`, unless outputs are not finite: then how many patients have such, as `not-finite`, and no metric.
+
+        The largest of several NaN is a class like any other to numpy, so that a metric would look well.
+        """
+        if unfit := not_finite(outputs):
+            return {NOT_FINITE: float(unfit)}
+        return self.measure(outputs, targets)
+
     def interval(
         self, vector: Vector, data: SiteData, *, seed: int = 0, resamples: int = 1000, level: float = 0.95
     ) -> tuple[float, float] | None:
@@ -243,7 +257,7 @@ class Task(ABC):
         if not len(data.test):
             return {"n-test": 0.0}
         outputs = yield from part(self.predict_pieces(vector, data.test), 0.0, 0.5)
-        values = {name: float(value) for name, value in self.measure(outputs, data.test.targets).items()}
+        values = {name: float(value) for name, value in self.measured(outputs, data.test.targets).items()}
         values["n-test"] = float(len(data.test))
         if resamples:
             bootstrap = self._bootstrap(outputs, data.test.targets, seed=seed, resamples=resamples)
@@ -266,8 +280,8 @@ class Task(ABC):
         n, rng, values = len(targets), np.random.default_rng(seed), list[float]()
         for done in range(1, resamples + 1):
             rows = rng.integers(0, n, n)
-            value = self.measure(outputs[rows], targets[rows]).get(self.metric)
-            if value is not None:
+            value = self.measured(outputs[rows], targets[rows]).get(self.metric)
+            if value is not None and math.isfinite(value):
                 values.append(value)
             yield done / resamples
         if 2 * len(values) < resamples:
@@ -313,6 +327,14 @@ class Task(ABC):
     def as_pooled(self, data: SiteData, pooled: SiteData) -> SiteData:
         """A site's patients as a model trained on `pooled` wants them: the same, unless a task scales by site."""
         return data
+
+
+def not_finite(outputs: NDArray[Any]) -> int:
+    """Patients with an output that is NaN or infinite, of (n, ...)."""
+    array = np.asarray(outputs)
+    if not array.size or array.dtype.kind not in "fc":
+        return 0
+    return int(np.count_nonzero(~np.isfinite(array).reshape(len(array), -1).all(axis=1)))
 
 
 def hashed_share(*words: str) -> float:

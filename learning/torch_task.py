@@ -97,7 +97,7 @@ class TorchTask(Task):
     def state(self, vector: Vector) -> dict[str, NDArray[Any]]:
         """As torch's `state_dict` names it: `model().load_state_dict` takes it."""
         self._write(vector)
-        return self._flat.state()
+        return self._flat.state(vector)
 
     def vector_of(self, state: Mapping[str, NDArray[Any]]) -> Vector:
         return self._flat.vector_of(state)
@@ -137,15 +137,19 @@ class TorchTask(Task):
 
     def _new(self, seed: int) -> FlatModel:
         """A new model with the start values of `seed`."""
-        torch.set_num_threads(1)
-        with torch.random.fork_rng(devices=[]):
-            _seed(seed)
-            return FlatModel(self.model())
+        flat = self._fresh()
+        flat.write(self.initial(seed))
+        return flat
 
     @cached_property
     def _flat(self) -> FlatModel:
+        return self._fresh()
+
+    def _fresh(self) -> FlatModel:
+        """A model into which a vector can be written."""
         torch.set_num_threads(1)  # many participants may share a machine, and one order of addition gives one result
         with torch.random.fork_rng(devices=[]):
+            _seed(0)  # what a model draws and does not save is the same everywhere, too
             return FlatModel(self.model())
 
 

@@ -1,8 +1,9 @@
 """A torch model's parameters <-> one flat float32 vector, always in the same order.
 
 Knows:    trainable parameters first, in the model's order, then frozen ones, then the floating buffers saved with it
-          (BatchNorm's running mean and variance). Integer buffers (its batch counter) are no part of the vector: they
-          stay at the site.
+          (BatchNorm's running mean and variance). Other buffers (its batch counter, those that are not saved) are no
+          part of the vector: they are as a new model has them each time a vector is written. A running variance is
+          never negative in the model, whatever the vector holds.
 Never:    copies a parameter to read or write one: the model's tensors are views of the flat one.
 Imports:  torch, numpy.   Used by: learning.torch_task.
 """
@@ -46,6 +47,8 @@ class FlatModel:
         self.trained = sum(value.numel() for _, value in trained)
         self.values = torch.cat([tensor.detach().reshape(-1) for _, tensor in tensors])
         self.gradients = torch.zeros(self.trained)
+        self._kept = [(buffer, buffer.clone()) for buffer in _outside(model)]
+        self._variances = _variances(model)
         self._places: list[tuple[str, slice, torch.Size]] = []  # in the order of the vector
         place = 0
         for index, (name, tensor) in enumerate(tensors):
@@ -60,17 +63,29 @@ class FlatModel:
         return np.array(self.values.numpy(), dtype=np.float32)
 
     def write(self, vector: NDArray[np.float32]) -> None:
-        """Set the model to `vector`. Raises LocalError when its length is another model's."""
+        """Set the model to `vector`, and everything else it holds to how it began.
+
+        A running variance below 0 becomes its own size: sums of late differences overshoot (decision 44), the root of
+        a negative number is no number, and the size is of the right order. `vector` itself is left as it is, so that
+        an update is the difference to what was announced. Raises LocalError when its length is another model's.
+        """
         if vector.shape != (len(self.values),):
             raise LocalError(
                 f"the task's model has {len(self.values)} parameters, the vector has shape {vector.shape}",
                 hint="task and plan do not belong together",
             )
         self.values.copy_(torch.from_numpy(np.array(vector, dtype=np.float32)))
+        for buffer, first in self._kept:
+            buffer.copy_(first)
+        for variance in self._variances:
+            variance.abs_()
 
-    def state(self) -> dict[str, NDArray[Any]]:
-        """The model as torch's `state_dict` names it, copied: parameters, buffers, and the integer ones beside them."""
-        return {name: np.array(tensor.detach().numpy()) for name, tensor in self.model.state_dict().items()}
+    def state(self, vector: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
+        """`vector` to the bit as torch's `state_dict` names it, copied, and the integer buffers beside it."""
+        self.write(vector)
+        exact = {name: np.array(vector[here], np.float32).reshape(tuple(shape)) for name, here, shape in self._places}
+        saved = self.model.state_dict()
+        return {name: exact.get(name, np.array(tensor.detach().numpy())) for name, tensor in saved.items()}
 
     def vector_of(self, state: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
         """A state by name as this model's vector, float32 (p,); integer buffers are no part of it.
@@ -105,4 +120,19 @@ def _buffers(model: nn.Module) -> list[tuple[str, Tensor]]:
         (f"buffer {name}", buffer)
         for name, buffer in model.named_buffers()
         if name in saved and buffer.dtype.is_floating_point
+    ]
+
+
+def _outside(model: nn.Module) -> list[Tensor]:
+    """Buffers that are no part of the vector: integer ones, and those that state_dict does not keep."""
+    inside = {id(buffer) for _, buffer in _buffers(model)}
+    return [buffer for buffer in model.buffers() if id(buffer) not in inside]
+
+
+def _variances(model: nn.Module) -> list[Tensor]:
+    """Running variances of normalisation layers."""
+    return [
+        module.running_var
+        for module in model.modules()
+        if isinstance(module, nn.modules.batchnorm._NormBase) and module.running_var is not None
     ]

@@ -12,19 +12,34 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import math
 import sys
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from learning import advice
 from learning.entry import load_task, module_of
 from learning.quarantine import Quarantine
-from learning.task import DataSource, FederationError, LocalError, Patients, SiteData, Task, TrainingSettings, Vector
-from studies.federate import Aggregation, federate
+from learning.settings import settings_of
+from learning.task import (
+    NOT_FINITE,
+    DataSource,
+    FederationError,
+    LocalError,
+    Patients,
+    SiteData,
+    Task,
+    TrainingError,
+    TrainingSettings,
+    Vector,
+)
+from schemas.plan_toml import Draft, TaskFacts, draft_of
+from studies.federate import Aggregation, Told, federate, training_failed
 
 Judge = Callable[[Task, Sequence[Vector], Sequence[SiteData]], float]
 
@@ -48,18 +63,32 @@ class Study:
 
 
 @dataclass(frozen=True, slots=True)
+class Losses:
+    """Training loss over all sites' training patients: of version 0, of the last version, of the pooled model."""
+
+    first: float
+    last: float
+    pooled: float
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
-    """The primary metric over all sites of one run, as `overall` or `together` says; `largest`: longest update."""
+    """The primary metric over all sites of one run, as `overall` or `together` says; lengths: of its updates."""
 
     alone: float
     federated: float
     pooled: float
-    largest: float
+    lengths: tuple[float, ...]
+    losses: Losses | None = None
+
+    @property
+    def longest(self) -> float:
+        return max(self.lengths)
 
     def __str__(self) -> str:
         return (
             f"alone {self.alone:.4f}, federated {self.federated:.4f}, pooled {self.pooled:.4f}, "
-            f"longest update {self.largest:.3f}"
+            f"longest update {self.longest:.3f}"
         )
 
 
@@ -82,48 +111,40 @@ def patients_of(task: Task, source: DataSource) -> SiteData:
 def read_study(plan: Path, versions: int | None = None) -> Study:
     """The study of a plan.toml, for its own or another number of versions. Raises LocalError when it cannot be read."""
     try:
-        sections = tomllib.loads(plan.read_text("utf-8"))
-        names, written = {field.name for field in fields(Aggregation)}, sections["aggregation"]
-        rule = preset_rule(written.get("preset", "fedbuff"), len(sections["members"]["sites"]))
-        rule |= {name: value for name, value in written.items() if name in names}
-        if rule.get("staleness", "polynomial") not in ("polynomial", "constant") or "exponent" in written:
-            raise LocalError("an experiment knows staleness polynomial (exponent 0.5) and constant only")
-        training: dict[str, Any] = {"epochs": 0 if sections["training"].get("steps") else 1, **sections["training"]}
-        training.pop("progress_limit_s", None)  # nobody waits for an experiment
-        return Study(
-            load_task(sections["task"]["entry"]),
-            tuple(sections["members"]["sites"]),
-            sections["task"].get("options", {}),
-            TrainingSettings(**training),
-            Aggregation(
-                **rule,
-                versions=versions or sections["stop"]["versions"],
-                examples=sections.get("privacy", {}).get("examples", False),
-            ),
-            sections.get("data", {}).get("bad_records_max", 0.0),
-        )
-    except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError) as error:
-        raise LocalError(f"{plan} is no plan an experiment can run: {error}") from error
+        tables = tomllib.loads(plan.read_text("utf-8"))
+    except OSError as error:
+        raise LocalError(
+            f"{plan} cannot be read: {error.strerror}", hint="name a folder under studies/, or the path of a plan.toml"
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise LocalError(f"{plan}: not valid TOML: {error}") from error
+    return study_of(draft_of(tables, where=str(plan)), versions)
 
 
-def preset_rule(preset: str, sites: int) -> dict[str, Any]:
-    """What a plan's preset sets where its author does not, as schemas.plan_presets, which a test compares.
-
-    Raises LocalError for a preset that there is not.
-    """
-    if preset not in ("fedbuff", "fedavg", "fedasync"):
-        raise LocalError(f"aggregation.preset `{preset}` is none of fedbuff, fedavg, fedasync")
-    goal = {"fedasync": 1, "fedavg": sites}.get(preset, max(1, round(2 * sites / 3)))
-    return {"goal": goal, "staleness": "constant" if preset == "fedavg" else "polynomial"}
+def study_of(draft: Draft, versions: int | None = None) -> Study:
+    """A plan's text as an experiment takes it; every key is checked as `plan check` would, and counts."""
+    task = load_task(draft.entry)
+    facts = TaskFacts(task.parameters(), bytes(32), bytes(32), task.metric, task.higher_is_better, task.weight)
+    plan = draft.plan(facts)
+    rule = Aggregation.of(plan)
+    return Study(
+        task,
+        draft.sites,
+        draft.options,
+        settings_of(plan),
+        rule if versions is None else replace(rule, versions=versions),
+        plan.data.bad_records_max,
+    )
 
 
 def overall(task: Task, vectors: Sequence[Vector], sites: Sequence[SiteData], metric: str | None = None) -> float:
     """A metric of one vector per site on that site's test patients, weighed by the task's `weight`."""
+    name = metric or task.metric
     values = [task.evaluate(vector, data) for vector, data in zip(vectors, sites, strict=True)]
-    known = [(value[metric or task.metric], value[task.weight]) for value in values if (metric or task.metric) in value]
+    known = [(value[name], value[task.weight]) for value in values if math.isfinite(value.get(name, math.nan))]
     weights = [weight for _, weight in known]
     if not sum(weights):
-        raise _nothing_to_judge(metric or task.metric)
+        raise _nothing_to_judge(name, {found for value in values for found in value})
     return float(np.average([value for value, _ in known], weights=weights))
 
 
@@ -140,13 +161,24 @@ def together(task: Task, vectors: Sequence[Vector], sites: Sequence[SiteData]) -
         if len(patients):
             outputs.append(task.predict(vectors_of[0], patients))
             targets.append(patients.targets)
-    values = task.measure(np.concatenate(outputs), np.concatenate(targets)) if outputs else {}
-    if task.metric not in values:
-        raise _nothing_to_judge(task.metric)
+    values = task.measured(np.concatenate(outputs), np.concatenate(targets)) if outputs else {}
+    if not math.isfinite(values.get(task.metric, math.nan)):
+        raise _nothing_to_judge(task.metric, set(values))
     return values[task.metric]
 
 
-def _nothing_to_judge(metric: str) -> LocalError:
+def _nothing_to_judge(metric: str, others: set[str]) -> LocalError:
+    """`others`: the metrics that some site did give."""
+    if NOT_FINITE in others:
+        return LocalError(
+            f"the model's outputs are not finite, so there is no {metric}",
+            hint="a smaller training.learning_rate is the first thing to try",
+        )
+    if given := sorted(others - {"n-test"}):
+        return LocalError(
+            f"no site's test patients gave a finite {metric}; the task measured {', '.join(given)}",
+            hint="is the task's `metric` spelt as a key of what `measure` returns, and defined for these patients?",
+        )
     return LocalError(
         f"no site has test patients of whom {metric} could be told",
         hint="does the data hold patients of these sites, and does the split leave some of them for testing?",
@@ -156,33 +188,76 @@ def _nothing_to_judge(metric: str) -> LocalError:
 def run_once(study: Study, sites: Sequence[SiteData], *, seed: int, judge: Judge = overall) -> Outcome:
     """One federation and its two comparisons on the same patients.
 
-    A site whose patients are all for testing on this split takes part in none of the three.
+    A site whose patients are all for testing on this split takes part in none of the three: see `without_training`.
     """
-    sites = [data for data in sites if len(data.train)]
-    task, quiet, largest = study.task, lambda share: None, list[float]()
-    federated = federate(task, sites, study.training, study.aggregation, seed=seed, largest=largest)
-    alone = [task.alone(data, study.training, seed=seed, progress=quiet) for data in sites]
+    untrained = without_training(sites)
+    sites = [data for data in sites if data.site not in untrained]
+    if not sites:
+        raise LocalError("no site has a training patient", hint="does the split leave some of them for training?")
+    task, told = study.task, Told()
+    federated = federate(task, sites, study.training, study.aggregation, seed=seed, told=told)
+    alone = [alone_of(task, data, study.training, seed=seed) for data in sites]
     everybody = task.pool(sites)
-    pooled = task.alone(everybody, study.training, seed=seed, progress=quiet)
+    pooled = alone_of(task, everybody, study.training, seed=seed)
     seen = [task.as_pooled(data, everybody) for data in sites]
     return Outcome(
         judge(task, alone, sites),
         judge(task, [federated] * len(sites), sites),
         judge(task, [pooled] * len(sites), seen),
-        max(largest),
+        tuple(told.lengths),
+        losses_of(task, sites, seen, seed=seed, federated=federated, pooled=pooled),
     )
 
 
-def summary(name: str, outcomes: Sequence[Outcome]) -> str:
-    """Means, and the paired differences with their 95 % intervals (normal, over runs)."""
+def alone_of(task: Task, data: SiteData, training: TrainingSettings, *, seed: int) -> Vector:
+    """What a site learns without the others. Raises TrainingError naming it."""
+    try:
+        return task.alone(data, training, seed=seed, progress=lambda _: None)
+    except TrainingError as error:
+        raise training_failed(data.site, error) from error
+
+
+def losses_of(
+    task: Task, sites: Sequence[SiteData], seen: Sequence[SiteData], *, seed: int, federated: Vector, pooled: Vector
+) -> Losses:
+    """Mean training loss by site, each weighed by its training patients; `seen`: as the pooled model wants them."""
+
+    def mean(vector: Vector, parts: Sequence[SiteData]) -> float:
+        weights = [len(data.train) for data in parts]
+        return float(np.average([task.loss_on(vector, data.train) for data in parts], weights=weights))
+
+    return Losses(mean(task.initial(seed), sites), mean(federated, sites), mean(pooled, seen))
+
+
+def without_training(sites: Sequence[SiteData]) -> tuple[str, ...]:
+    """Sites that have nobody to train on: there is no *alone* to compare them with."""
+    return tuple(data.site for data in sites if not len(data.train))
+
+
+def left_out(names: Sequence[str], sites: int) -> str:
+    """The one sentence that says so, wherever sites are compared."""
+    shown = ", ".join(names[:5]) + (" …" if len(names) > 5 else "")
+    return f"left out of every figure: {len(names)} of {sites} sites, whose patients are all for testing: {shown}"
+
+
+def summary(name: str, outcomes: Sequence[Outcome], *, higher_is_better: bool, metric: str, clip: float) -> str:
+    """Means, the paired differences with their 95 % intervals (normal, over runs), and what deserves a word."""
     table = np.array([(run.alone, run.federated, run.pooled) for run in outcomes])
     alone, federated, pooled = table.mean(axis=0)
+    words = advice.of_clip([length for run in outcomes for length in run.lengths], clip)
+    if known := [run.losses for run in outcomes if run.losses is not None]:
+        first, last, best = np.mean([(one.first, one.last, one.pooled) for one in known], axis=0)
+        words += advice.of_learning(float(first), float(last), float(best))
+    words += advice.of_comparison(float(alone), float(federated), higher_is_better=higher_is_better, metric=metric)
     return "\n".join(
         (
-            f"{name}, {len(outcomes)} runs: alone {alone:.4f}, federated {federated:.4f}, pooled {pooled:.4f}",
-            f"  federated - alone   {_interval(table[:, 1] - table[:, 0])}",
-            f"  federated - pooled  {_interval(table[:, 1] - table[:, 2])}",
-            f"  longest update {max(run.largest for run in outcomes):.3f}",
+            f"{name}, {len(outcomes)} run{'s' if len(outcomes) > 1 else ''}: alone {alone:.4f}, "
+            f"federated {federated:.4f}, pooled {pooled:.4f} "
+            f"({metric}, {'higher' if higher_is_better else 'lower'} is better)",
+            f"  federated - alone   {interval(table[:, 1] - table[:, 0])}",
+            f"  federated - pooled  {interval(table[:, 1] - table[:, 2])}",
+            f"  longest update {max(run.longest for run in outcomes):.3f}, clip {clip:g}",
+            *(f"  look again: {one}" for one in words),
         )
     )
 
@@ -205,17 +280,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         study, outcomes = read_study(path, given.versions), []
         for number in range(given.first, given.first + (given.splits or given.seeds)):
             split = {"split": str(number)} if given.splits else {}
-            outcomes.append(run_once(study, study.load(given.data, **options, **split), seed=number, judge=judge))
+            sites = study.load(given.data, **options, **split)
+            outcomes.append(run_once(study, sites, seed=number, judge=judge))
             print(f"{number}: {outcomes[-1]}", flush=True)
+            if untrained := without_training(sites):
+                print(f"   {left_out(untrained, len(sites))}", flush=True)
     except FederationError as error:
-        print(f"{error}\n{getattr(error, 'hint', '')}", file=sys.stderr)
+        print(f"{error}\n{getattr(error, 'hint', '')}".rstrip(), file=sys.stderr)
         return 2
-    print(summary(given.study, outcomes))
+    task, clip = study.task, study.aggregation.clip
+    print(summary(given.study, outcomes, higher_is_better=task.higher_is_better, metric=task.metric, clip=clip))
     return 0
 
 
-def _interval(values: np.ndarray[Any, np.dtype[np.float64]]) -> str:
-    half = 1.96 * values.std(ddof=1) / len(values) ** 0.5 if len(values) > 1 else float("nan")
+def interval(values: np.ndarray[Any, np.dtype[np.float64]]) -> str:
+    """The mean of paired differences with its 95 % interval, or why there is none."""
+    if len(values) < 2:
+        return f"{values.mean():+.4f} (no interval: one run says nothing of how much chance there is in it)"
+    half = 1.96 * values.std(ddof=1) / len(values) ** 0.5
     return f"{values.mean():+.4f} ({values.mean() - half:+.4f} to {values.mean() + half:+.4f})"
 
 

@@ -1,35 +1,71 @@
-"""A federation in one loop, without wire, clip or fixed point: to find a study's settings and measure what to expect.
+"""A federation in one loop, without wire or fixed point: to find a study's settings and measure what to expect.
 
-Knows:    the formula of the design (16ths, cohorts of `goal`, staleness) and four server steps, in float64.
+Knows:    the formula of the design (16ths, cohorts of `goal`, staleness, clip) and the server steps, in float64.
 Never:    stands in for the coordinator: no round is signed, recorded or repeatable bit for bit.
-Imports:  numpy, learning.   Used by: the experiment scripts of the studies.
+Imports:  numpy, learning, schemas.   Used by: the experiment scripts of the studies, wardround.simulate.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from learning.task import SiteData, Task, TrainingSettings, Vector
+from learning.task import SiteData, Task, TrainingError, TrainingSettings, Vector
+from schemas.errors import LocalError
+from schemas.plan import Plan
+from schemas.staleness import CutOff, Polynomial, table
+
+POLYNOMIAL = table(CutOff(Polynomial(), 64))
 
 
 @dataclass(frozen=True, slots=True)
 class Aggregation:
-    """How versions are made; names and defaults as in the plan's [aggregation]."""
+    """How versions are made; as the plan's [aggregation], [stop] and [privacy] say.
+
+    weights       in 16ths, by staleness; what is later than the last one is dropped
+    examples_max  updates are scaled by training patients over this number, 1 at most; 0: every site alike
+    clip, clip_inf  longest update, and largest coordinate of one
+    """
 
     goal: int
     versions: int
-    staleness: Literal["polynomial", "constant"] = "polynomial"
-    server_optimiser: Literal["average", "momentum", "adam", "adagrad", "yogi"] = "average"
+    weights: tuple[int, ...] = POLYNOMIAL
+    server_optimiser: str = "average"
     server_lr: float = 1.0
     beta1: float = 0.9
     beta2: float = 0.99
     epsilon: float = 1e-3
-    examples: bool = False  # updates scaled by the number of training patients
+    examples_max: int = 0
+    clip: float = math.inf
+    clip_inf: float = math.inf
+
+    @classmethod
+    def of(cls, plan: Plan) -> Aggregation:
+        """Raises LocalError for a plan that weighs absence, which this loop does not know."""
+        if plan.absence_cap > 1:
+            raise LocalError(
+                "an experiment does not weigh absence (aggregation.absence_cap)",
+                hint="`wardround simulate --learn` does; or leave absence_cap out to try the rest of the plan",
+            )
+        rule, privacy = plan.aggregation, plan.privacy
+        return cls(
+            rule.goal,
+            plan.stop.versions,
+            rule.weight_table,
+            rule.server_optimiser,
+            rule.server_lr,
+            rule.beta1,
+            rule.beta2,
+            rule.epsilon,
+            privacy.examples_max,
+            privacy.clip,
+            privacy.clip_inf,
+        )
 
 
 @dataclass(slots=True)
@@ -66,6 +102,13 @@ class Server:
         self.model = self.model + s.server_lr * self.mean / (np.sqrt(self.squares) + s.epsilon)
 
 
+@dataclass(slots=True)
+class Told:
+    """What a federation's updates were like: L2 length of each before clipping, to choose `clip` by."""
+
+    lengths: list[float] = field(default_factory=list)
+
+
 def federate(
     task: Task,
     sites: Sequence[SiteData],
@@ -74,41 +117,69 @@ def federate(
     *,
     seed: int,
     seen: Callable[[int, Vector], Any] = lambda version, vector: None,
-    largest: list[float] | None = None,
+    told: Told | None = None,
 ) -> Vector:
     """The last version. Each round every idle site trains; `goal` of the finished ones, drawn, make the next version.
 
-    The others' updates wait and count later, by the staleness table. `seen` is called with every new version;
-    `largest` collects the L2 norm of every update, to choose `clip` by.
+    The others' updates wait and count later, by the staleness table. `seen` is called with every new version. Raises
+    TrainingError naming the site whose training gave nothing usable.
     """
     rng = np.random.default_rng(seed)
     server = Server(settings, task.initial(seed).astype(np.float64))
-    waiting: dict[int, tuple[int, Vector]] = {}
-    examples_max = max(task.examples(data) for data in sites)
+    waiting: dict[int, tuple[int, NDArray[np.float64]]] = {}
+    shares = [_share(task.examples(data), settings.examples_max) for data in sites]
     for version in range(settings.versions):
         base = server.model.astype(np.float32)
         for index, data in enumerate(sites):
             if index not in waiting:
-                update = task.train(
-                    base,
-                    data,
-                    training,
-                    seed=int(rng.integers(2**31)),
-                    progress=lambda _: None,
-                    cancelled=lambda: False,
-                )
-                waiting[index] = (version, update)
-                if largest is not None:
-                    largest.append(float(np.linalg.norm(update.astype(np.float64))))
-        cohort = rng.permutation(sorted(waiting))[: settings.goal]
-        total, shares, weights = np.zeros_like(server.model), 0.0, 0
-        for index in cohort.tolist():
-            trained_from, update = waiting.pop(index)
-            late = version - trained_from if settings.staleness == "polynomial" else 0
-            weight = max(4, round(16 / (1 + late) ** 0.5))
-            share = task.examples(sites[index]) / examples_max if settings.examples else 1.0
-            total, shares, weights = total + weight * share * update, shares + weight * share, weights + weight
-        delta = total / (16 * len(cohort))
-        server.step(delta * (weights / shares) if settings.examples else delta)
+                update = trained(task, base, data, training, seed=int(rng.integers(2**31))).astype(np.float64)
+                waiting[index] = (version, clipped(shares[index] * update, settings, told))
+        cohort = rng.permutation(sorted(waiting))[: settings.goal].tolist()
+        server.step(_delta([(version - waiting[i][0], waiting[i][1], shares[i]) for i in cohort], settings))
+        for index in cohort:
+            del waiting[index]
         seen(version + 1, server.model.astype(np.float32))
     return server.model.astype(np.float32)
+
+
+def trained(task: Task, base: Vector, data: SiteData, training: TrainingSettings, *, seed: int) -> Vector:
+    """A site's update. Raises TrainingError naming the site."""
+    try:
+        update = task.train(base, data, training, seed=seed, progress=lambda _: None, cancelled=lambda: False)
+        if not np.isfinite(update).all():
+            raise TrainingError("the update holds NaN or infinity")
+        return update
+    except TrainingError as error:
+        raise training_failed(data.site, error) from error
+
+
+def training_failed(site: str, error: TrainingError) -> TrainingError:
+    """The same failure with the site's name and a way on."""
+    said = str(error)
+    return TrainingError(
+        said if site in said else f"{site}: {said}",
+        hint="a smaller training.learning_rate is the first thing to try; then look for odd values in its table",
+    )
+
+
+def clipped(update: NDArray[np.float64], settings: Aggregation, told: Told | None) -> NDArray[np.float64]:
+    """The update as its body would hold it: shortened to `clip`, each coordinate held within `clip_inf`."""
+    length = float(np.linalg.norm(update))
+    if told is not None:
+        told.lengths.append(length)
+    short = update * (settings.clip / length) if length > settings.clip else update
+    return np.clip(short, -settings.clip_inf, settings.clip_inf)
+
+
+def _share(examples: int, examples_max: int) -> float:
+    return min(1.0, examples / examples_max) if examples_max else 1.0
+
+
+def _delta(cohort: Sequence[tuple[int, NDArray[np.float64], float]], settings: Aggregation) -> NDArray[np.float64]:
+    """What one cohort, (versions late, update, share of examples) each, changes: the mean, late ones for less."""
+    total, shares, weights = np.zeros_like(cohort[0][1]), 0.0, 0
+    for late, update, share in cohort:
+        weight = settings.weights[late] if late < len(settings.weights) else 0
+        total, shares, weights = total + weight * update, shares + weight * share, weights + weight
+    delta = total / (16 * len(cohort))
+    return delta * (weights / shares) if settings.examples_max and shares else delta

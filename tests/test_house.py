@@ -22,7 +22,7 @@ MAY_IMPORT: dict[str, set[str]] = {  # room -> other rooms it may enter; nobody 
     "coordinator": {"schemas", "protocol", "transport", "runtime"},
     "trustee": {"schemas", "protocol", "transport", "runtime"},
     "participant": {"schemas", "protocol", "transport", "learning", "runtime"},
-    "studies": {"learning"},
+    "studies": {"learning", "schemas"},
     "ops": {"schemas"},
     "simulation": {"schemas", "protocol", "coordinator", "participant", "trustee"},  # their cores only
 }

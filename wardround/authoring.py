@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from learning.entry import folder_digest, load_task, task_folder
 from learning.places import look_in, place_of
-from learning.task import Task, TrainingSettings
+from learning.settings import settings_of
+from learning.task import Task
 from protocol.digests import digest_of
 from protocol.signing import SigningKey, verify_plan
 from schemas.errors import LocalError, PeerError
@@ -137,18 +138,7 @@ def _warm(path: Path, task: Task) -> NDArray[np.float32]:
 
 def _check_training(plan: Plan, where: str) -> None:
     """What learning would refuse at each site is refused here, before anybody signs it."""
-    training = plan.training
     try:
-        TrainingSettings(
-            optimiser="adam" if training.optimiser == "adam" else "sgd",
-            learning_rate=training.learning_rate,
-            momentum=training.momentum,
-            weight_decay=training.weight_decay,
-            epochs=training.epochs,
-            steps=training.steps,
-            batch=training.batch,
-            proximal=training.proximal,
-            time_limit_s=training.time_limit_s,
-        )
+        settings_of(plan)
     except LocalError as error:
         raise LocalError(f"{where}: {error}", hint=error.hint) from None

@@ -12,12 +12,14 @@ from hypothesis import strategies as st
 
 from learning.pieces import Pieces, finish
 from learning.task import (
+    NOT_FINITE,
     DataSource,
     Patients,
     TrainingError,
     TrainingSettings,
     hashed_share,
     is_test,
+    not_finite,
     train_until_no_better,
 )
 from studies.linear_regression.task import LinearRegression
@@ -146,3 +148,19 @@ def test_inputs_and_targets_must_be_the_same_patients() -> None:
 
 def test_patients_stay_out_of_logs() -> None:
     assert "777" not in repr(Patients(np.full((1, 1), 777.0), np.full(1, 777.0)))
+
+
+def test_outputs_that_are_not_finite_are_counted_and_never_scored() -> None:
+    task = Toy()
+    data, broken = task.load(DataSource("site")), np.full(task.parameters(), np.nan, np.float32)
+    assert task.evaluate(broken, data) == {NOT_FINITE: 20.0, "n-test": 20.0}
+    assert task.interval(broken, data, resamples=10) is None
+    assert "accuracy" in Toy().evaluate(task.initial(0), data)
+
+
+@pytest.mark.parametrize(
+    ("outputs", "wanted"),
+    [([[1.0, 2.0], [np.nan, 0.0], [np.inf, 1.0]], 2), ([1, 2, 3], 0), ([True, False], 0), ([], 0)],
+)
+def test_patients_without_a_finite_output_are_counted(outputs: list[object], wanted: int) -> None:
+    assert not_finite(np.array(outputs)) == wanted

@@ -24,7 +24,7 @@ from learning.task import SiteData, TrainingCancelledError, TrainingError, Train
 from learning.torch_task import Batch, batch_sizes
 from learning.vector import FlatModel
 from schemas.errors import LocalError
-from tests.learning.toy import Normed, Toy, patients, quiet, train
+from tests.learning.toy import Averaged, Normed, Projected, Toy, patients, quiet, train
 
 SGD = TrainingSettings("sgd", 0.1, epochs=2, batch=8)
 REPOSITORY = Path(__file__).parents[2]
@@ -91,7 +91,7 @@ def test_an_update_is_new_minus_base_and_leaves_the_base_alone() -> None:
     assert better < task.loss_on(base, patients(40))
 
 
-@pytest.mark.parametrize("kind", [Toy, Normed])
+@pytest.mark.parametrize("kind", [Toy, Normed, Averaged, Projected])
 def test_the_same_seed_gives_the_same_bytes_whatever_happened_before(kind: type[Toy]) -> None:
     first, second = kind(), kind()
     np.testing.assert_array_equal(first.initial(5), second.initial(5))

@@ -27,7 +27,7 @@ def test_reading_gives_a_copy() -> None:
     assert not (flat.read() == 7).any()
 
 
-def test_batchnorm_sends_its_running_statistics_and_keeps_its_counter() -> None:
+def test_batchnorm_sends_its_running_statistics_and_its_counter_begins_anew_with_each_vector() -> None:
     flat = FlatModel(nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3)))
     assert flat.trained == 6 + 3 + 6
     assert len(flat.values) == flat.trained + 6  # running mean and variance; the counter is not there
@@ -37,7 +37,7 @@ def test_batchnorm_sends_its_running_statistics_and_keeps_its_counter() -> None:
     assert changed[flat.trained :].all()
     assert not changed[: flat.trained].any()
     flat.write(before)
-    assert int(flat.model.state_dict()["1.num_batches_tracked"]) == 1
+    assert int(flat.model.state_dict()["1.num_batches_tracked"]) == 0  # as a new model has it
 
 
 def test_gradients_are_those_of_the_model() -> None:
@@ -84,3 +84,16 @@ def test_a_difference_is_rounded_once(pairs: list[tuple[float, float]], block: i
         np.testing.assert_array_equal(difference(new, base), wanted)
     finally:
         vector.BLOCK = before
+
+
+def test_a_negative_running_variance_becomes_its_size_in_the_model_and_stays_itself_in_the_vector() -> None:
+    flat = FlatModel(nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3)))
+    vector = flat.read()
+    vector[-3:] = -0.5, 0.25, -0.0
+    flat.write(vector)
+    assert flat.model.state_dict()["1.running_var"].tolist() == [0.5, 0.25, 0.0]
+    assert vector[-3] == np.float32(-0.5)
+    exact = flat.state(vector)
+    assert exact["1.running_var"].tobytes() == vector[-3:].tobytes()
+    assert flat.vector_of(exact).tobytes() == vector.tobytes()
+    assert torch.isfinite(flat.model.eval()(torch.ones(1, 2))).all()

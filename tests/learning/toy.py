@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -42,6 +43,35 @@ class Normed(Toy):
 
     def model(self) -> nn.Module:
         return nn.Sequential(nn.Linear(3, 5), nn.BatchNorm1d(5), nn.Dropout(0.5), nn.Linear(5, 2))
+
+
+class Averaged(Toy):
+    """BatchNorm whose running statistics are a mean over all batches so far: its integer counter matters."""
+
+    def model(self) -> nn.Module:
+        return nn.Sequential(nn.Linear(3, 5), nn.BatchNorm1d(5, momentum=None), nn.Linear(5, 2))
+
+
+class Projected(Toy):
+    """With a random buffer that is not saved, and a counter of its own that is not either."""
+
+    def model(self) -> nn.Module:
+        return _Projection()
+
+
+class _Projection(nn.Module):
+    drawn: Tensor
+    seen: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(4, 2)
+        self.register_buffer("drawn", torch.randn(3, 4), persistent=False)
+        self.register_buffer("seen", torch.zeros(()), persistent=False)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        self.seen.add_(1)
+        return torch.as_tensor(self.layer(inputs @ self.drawn) / self.seen)
 
 
 def quiet(share: float) -> None:

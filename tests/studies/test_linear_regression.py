@@ -11,7 +11,7 @@ from learning.task import DataSource, TrainingError, TrainingSettings
 from schemas.errors import LocalError
 from studies import experiment
 from studies.experiment import read_study
-from studies.federate import federate
+from studies.federate import Told, federate
 from studies.linear_regression.closed import closed_versions, pooled_descent, training_mse
 from studies.linear_regression.task import SAMPLES, points, task
 
@@ -42,13 +42,11 @@ def test_weighted_by_samples_is_gradient_descent_on_the_pooled_points() -> None:
 @pytest.mark.parametrize("kind", ["plain", "weighted"])
 def test_every_version_of_the_task_is_the_closed_computation(kind: str) -> None:
     study = read_study(STUDY / f"plan_{kind}.toml", versions=100)
-    sites, seen, largest = study.load(None), [study.task.initial(0)], list[float]()
-    federate(
-        study.task, sites, study.training, study.aggregation, seed=0, largest=largest, seen=lambda _, v: seen.append(v)
-    )
+    sites, seen, told = study.load(None), [study.task.initial(0)], Told()
+    federate(study.task, sites, study.training, study.aggregation, seed=0, told=told, seen=lambda _, v: seen.append(v))
     wanted = closed_versions(SITES, versions=100, learning_rate=0.01, weighted=kind == "weighted")
     np.testing.assert_allclose(seen, wanted, atol=1e-6)
-    assert max(largest) < 1.0  # the plan's clip is idle
+    assert max(told.lengths) < 1.0  # the plan's clip is idle
 
 
 def test_the_overall_metric_is_the_training_mse() -> None:

@@ -12,12 +12,11 @@ import pytest
 from learning.entry import folder_digest, load_task, task_folder
 from learning.task import DataSource, SiteData, Task
 from schemas.errors import LocalError
-from schemas.plan_presets import goal_of
 from schemas.plan_toml import read_draft
 from studies import experiment
 from studies.breast.task import task as breast
-from studies.experiment import Outcome, overall, preset_rule, read_study
-from studies.federate import federate
+from studies.experiment import Outcome, overall, read_study
+from studies.federate import Told, federate
 from studies.lung.task import SITES as LUNG_SITES
 from studies.lung.task import task as lung
 
@@ -45,21 +44,10 @@ def test_a_plan_reads_and_names_a_task_that_loads(plan: Path) -> None:
     assert study.aggregation.goal <= len(study.sites)
 
 
-@pytest.mark.parametrize("preset", ["fedbuff", "fedavg", "fedasync"])
-def test_a_preset_sets_in_an_experiment_what_it_sets_in_a_plan(preset: str) -> None:
-    assert [preset_rule(preset, sites)["goal"] for sites in range(1, 60)] == [
-        goal_of(preset, sites) for sites in range(1, 60)
-    ]
-
-
-def test_an_unknown_preset_is_named() -> None:
-    with pytest.raises(LocalError, match="`fedbuf` is none of"):
-        preset_rule("fedbuf", 3)
-
-
 def test_a_run_reads_as_a_line() -> None:
     assert (
-        str(Outcome(0.5, 0.61234, 0.7, 0.25)) == "alone 0.5000, federated 0.6123, pooled 0.7000, longest update 0.250"
+        str(Outcome(0.5, 0.61234, 0.7, (0.1, 0.25)))
+        == "alone 0.5000, federated 0.6123, pooled 0.7000, longest update 0.250"
     )
 
 
@@ -120,25 +108,25 @@ def test_lung_gains_over_alone_and_comes_near_pooled() -> None:
     )
     assert federated > alone + 0.02
     assert federated > pooled - 0.05
-    assert max(run.largest for run in runs) < 1.0  # the plan's clip
+    assert max(run.longest for run in runs) < 1.0  # the plan's clip
 
 
 def test_breast_comes_near_pooled_in_a_hundred_versions() -> None:
     study = read_study(STUDIES / "breast" / "plan.toml", versions=100)
-    sites, largest = study.load(None), list[float]()
-    federated = federate(study.task, sites, study.training, study.aggregation, seed=0, largest=largest)
+    sites, told = study.load(None), Told()
+    federated = federate(study.task, sites, study.training, study.aggregation, seed=0, told=told)
     everybody = study.task.pool(sites)
     pooled = study.task.alone(everybody, study.training, seed=0, progress=lambda _: None)
     wanted = overall(study.task, [pooled], [everybody])
     assert overall(study.task, [federated] * 10, sites) > max(0.95, wanted - 0.02)
-    assert max(largest) < 1.0  # the plan's clip
+    assert max(told.lengths) < 1.0  # the plan's clip
 
 
 def test_an_experiment_prints_its_summary_and_refuses_what_is_no_plan(capsys: pytest.CaptureFixture[str]) -> None:
     assert experiment.main([str(STUDIES / "linear_regression" / "plan_plain.toml"), "--seeds", "1"]) == 0
     assert "federated - pooled" in capsys.readouterr().out
     assert experiment.main(["no_such_study"]) == 2
-    assert "no plan" in capsys.readouterr().err
+    assert "no_such_study/plan.toml cannot be read" in capsys.readouterr().err
 
 
 def test_a_site_whose_patients_cannot_be_loaded_ends_an_experiment_in_one_line(

@@ -17,11 +17,11 @@ from pathlib import Path
 from learning.entry import load_task
 from learning.places import look_in
 from learning.quarantine import Quarantine
-from learning.task import DataSource, TrainingSettings
+from learning.settings import settings_of
+from learning.task import DataSource
 from protocol.signing import SigningKey
 from runtime.service import report
 from schemas.errors import FederationError
-from schemas.plan import Plan
 from wardround.authoring import AuthoredPlan, author_draft, read_plan_draft, write_signed
 from wardround.demo.bounds import Bounds, add_arguments
 from wardround.keyfiles import write_whole
@@ -39,7 +39,7 @@ def scores(authored: AuthoredPlan, data: Path | None) -> dict[str, list[float | 
         task.load(DataSource(name, data, options, Quarantine(plan.data.bad_records_max))) for name in authored.sites
     ]
     everybody = task.pool(sites)
-    vector = task.alone(everybody, _settings(plan), seed=plan.seed, progress=lambda _: None)
+    vector = task.alone(everybody, settings_of(plan), seed=plan.seed, progress=lambda _: None)
     found: dict[str, list[float | None]] = {}
     for site in sites:
         seen = task.as_pooled(site, everybody)
@@ -49,19 +49,6 @@ def scores(authored: AuthoredPlan, data: Path | None) -> dict[str, list[float | 
             bounds = task.interval(vector, seen, resamples=resamples) if resamples else None
             found[site.site] = [value, *(bounds or (None, None))]
     return found
-
-
-def _settings(plan: Plan) -> TrainingSettings:
-    training = plan.training
-    return TrainingSettings(
-        optimiser="adam" if training.optimiser == "adam" else "sgd",
-        learning_rate=training.learning_rate,
-        momentum=training.momentum,
-        weight_decay=training.weight_decay,
-        epochs=training.epochs,
-        steps=training.steps,
-        batch=training.batch,
-    )
 
 
 def main() -> int:

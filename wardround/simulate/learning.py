@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from learning.entry import load_task
-from learning.task import DataSource, SiteData, Task, TrainingSettings, Vector
+from learning.settings import settings_of
+from learning.task import DataSource, SiteData, Task, Vector
 from schemas.errors import LocalError
 from schemas.plan import Plan
 from schemas.plan_toml import Draft
@@ -112,16 +113,6 @@ class StudyJudge:
         if task.metric not in values:
             return 0, 0
         return round(values[task.metric] * 1e6), round(values[task.weight])
-
-
-def settings_of(plan: Plan) -> TrainingSettings:
-    """The plan's training section as a task takes it; virtual time knows no limit."""
-    rule = plan.training
-    return TrainingSettings(
-        optimiser="adam" if rule.optimiser == "adam" else "sgd", learning_rate=rule.learning_rate,
-        momentum=rule.momentum, weight_decay=rule.weight_decay, epochs=rule.epochs, steps=rule.steps,
-        batch=rule.batch, proximal=rule.proximal,
-    )  # fmt: skip
 
 
 def target_of(pooled: float, *, higher_is_better: bool) -> float:
