@@ -25,6 +25,7 @@ from schemas.errors import LocalError
 from schemas.plan import ABSENCE, Plan
 
 LOADING_FAILS = f"task and data could not be loaded {TRIES_MAX} times in a row; it is tried again with growing pauses"
+ONE_SIDED_MIN = 3  # records set aside: of fewer no label can be said to lose more
 RESTART = "then start the participant again"
 
 log = structlog.get_logger()
@@ -153,8 +154,25 @@ class Setup:
         for where, column, rule, count in loaded.set_aside:
             metrics.records_set_aside.labels(study, column, rule).set(count)
             log.warning("records set aside", study=study, file=where, column=column, rule=rule, records=count)
+        for where, column, label, records, lost in loaded.labels:
+            log.warning(
+                "records set aside by label",
+                study=study, file=where, column=column, label=label, set_aside=lost, of=records,
+            )  # fmt: skip
+        if one_sided(loaded):
+            log.warning("bad records are mostly of one label: training would learn another question", study=study)
         if loaded.bad_records:
             log.warning("training goes on without bad records", study=study, bad=loaded.bad_records, of=loaded.records)
+
+
+def one_sided(loaded: Loaded) -> bool:
+    """Whether one label loses more than twice the share of its records that all labels of its column lose."""
+    for where, column in {line[:2] for line in loaded.labels}:
+        counts = [line[3:] for line in loaded.labels if line[:2] == (where, column)]
+        records, lost = (sum(numbers) for numbers in zip(*counts, strict=True))
+        if lost >= ONE_SIDED_MIN and any(gone * records > 2 * lost * of for of, gone in counts):
+            return True
+    return False
 
 
 def options_of(plan: Plan, study: Study) -> dict[str, str]:

@@ -33,6 +33,7 @@ class Loaded:
 
     records, bad_records   read by the task's quarantine, and set aside by it; none when the task does not use it
     set_aside              (file, column, rule, records), a record once for each rule that it breaks
+    labels                 (file, column, label, records, set aside), where records were set aside
     """
 
     parameters: int
@@ -43,6 +44,7 @@ class Loaded:
     records: int = 0
     bad_records: int = 0
     set_aside: Sequence[tuple[str, str, str, int]] = ()
+    labels: Sequence[tuple[str, str, str, int, int]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,8 @@ def loaded_of(message: Message) -> Loaded:
         bytes_data=_whole(message, "bytes_data"),
         records=_whole(message, "records"),
         bad_records=_whole(message, "bad_records"),
-        set_aside=_set_aside(message),
+        set_aside=[(*words, records) for words, (records,) in _counted(message, "set_aside", 1)],
+        labels=[(*words, records, lost) for words, (records, lost) in _counted(message, "labels", 2)],
     )
 
 
@@ -143,17 +146,18 @@ class Values:
             log.warning(what, study=study, **({"metric": metric} if metric else {}))
 
 
-def _set_aside(message: Message) -> tuple[tuple[str, str, str, int], ...]:
-    lines = message.get("set_aside")
+def _counted(message: Message, name: str, numbers: int) -> list[tuple[tuple[str, str, str], list[int]]]:
+    """A list of lines of three words and so many counts."""
+    lines = message.get(name)
     if not isinstance(lines, list) or len(lines) > SET_ASIDE_MAX:
-        raise GarbledError("set_aside is no list, or too long")
+        raise GarbledError(f"{name} is no list, or too long")
     found = []
     for line in lines:
-        if not isinstance(line, list) or [type(one) for one in line] != [str, str, str, int]:
-            raise GarbledError("set_aside holds something else than file, column, rule and number")
-        where, column, rule = (plain(word, NAME_MAX) for word in line[:3])
-        found.append((where, column, rule, _whole({"records": line[3]}, "records")))
-    return tuple(found)
+        if not isinstance(line, list) or [type(one) for one in line] != [str, str, str, *[int] * numbers]:
+            raise GarbledError(f"{name} holds something else than file, column, word and numbers")
+        where, column, word = (plain(one, NAME_MAX) for one in line[:3])
+        found.append(((where, column, word), [_whole({name: count}, name) for count in line[3:]]))
+    return found
 
 
 def _exactly(message: Message, name: str, kind: type) -> Any:

@@ -8,17 +8,18 @@ Used by:  participant.training.launch (`python -m participant.training.worker`),
 """
 
 import argparse
+import errno
 import inspect
 import os
 import select
 import socket
 import sys
 import time
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from learning.blame import place_of_error
 from learning.places import look_in
 from participant.training.channel import FILES, Message, pack, receive
 from participant.training.process import die_before_the_service, one_thread_each
@@ -40,6 +41,10 @@ class _DataError(LocalError):
 class _Study(NamedTuple):
     task: "Task"
     data: "SiteData"
+    folder: Path  # of the task's code
+
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO})  # the machine's, not the task's
 
 
 class Worker:
@@ -77,13 +82,21 @@ class Worker:
             return _failed("numbers", str(error))
         except LocalError as error:
             return _failed("data" if isinstance(error, _DataError) else "setup", str(error), error.hint)
-        except OSError as error:
-            return _failed("disk", f"{error.strerror or type(error).__name__}: {Path(error.filename or '').name}")
-        except Exception as error:  # the task's own code runs here; its text could hold a patient's value
-            return _failed("task", f"{type(error).__name__} in {_place(error)}")
+        except Exception as error:  # the task's own code runs here; its text, and a file's name, could be a patient's
+            said = f"{type(error).__name__} in {place_of_error(error, self._folder(message))}"
+            if isinstance(error, OSError) and error.errno is not None:
+                return _failed("disk" if error.errno in FULL else "task", f"{os.strerror(error.errno)}: {said}")
+            return _failed("task", said)
+
+    def _folder(self, message: Message) -> Path:
+        """Where the code of the task lies that a request is about."""
+        from learning.entry import task_folder
+
+        study = self._studies.get(message["study"])
+        return study.folder if study and message["kind"] != "load" else task_folder(message["entry"])
 
     def _load(self, message: Message) -> Message:
-        from learning.entry import load_task
+        from learning.entry import load_task, task_folder
         from learning.quarantine import Quarantine
         from learning.task import DataSource
 
@@ -99,7 +112,7 @@ class Worker:
             raise _DataError(str(error), hint=error.hint) from error
         for key in [key for key in self._begun if key[0] == message["study"]]:
             self._begun.pop(key)[1].close()  # of other data, maybe
-        self._studies[message["study"]] = _Study(task, data)
+        self._studies[message["study"]] = _Study(task, data, task_folder(entry))
         return {
             "parameters": task.parameters(),
             "metric": task.metric,
@@ -109,6 +122,7 @@ class Worker:
             "records": quarantine.records,
             "bad_records": quarantine.set_aside,
             "set_aside": [[one.where, one.column, one.rule, one.records] for one in quarantine.counts],
+            "labels": [[one.where, one.column, one.level, one.records, one.set_aside] for one in quarantine.labels],
         }
 
     def _train(self, message: Message) -> Message:
@@ -116,7 +130,7 @@ class Worker:
 
         from learning.task import TrainingError
 
-        task, data = self._studies[message["study"]]
+        task, data, _ = self._studies[message["study"]]
         base = _read(message[FILES][0])
         started_s = time.monotonic()
         update = task.train(
@@ -137,7 +151,7 @@ class Worker:
 
     def _evaluate(self, message: Message) -> Message:
         def begin() -> "Pieces[dict[str, float]]":
-            task, data = self._studies[message["study"]]
+            task, data, _ = self._studies[message["study"]]
             vector = _read(message[FILES][0])
             return task.measured_pieces(vector, data, seed=message["seed"], resamples=message["resamples"])
 
@@ -152,7 +166,7 @@ class Worker:
     def _alone_pieces(self, message: Message) -> "Pieces[dict[str, float]]":
         from learning.pieces import part
 
-        task, data = self._studies[message["study"]]
+        task, data, _ = self._studies[message["study"]]
         seed, training = message["seed"], _settings(message["training"])
         trained = task.alone_pieces(data, training, seed=seed, cancelled=self._cancelled)
         vector = yield from part(trained, 0.0, 0.5)
@@ -239,12 +253,6 @@ def _settings(training: dict[str, Any]) -> "TrainingSettings":
 
 def _failed(reason: str, text: str, hint: str = "") -> Message:
     return {"kind": "failed", "reason": reason, "message": text, "hint": hint}
-
-
-def _place(error: Exception) -> str:
-    """File and line of the innermost frame, without a value."""
-    frames = traceback.extract_tb(error.__traceback__)
-    return f"{Path(frames[-1].filename).name}, line {frames[-1].lineno}" if frames else "the task"
 
 
 def main() -> None:

@@ -24,7 +24,7 @@ from participant.training.launch import Connection, Launcher, TrainerLostError
 
 LOADED = {
     "kind": "done", "parameters": 2, "metric": "mse", "higher_is_better": False, "examples": 12, "bytes_data": 96,
-    "records": 0, "bad_records": 0, "set_aside": [],
+    "records": 0, "bad_records": 0, "set_aside": [], "labels": [],
 }  # fmt: skip
 Peer = Callable[[Message], bytes]
 
