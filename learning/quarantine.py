@@ -120,4 +120,7 @@ def whole_column_hint(column: str, rule: str) -> str:
             f'Column("{column}", "text") or Column("{column}", "category", values=…), marks for a missing value by the '
             "option `missing`"
         )
-    return f"most records break this rule: is column {column} coded or measured otherwise here than the task expects?"
+    return (
+        f"most records break this rule: is column {column} coded or measured otherwise here than the task expects? Marks "
+        "for a missing value are named by the option `missing`"
+    )

@@ -166,11 +166,11 @@ class Setup:
 
 
 def one_sided(loaded: Loaded) -> bool:
-    """Whether one label loses more than twice the share of its records that all labels of its column lose."""
+    """Whether one label loses more than twice the share of its records that the other labels of its column lose."""
     for where, column in {line[:2] for line in loaded.labels}:
         counts = [line[3:] for line in loaded.labels if line[:2] == (where, column)]
         records, lost = (sum(numbers) for numbers in zip(*counts, strict=True))
-        if lost >= ONE_SIDED_MIN and any(gone * records > 2 * lost * of for of, gone in counts):
+        if lost >= ONE_SIDED_MIN and any(gone * (records - of) > 2 * (lost - gone) * of for of, gone in counts):
             return True
     return False
 
