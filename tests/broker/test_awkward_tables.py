@@ -1,7 +1,7 @@
 """A real participant meets awkward tables: held, mended, and no cell of them in log, state, metrics or report."""
 
 import asyncio
-import re
+from functools import partial
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -9,9 +9,10 @@ import pytest
 
 from learning.entry import folder_digest
 from ops.kafka import Broker
+from ops.kafka.ports import free_ports
 from schemas.plan import DataRule, TaskSpec
 from tests.broker.federation import federation
-from tests.broker.participants import hospital, late_site, plan
+from tests.broker.participants import Hospital, hospital, late_site, plan
 from tests.participant.tables.awkward import TABLES, cells
 from wardround.cli import main
 from wardround.operate import order, resume
@@ -19,6 +20,15 @@ from wardround.operate import order, resume
 pytestmark = pytest.mark.broker
 FOLDER = Path(__file__).parents[1] / "participant" / "tables"
 READ_AT_LAST = "the oldest, all ill"
+
+
+def held_times(at: Hospital, times: int) -> bool:
+    return at.log.count("data are not loaded") >= times
+
+
+def scraped(port: int) -> str:
+    with urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+        return str(answer.read().decode())
 
 
 async def test_awkward_tables_hold_a_study_until_one_is_right_and_no_cell_of_them_is_ever_told(
@@ -29,6 +39,8 @@ async def test_awkward_tables_hold_a_study_until_one_is_right_and_no_cell_of_the
     async with federation(kafka.bootstrap, tmp_path, agreed, 2) as fed, fed.coordinator():
         with hospital(fed, late_site(fed).name) as at:
             refused = [one for one in TABLES if one.rows is None and not one.share]
+            (port,) = free_ports(1)
+            at.config.write_text(at.config.read_text().replace("port = 0", f"port = {port}"))
             right = next(one for one in TABLES if one.name == READ_AT_LAST)
             for tries, one in enumerate(refused, 1):
                 (at.patients / "ward.csv").write_bytes(one.content)
@@ -36,14 +48,12 @@ async def test_awkward_tables_hold_a_study_until_one_is_right_and_no_cell_of_the
                     at.start()
                 else:
                     await asyncio.to_thread(order, at.data, resume)
-                await at.until(lambda tries=tries: at.log.count("data are not loaded") >= tries, one.name)
+                await at.until(partial(held_times, at, tries), one.name)
             held = at.standing(fed.study).held
             (at.patients / "ward.csv").write_bytes(right.content)
             await asyncio.to_thread(order, at.data, resume)
             await fed.version(1)
-            port = re.search(r"http://127\.0\.0\.1:(\d+)|\"port\": (\d+)", at.log)
-            assert port is not None, at.log[:2000]
-            metrics = urlopen(f"http://127.0.0.1:{port[1] or port[2]}/metrics").read().decode()
+            metrics = await asyncio.to_thread(scraped, port)
             report = tmp_path / "report.html"
             words = ["report", fed.study, "--broker", kafka.bootstrap, "--out", str(report)]
             assert await asyncio.to_thread(main, [*words, "--registrar", str(fed.folder / "registrar.pub")]) == 0
