@@ -1,13 +1,20 @@
 """Where in a task's own code something went wrong: its author's file and line, not the framework's.
 
-Never:    shows an exception's text: it may hold a patient's value.
-Imports:  stdlib.   Used by: participant.training.worker, wardround.
+Never:    shows an exception's text, which may hold a patient's value, unless no patient was there.
+Imports:  stdlib, schemas.errors.   Used by: participant.training.worker, wardround.
 """
 
 from __future__ import annotations
 
+import inspect
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from schemas.errors import FederationError, LocalError
+
+TEXT_MAX = 200
 
 
 def place_of_error(error: BaseException, folder: Path) -> str:
@@ -23,6 +30,38 @@ def place_of_error(error: BaseException, folder: Path) -> str:
     frame = (own or frames)[-1]
     name = Path(frame.filename).resolve().relative_to(resolved).as_posix() if own else Path(frame.filename).name
     return f"{name}, line {frame.lineno}, in {frame.name.strip('<>')}"
+
+
+def place_of_method(owner: object, name: str, folder: Path) -> str:
+    """`task.py, line 12, in loss`: where an object's method is written; empty outside `folder`."""
+    function = getattr(type(owner), name, None)
+    code = getattr(function, "__code__", None)
+    if code is None:
+        return ""
+    file = Path(inspect.getfile(code)).resolve()
+    if not file.is_relative_to(folder.resolve()):
+        return ""
+    return f"{file.relative_to(folder.resolve()).as_posix()}, line {code.co_firstlineno}, in {name}"
+
+
+def in_words(error: BaseException) -> str:
+    """Kind and first line of an error's text, for the author alone: no patient may have been there."""
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0][:TEXT_MAX]}" if text else type(error).__name__
+
+
+@contextmanager
+def authors_code(what: str, folder: Path) -> Iterator[None]:
+    """Around code of a task that sees no patient: whatever it raises becomes one line with its file and line."""
+    try:
+        yield
+    except FederationError:
+        raise
+    except Exception as error:
+        raise LocalError(
+            f"{what} fails: {in_words(error)} ({place_of_error(error, folder)})",
+            hint="the mistake is in the task's own code there; `wardround task test` tries the rest of it",
+        ) from error
 
 
 def _chain(error: BaseException) -> list[BaseException]:

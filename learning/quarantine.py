@@ -121,6 +121,6 @@ def whole_column_hint(column: str, rule: str) -> str:
             "option `missing`"
         )
     return (
-        f"most records break this rule: is column {column} coded or measured otherwise here than the task expects? Marks "
-        "for a missing value are named by the option `missing`"
+        f"most records break this rule: is column {column} coded or measured otherwise here than the task expects? "
+        "Marks for a missing value are named by the option `missing`"
     )

@@ -31,6 +31,7 @@ from learning.task import (
     Vector,
     train_until_no_better,
 )
+from learning.torch_checks import one_loss, one_output
 from learning.vector import FlatModel, difference
 
 REPORTS = 20  # times progress is told in one training, at most
@@ -89,7 +90,7 @@ class TorchTask(Task):
                 written = self._write(vector)
             model = self._flat.model.eval()
             with torch.no_grad():
-                outputs.append(np.asarray(model(_batch(batch).inputs).numpy()))
+                outputs.append(np.asarray(one_output(model(_batch(batch).inputs), len(batch)).numpy()))
             done += len(batch)
             yield min(1.0, done / max(1, len(patients)))
         return np.concatenate(outputs)
@@ -200,10 +201,7 @@ class _Run:
 
     def _step(self, batch: Batch, *, where: str) -> None:
         self._flat.gradients.zero_()
-        loss = self._task.loss(self._flat.model, batch)
-        if not bool(torch.isfinite(loss)):
-            raise TrainingError(f"the loss is not finite in {where}")
-        torch.autograd.backward(loss)
+        torch.autograd.backward(one_loss(self._task.loss(self._flat.model, batch), where=where))
         self._optimiser.step()
 
     def _batches(self, patients: Batch, sizes: list[int]) -> Iterator[Batch]:

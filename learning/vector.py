@@ -21,6 +21,8 @@ from torch import Tensor, nn
 from schemas.errors import LocalError
 
 OTHER_MODEL = "state and task do not belong together: use the study folder that the model was learnt with"
+_COMPLEX = "keep real and imaginary part as two float32 parameters, and make a complex number of them in forward()"
+_WHOLE = "whole numbers cannot be trained together; build the model in float32"
 BLOCK = 1 << 20  # elements subtracted at a time: a 400 MB model needs no 800 MB of float64 beside it
 
 
@@ -39,10 +41,11 @@ class FlatModel:
         if not trained:
             raise LocalError("the task's model has no parameters to train")
         for name, tensor in tensors:
+            _check_shape(name, tensor)
             if tensor.dtype != torch.float32 or tensor.device.type != "cpu":
                 raise LocalError(
                     f"{name} is {tensor.dtype} on {tensor.device}; a task's model is float32 on the CPU",
-                    hint="end model() with .float()",
+                    hint=_type_hint(tensor.dtype),
                 )
         self.trained = sum(value.numel() for _, value in trained)
         self.values = torch.cat([tensor.detach().reshape(-1) for _, tensor in tensors])
@@ -111,6 +114,21 @@ def difference(new: NDArray[np.float32], base: NDArray[np.float32]) -> NDArray[n
         block = slice(start, start + BLOCK)
         out[block] = new[block].astype(np.float64) - base[block].astype(np.float64)
     return out
+
+
+def _type_hint(dtype: torch.dtype) -> str:
+    if dtype.is_complex:
+        return _COMPLEX
+    return "end model() with .float()" if dtype.is_floating_point else _WHOLE
+
+
+def _check_shape(name: str, tensor: Tensor) -> None:
+    """Raise LocalError where a parameter has no shape before data come: nobody could make version 0."""
+    if isinstance(tensor, nn.UninitializedParameter | nn.UninitializedBuffer):
+        raise LocalError(
+            f"{name} belongs to a lazy module, which has no size before it has seen data",
+            hint="write the module without Lazy, and the number of its inputs: nn.Linear(12, 16)",
+        )
 
 
 def _buffers(model: nn.Module) -> list[tuple[str, Tensor]]:

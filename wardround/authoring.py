@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from learning.blame import authors_code, place_of_method
 from learning.entry import folder_digest, load_task, task_folder
 from learning.places import look_in, place_of
 from learning.settings import settings_of
@@ -61,9 +62,18 @@ def author_plan(path: Path, *, warm: Path | None = None) -> AuthoredPlan:
 
 def author_draft(draft: Draft, *, warm: Path | None = None) -> AuthoredPlan:
     """As `author_plan`, from a draft."""
-    code = folder_digest(task_folder(draft.entry))
+    folder = task_folder(draft.entry)
+    code = folder_digest(folder)
     task = load_task(draft.entry, digest=code)
-    initial = _warm(warm, task) if warm else np.asarray(task.initial(draft.seed), dtype="<f4")
+    with authors_code("making version 0", folder):
+        task.parameters()
+        initial = _warm(warm, task) if warm else np.asarray(task.initial(draft.seed), dtype="<f4")
+    if not np.isfinite(initial).all():
+        count = np.count_nonzero(~np.isfinite(initial))
+        raise LocalError(
+            f"version 0 holds {count} of {initial.size} parameters that are not finite",
+            hint=f"look at how the model is initialised: {place_of_method(task, 'model', folder) or draft.entry}",
+        )
     facts = TaskFacts(
         parameters=task.parameters(),
         code=code,

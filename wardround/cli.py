@@ -22,6 +22,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {  # name -> (module, what it does)
     "demo": ("demo", "watch hospitals learn together over a Kafka of its own"),
     "try": ("trial", "play your own study on this machine, every site a process"),
     "plan": ("plan", "write, check, name and sign the plan of a study"),
+    "task": ("task", "try a study's task before hospitals are asked"),
     "simulate": ("simulate", "play a plan ahead on virtual time, beside alternatives"),
     "keys": ("keys", "make a member's keys"),
     "registrar": ("registrar", "say who belongs: registrar keys, members, roster"),

@@ -20,6 +20,7 @@ from wardround.operate import order, resume
 pytestmark = pytest.mark.broker
 FOLDER = Path(__file__).parents[1] / "participant" / "tables"
 READ_AT_LAST = "the oldest, all ill"
+TOLERATED = "a line of totals"  # one record of 21, where the plan allows a fifth
 
 
 def held_times(at: Hospital, times: int) -> bool:
@@ -38,7 +39,7 @@ async def test_awkward_tables_hold_a_study_until_one_is_right_and_no_cell_of_the
     agreed = plan(task=task, parameters=1, data=DataRule(0.2), evaluation={"every": 1})
     async with federation(kafka.bootstrap, tmp_path, agreed, 2) as fed, fed.coordinator():
         with hospital(fed, late_site(fed).name) as at:
-            refused = [one for one in TABLES if one.rows is None and not one.share]
+            refused = [one for one in TABLES if one.rows is None and not one.share and one.name != TOLERATED]
             (port,) = free_ports(1)
             at.config.write_text(at.config.read_text().replace("port = 0", f"port = {port}"))
             right = next(one for one in TABLES if one.name == READ_AT_LAST)

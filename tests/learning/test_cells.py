@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from learning.cells import codes, is_number, numbers, words
@@ -29,6 +29,7 @@ def test_what_python_or_a_spreadsheet_would_make_a_number_of_is_none(text: str) 
     assert wrong.tolist() == [True, False]
 
 
+@settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False)))
 def test_every_number_that_is_written_is_read_to_the_bit(given_numbers: list[float]) -> None:
     values, wrong = numbers([repr(number) for number in given_numbers])
@@ -36,6 +37,7 @@ def test_every_number_that_is_written_is_read_to_the_bit(given_numbers: list[flo
     assert not wrong.any()
 
 
+@settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.one_of(st.text(max_size=8), st.from_regex(r"[0-9+.eE_x-]{1,8}", fullmatch=True)), max_size=6))
 def test_one_odd_cell_changes_nothing_for_the_others(texts: list[str]) -> None:
     together, wrong = numbers(texts)

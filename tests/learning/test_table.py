@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from learning.contract import Column, DataContract, read_chunks, read_csv
@@ -208,7 +208,7 @@ def test_a_long_table_is_read_in_pieces_with_the_lines_they_stand_in(tmp_path: P
     assert pieces[2].broken.total() == 1
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(
     content=st.text(st.sampled_from('0123456789,;"\n\r\t .FMx-'), max_size=200), share=st.sampled_from([0.0, 0.5, 1.0])
 )

@@ -65,6 +65,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "wardround plan sign plan.toml --key keys/registrar.sign --out signed",
     )
     sign.add_argument("plan", type=Path, metavar="plan.toml")
+    sign.add_argument(
+        "--untried",
+        action="store_true",
+        help="sign a plan whose task fails on invented patients, or needs long for them",
+    )
     sign.add_argument("--out", type=Path, default=Path(), metavar="FOLDER", help="where to write (default: here)")
     options.add_registrar_key(sign)
     options.add_json(sign)
@@ -147,6 +152,9 @@ def run_sign(arguments: argparse.Namespace) -> int:
     key = options.registrar_key(arguments)
     with options.waiting("running the task once for version 0"):
         authored = author_plan(arguments.plan, warm=arguments.warm)
+    if not arguments.untried:
+        with options.waiting("trying the task on invented patients"):
+            _refuse_faults(arguments.plan)
     plan_path, initial_path = write_signed(authored, key, arguments.out)
     plan = authored.plan
     values = {
@@ -162,6 +170,23 @@ def run_sign(arguments: argparse.Namespace) -> int:
     ]
     options.emit(arguments, values, lines)
     return 0
+
+
+def _refuse_faults(plan: Path) -> None:
+    """Raises LocalError when the plan's task does on invented patients what no hospital could use."""
+    import tempfile
+
+    from schemas.errors import LocalError
+    from wardround.trial import Trial, setting_of_plan
+
+    with tempfile.TemporaryDirectory(prefix="wardround-") as scratch:
+        faults = [one for one in Trial(setting_of_plan(plan, Path(scratch))).run() if one.level == "fault"]
+    if faults:
+        more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+        raise LocalError(
+            f"the task would fail at hospitals: {faults[0].what}: {faults[0].said}{more}",
+            hint=f"{faults[0].todo + '; ' if faults[0].todo else ''}all of it: `wardround task test {plan}`",
+        )
 
 
 def seconds(text: str, option: str) -> float:
