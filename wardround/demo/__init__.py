@@ -24,7 +24,7 @@ def run_trial(
     from wardround.demo.main import run
     from wardround.demo.trial import trial_of
 
-    trial, told = trial_of(folder, data, bounds, eventful=eventful)
+    trial, told = trial_of(folder, data, bounds, eventful=eventful, out=out)
     for line in told:
         print(line, flush=True)
     return run(trial, out=out)

@@ -27,7 +27,7 @@ from wardround.demo.outcome import final_table, read_pooled, summary
 from wardround.demo.processes import Process, Processes
 from wardround.demo.running import Running
 from wardround.demo.script import Act
-from wardround.demo.trial import Trial
+from wardround.demo.trial import MODEL, Trial
 from wardround.federation import Federation
 from wardround.history import StudyHistory
 from wardround.keyfiles import write_whole
@@ -37,7 +37,6 @@ from wardround.report import Score, compare, write_report
 INTERRUPTED = 130
 BACK_S = 120.0  # how long a service may be gone
 LAST_WORDS_S = 30.0  # after the end of a study, for the last evaluations and receipts
-MODEL = "model.safetensors"
 _ACT_S = 0.1
 _WATCH_S = 0.5
 

@@ -5,6 +5,7 @@ Used by:  wardround.demo, `wardround try`.
 """
 
 import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,8 @@ from wardround.authoring import read_plan_draft
 from wardround.demo.bounds import Bounds
 from wardround.keyfiles import write_whole
 
+OUT = Path("out/try")
+MODEL = "model.safetensors"
 TABLE = ".csv"
 MB_A_SITE = 60  # measured: a participant holds 36 MB of its own, its forked trainer 16 MB
 MB_AROUND = 900  # broker, coordinator, fork server with torch, and this process
@@ -51,7 +54,9 @@ class Trial:
         return [self.bounds.applied(read_plan_draft(path)) for path in self.plans]
 
 
-def trial_of(folder: Path, data: Path | None, bounds: Bounds, *, eventful: bool = True) -> tuple[Trial, list[str]]:
+def trial_of(
+    folder: Path, data: Path | None, bounds: Bounds, *, eventful: bool = True, out: Path = OUT
+) -> tuple[Trial, list[str]]:
     """The trial of the study in `folder`, and what a person should be told of it.
 
     Writes `folder`/plan.toml, with the defaults of `wardround plan init`, when there is no plan: its sites are then
@@ -85,7 +90,7 @@ def trial_of(folder: Path, data: Path | None, bounds: Bounds, *, eventful: bool 
         model=True,
         eventful=eventful,
         note=_note(eventful=eventful),
-        next=_next(plans[0], data),
+        next=_next(plans[0], drafts[0].study, data, out),
     )
     return trial, told
 
@@ -178,9 +183,12 @@ def _note(*, eventful: bool) -> str:
     )
 
 
-def _next(plan: Path, data: Path | None) -> tuple[str, ...]:
+def _next(plan: Path, study: str, data: Path | None, out: Path) -> tuple[str, ...]:
+    """What a person may want to type now."""
     given = f" --data {_quoted(data)}" if data else ""
+    model, folder = out / study / MODEL, plan.parent
     return (
+        f"wardround predict {_quoted(model)} TABLE.csv --study {_quoted(folder)} --out predictions.csv",
         f"wardround plan check {_quoted(plan)}",
         f"wardround simulate {_quoted(plan)} --learn{given}",
         f"wardround plan sign {_quoted(plan)}",
@@ -188,8 +196,6 @@ def _next(plan: Path, data: Path | None) -> tuple[str, ...]:
 
 
 def _quoted(path: Path) -> str:
-    import shlex
-
     return shlex.quote(str(path))
 
 
