@@ -14,8 +14,8 @@ from participant.core import effects as do
 from participant.core import events as seen
 from participant.core.effects import Effect, State
 from participant.core.events import Event
+from participant.core.failing import FAILS
 from participant.core.study import StudyCore
-from participant.core.work import TRAINING_FAILS
 from schemas.records import Announcement
 from simulation.clock import ProcessEnded, Timer, cancel
 from simulation.following import Follower
@@ -132,8 +132,8 @@ class Site(Process):
             self.post(seen.Linked(connected))
 
     def _alarm(self, message: str) -> None:
-        """Failing trainings, and names used twice after an old copy, are faults; nothing else may be alarming."""
-        if not (self.copied or message.startswith(TRAINING_FAILS)):
+        """Work that fails, and names used twice after an old copy, are faults; nothing else may be alarming."""
+        if not (self.copied or message.startswith(tuple(FAILS.values()))):
             self.world.story.broken("alarm", f"{self.name}: {message}")
 
     def _halt(self, message: str) -> None:

@@ -17,6 +17,8 @@ class State(StrEnum):
     SENDING = "sending"
     WAITING = "waiting"
     PAUSED = "paused"
+    LOADING = "loading"
+    FAILING = "failing"
 
 
 @dataclass(frozen=True, slots=True)

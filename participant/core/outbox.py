@@ -103,8 +103,10 @@ class Outbox:
                 entry.sending = False
                 if isinstance(event, Sent):
                     entry.offer_offset, entry.until_ms, entry.reminding = event.offset, None, False
+                    self._pauses.passed("send")
                 else:
                     self._retry(entry, now_ms)
+                    self._pauses.failed("send", now_ms)
 
     def ask_again(self, entry: Entry, now_ms: int) -> None:
         """The body of an offered update has to be sent anew: at once for the first time, then after a pause."""

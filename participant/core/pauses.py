@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 BACKOFF_MIN_MS = 1_000
 BACKOFF_MAX_MS = 300_000
+HURRIED_MAX = 3  # failures in a row from which on nothing cuts a pause short
 
 
 class Pauses:
@@ -33,6 +34,11 @@ class Pauses:
         """It went well, or circumstances changed: forget failures and pause."""
         self._failures.pop(kind, None)
         self._until_ms.pop(kind, None)
+
+    def hurry(self, kind: str) -> None:
+        """Circumstances changed: try again now, unless it has failed too often for that. Failures stay counted."""
+        if self.failures(kind) < HURRIED_MAX:
+            self._until_ms.pop(kind, None)
 
     def over(self, kind: str, now_ms: int) -> bool:
         """Whether `kind` may be tried now."""

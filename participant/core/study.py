@@ -14,12 +14,13 @@ from participant.core import effects as do
 from participant.core import events as seen
 from participant.core.effects import Effect, State
 from participant.core.events import Event
+from participant.core.failing import Failing
 from participant.core.holds import Holds
 from participant.core.outbox import Entry, Outbox, Verdict, highest, verdicts
 from participant.core.past import Past
 from participant.core.pauses import Pauses
 from participant.core.restored import Restored
-from participant.core.work import TRAINING_FAILS, Work
+from participant.core.work import Work
 from schemas.plan import Plan
 from schemas.records import Receipt
 
@@ -42,6 +43,7 @@ class StudyCore:
         """`jitter` gives numbers in [0, 1)."""
         restored = restored or Restored()
         self._plan, self._site, self._pauses = plan, site, Pauses(jitter)
+        self._failing = Failing(self._pauses)
         self._outbox = Outbox(restored.entries, self._pauses)
         self._work = Work(plan, self._pauses, restored)
         self._holds, self._past, self._lost = Holds(), Past(plan.study, restored), ""
@@ -57,26 +59,34 @@ class StudyCore:
         """What this site does in the study right now."""
         if self._holds.held or self._halted:
             return State.PAUSED
-        if self._work.busy:
+        if self._work.busy and not self._work.waits_to_seal:
             return State.TRAINING
         if not self._connected:
             return State.AWAY
+        if self._failing.reasons or self._work.waits_to_seal:
+            return State.FAILING
         if self._outbox.unsent():
             return State.SENDING
         if self._work.fetching is not None:
             return State.FETCHING
         if self._outbox:
             return State.WAITING
-        return State.PAUSED if self._trouble else State.IDLE
+        if self._holds.loading:
+            return State.LOADING
+        if self._holds.reason:
+            return State.PAUSED
+        return State.FAILING if self._failing.at_all else State.IDLE
 
     @property
     def held(self) -> str:
         """Why nothing new is begun, or comes to nothing; empty when all is well."""
-        return self._trouble or LOADING * self._holds.loading
+        reasons = [self._holds.reason, *self._failing.reasons]
+        return "; ".join(reason for reason in reasons if reason) or LOADING * self._holds.loading
 
     @property
-    def _trouble(self) -> str:
-        return "; ".join(reason for reason in (self._holds.reason, TRAINING_FAILS * self._work.fails) if reason)
+    def failing(self) -> dict[str, int]:
+        """Failures in a row by kind of work; see participant.core.failing."""
+        return self._failing.counts
 
     @property
     def left(self) -> bool:
@@ -203,7 +213,7 @@ class StudyCore:
         if verdict.outcome == "counted":
             self._work.counted += 1
             self._pauses.passed("refused")
-        elif failed:
+        elif failed and not self._work.final:
             self._pauses.failed("refused", self._now_ms, pauses="train")
         if again:
             self._work.free(verdict.entry.base_version, verdict.entry.sequence)
@@ -233,6 +243,7 @@ class StudyCore:
             if not self._holds.idle:
                 self._effects += self._work.go_on(newest, self._now_ms, room=self._room(), linked=self._connected)
             self._send()
+        self._effects += self._failing.alarms()
         if self.state != self._shown:
             self._shown = self.state
             self._effects.append(do.Show(self.state))
@@ -265,6 +276,8 @@ class StudyCore:
     def _settle(self, entry: Entry, outcome: str, verdict: Verdict | None = None, *, again: bool = False) -> None:
         self._stop_sending(entry)
         self._outbox.entries.remove(entry)
+        if not self._outbox.unsent():
+            self._pauses.passed("send")
         said = (verdict.code, verdict.version, verdict.weight) if verdict else (None, None, 0)
         self._effects.append(do.Settle(entry.sequence, outcome, again, *said))
 

@@ -16,12 +16,10 @@ from participant.core import absence
 from participant.core import effects as do
 from participant.core import events as seen
 from participant.core.effects import Effect
+from participant.core.failing import TRIES_MAX
 from participant.core.pauses import Pauses
 from participant.core.restored import Restored
 from schemas.plan import Plan
-
-TRIES_MAX = 3  # for what is not needed to go on, evaluations and the local baseline; for training before it is said
-TRAINING_FAILS = f"training has failed {TRIES_MAX} times in a row or more"
 
 WorkEvent = seen.Evaluated | seen.EvaluationFailed | seen.Trained | seen.TrainingFailed | seen.AloneEnded
 
@@ -67,9 +65,9 @@ class Work:
         return self._job is not None and self._job.kind in ("train", "seal")
 
     @property
-    def fails(self) -> bool:
-        """Whether training has failed so often in a row that people have to know, and is still wanted."""
-        return not self.final and self._pauses.failures("train") >= TRIES_MAX
+    def waits_to_seal(self) -> bool:
+        """Whether a finished update waits for its place in the outbox after a failure."""
+        return self._job is not None and self._job.kind == "seal" and bool(self._pauses.failures("seal"))
 
     @property
     def final(self) -> bool:
@@ -90,10 +88,11 @@ class Work:
             return
         if event.final and not self.final:
             self._pauses.passed("alone")  # what would not stop when it was asked to may now come to its end
+            self._pauses.passed("train")  # nothing is trained any more, and what is still out is refused as final
+            self._pauses.passed("refused")
         if before is None or event.version > before.version:
             self._attempt = 0
-            for kind in ("fetch", "evaluate"):
-                self._pauses.passed(kind)
+            self._pauses.hurry("fetch")
         elif event.final and not before.final and self._alone_wanted():
             self._evaluated = min(self._evaluated, event.version - 1)  # measure it again, with the local baseline
         self.newest = event
@@ -125,7 +124,7 @@ class Work:
                 return self._begin("seal", event.base_version, self._seal(event.base_version))
             case seen.TrainingFailed() if job == _Job("train", event.base_version):
                 self._job = None
-                return self._on_training_failed(event, now_ms)
+                self._on_training_failed(event, now_ms)
             case seen.AloneEnded() if job.kind == "alone":
                 self._job = None
                 self._alone_done = event.done
@@ -138,19 +137,15 @@ class Work:
     def _on_evaluation(self, event: seen.Evaluated | seen.EvaluationFailed, now_ms: int) -> None:
         if isinstance(event, seen.EvaluationFailed):
             self._pauses.failed("evaluate", now_ms, took_ms=event.took_ms)
-            if self._pauses.failures("evaluate") < TRIES_MAX:
-                return
+            return
         self._pauses.passed("evaluate")
         self._evaluated = max(self._evaluated, event.version)
 
-    def _on_training_failed(self, event: seen.TrainingFailed, now_ms: int) -> list[Effect]:
-        """It goes on with longer and longer pauses, so that other studies have the trainer meanwhile; said once."""
+    def _on_training_failed(self, event: seen.TrainingFailed, now_ms: int) -> None:
+        """It goes on with longer and longer pauses, so that other studies have the trainer meanwhile."""
         self._pauses.failed("train", now_ms, took_ms=event.took_ms)
         self._attempt += 1
         self._barren = self._barren if event.again else event.base_version
-        if self._pauses.failures("train") != TRIES_MAX:
-            return []
-        return [do.Alarm(f"{TRAINING_FAILS}; it is tried again with growing pauses")]
 
     def sealed(self, event: seen.Sealed) -> bool:
         """Whether this is the update that was being sealed: then its base version is done with."""
@@ -219,9 +214,8 @@ class Work:
         effects: list[Effect] = []
         version = self._model
         wanted = version is not None and version in (newest.version, self._fresh)
-        if version is not None and wanted and self._to_evaluate(version):
-            if self._evaluation_may_start(newest, now_ms):
-                effects = [*self._stop_job(), *self._begin("evaluate", version, do.Evaluate(version))]
+        if version is not None and wanted and self._evaluation_may_start(version, newest, now_ms):
+            effects = [*self._stop_job(), *self._begin("evaluate", version, do.Evaluate(version))]
         elif version is not None and wanted and room and self._may_train(version, now_ms):
             effects = [*self._stop_job(), *self._begin("train", version, do.Train(version, self._attempt))]
         else:
@@ -241,9 +235,10 @@ class Work:
         final = self.newest is not None and self.newest == seen.Announced(version, True)
         return version > self._evaluated and (final or version % self._plan.evaluation.every == 0)
 
-    def _evaluation_may_start(self, newest: seen.Announced, now_ms: int) -> bool:
-        """The final evaluation carries the local baseline, so it waits for that."""
-        return self._pauses.over("evaluate", now_ms) and not (newest.final and self._alone_wanted())
+    def _evaluation_may_start(self, version: int, newest: seen.Announced, now_ms: int) -> bool:
+        """Training does not wait for one that failed. The final one carries the local baseline, and waits for it."""
+        due = self._to_evaluate(version) and self._pauses.over("evaluate", now_ms)
+        return due and not (newest.final and self._alone_wanted())
 
     def _alone_wanted(self) -> bool:
         return not self._alone_done and self._pauses.failures("alone") < TRIES_MAX
@@ -256,8 +251,8 @@ class Work:
             return False
         if newest.final:
             return True
-        quiet = not self._to_evaluate(newest.version) and not self._will_train(newest.version)
-        return quiet and bool(self._trained)
+        measured = not self._to_evaluate(newest.version) or not self._pauses.over("evaluate", now_ms)
+        return measured and not self._will_train(newest.version) and bool(self._trained)
 
     def _will_train(self, version: int) -> bool:
         """Whether an update from this version is wanted, now or after a pause."""

@@ -29,6 +29,8 @@ _STATES = {
     State.SENDING: SiteState.SENDING,
     State.PAUSED: SiteState.PAUSED,
     State.WAITING: SiteState.WAITING,
+    State.LOADING: SiteState.LOADING,
+    State.FAILING: SiteState.FAILING,
 }
 
 log = structlog.get_logger()

@@ -80,6 +80,8 @@ class StudyRunner:
         for effect in self._core.on_all(events, now_ms()):
             self._do(effect)
         self._waiting.set(len(self._core.outbox))
+        for kind, count in self._core.failing.items():
+            self._services.metrics.failures.labels(self._plan.study, kind).set(count)
         self._hold_space()
         self._set_timer()
 
@@ -207,7 +209,7 @@ class StudyRunner:
                 vector=self._model(version),
                 resamples=self._plan.evaluation.bootstrap if final else 0,
                 seed=self._plan.seed,
-                limit_s=self._limit_s,
+                limit_s=self._silence_s,
             )
             await self._out.evaluation(version, self._digest(version), values, with_alone=final)
         except (FederationError, OSError, sqlite3.Error) as error:
@@ -310,7 +312,7 @@ class StudyRunner:
     # small things --------------------------------------------------------------------------------------------------
 
     def _failed(self, what: str, error: Exception, version: int | None) -> None:
-        """Report and count failed work; what only the operator can mend holds the study. A missing topic may come."""
+        """Report and count failed work; its core has it tried again. Task or data that are not as they must be hold."""
         if isinstance(error, LoadError):  # by a new trainer, in the midst of the study
             self._setup.failed(error)
             self._hold(error)
@@ -320,10 +322,11 @@ class StudyRunner:
         if isinstance(error, TopicMissing):
             reason = "topic"
         elif isinstance(error, LocalError):
-            self._say_held(error)
             reason = "setup"
         self._services.metrics.trainings_failed.labels(self._plan.study, reason).inc()
-        log.warning(what, study=self._plan.study, version=version, kind=reason, reason=self._words(error))
+        hint = getattr(error, "hint", "")
+        told = {"version": version, "kind": reason, "reason": self._words(error)} | ({"hint": hint} if hint else {})
+        log.warning(what, study=self._plan.study, **told)
 
     def _say_held(self, error: LocalError) -> None:
         log.error("study held", study=self._plan.study, reason=str(error), hint=error.hint)

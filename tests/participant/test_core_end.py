@@ -100,7 +100,9 @@ def test_a_baseline_that_cannot_be_had_does_not_hold_up_the_end() -> None:
     for _ in range(2):
         assert site.tell(seen.AloneEnded(False)) == []
         assert site.wait() == [do.RunAlone()]
-    assert site.tell(seen.AloneEnded(False)) == [do.Evaluate(5)]
+    effects = site.tell(seen.AloneEnded(False))
+    assert effects[0] == do.Evaluate(5)
+    assert isinstance(effects[1], do.Alarm)
 
 
 def test_a_site_off_the_roster_pauses_and_goes_on_when_it_is_back() -> None:

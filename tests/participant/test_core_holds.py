@@ -95,7 +95,7 @@ def test_a_study_that_is_being_loaded_begins_nothing_and_is_idle_with_the_reason
     site = Driver()
     site.tell(seen.Loading(True))
     assert site.join() == []
-    assert site.shown() is State.IDLE
+    assert site.shown() is State.LOADING
     assert site.core.held == "loading task and data"
     site.tell(seen.Loading(False), seen.Held("no such folder", by="setup"))
     assert (site.shown(), site.core.held) == (State.PAUSED, "no such folder")

@@ -1,0 +1,70 @@
+"""The one rule for whatever fails at a site: it is tried again with pauses that grow, named, counted, and said once.
+
+Knows:    what fails in a study, by the pauses of its core; what to do about each kind.
+Never:    ends anything: other work goes on, and what comes off ends the matter.
+Used by:  participant.core.study, participant.core.work, simulation.
+"""
+
+from collections.abc import Mapping
+
+from participant.core.effects import Alarm
+from participant.core.pauses import Pauses
+
+TRIES_MAX = 3  # failures in a row until people have to know
+FAILS: Mapping[str, str] = {  # kind of work -> what is said of it
+    "fetch": "fetching the newest version has failed",
+    "evaluate": "measuring versions has failed",
+    "train": "training has failed",
+    "seal": "storing a finished update has failed",
+    "send": "sending a finished update has failed",
+    "refused": "updates have been refused or were void",
+    "alone": "the local baseline has failed",
+}
+_TO_DO: Mapping[str, str] = {
+    "fetch": "the warnings above say why: a full disk here, or a version that is missing or damaged on the broker",
+    "evaluate": "the warnings above say why; versions are trained from all the same",
+    "train": "the warnings above say why: ask the task's author, or give the trainer more memory",
+    "seal": "free space on the disk of the data folder; the finished update is kept and waits",
+    "send": "the warnings above say why: a missing topic or a right comes from whoever looks after Kafka",
+    "refused": "the code of the last one says why; ask the federation's operator",
+    "alone": "the warnings above say why; without it this site is missing where models trained alone are compared",
+}
+_AGAIN = ", and is tried again with growing pauses"
+_MINOR = frozenset({"alone"})  # nothing waits for it: the site is not said to fail
+
+
+class Failing:
+    """What fails now in one study, and what of it has been said."""
+
+    def __init__(self, pauses: Pauses) -> None:
+        self._pauses = pauses
+        self._said: set[str] = set()
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Failures in a row by kind, for those that are known here."""
+        return {kind: self._pauses.failures(kind) for kind in FAILS}
+
+    @property
+    def at_all(self) -> bool:
+        """Whether something failed the last time it was tried."""
+        return any(count for kind, count in self.counts.items() if kind not in _MINOR)
+
+    @property
+    def reasons(self) -> list[str]:
+        """What has failed so often in a row that people have to know."""
+        return [
+            f"{FAILS[kind]} {TRIES_MAX} times in a row or more"
+            for kind, count in self.counts.items()
+            if count >= TRIES_MAX and kind not in _MINOR
+        ]
+
+    def alarms(self) -> list[Alarm]:
+        """What people have to be told now: once for each row of failures."""
+        bad = {kind for kind, count in self.counts.items() if count >= TRIES_MAX}
+        new, self._said = bad - self._said, bad
+        return [
+            Alarm(f"{FAILS[kind]} {TRIES_MAX} times in a row{_AGAIN * (kind not in _MINOR)}; {_TO_DO[kind]}")
+            for kind in FAILS
+            if kind in new
+        ]
