@@ -98,6 +98,7 @@ async def _run(settings: Settings, services: Services, reader: LogReader) -> Non
         interval_min_s=settings.presence_interval_min_s,
         believed=lambda: services.place.signs(services.directory.membership),
     )
+    services.trainer.on_lost(presence.lost_trainer)
     policy = Policy(frozenset(study.digest for study in settings.studies), settings.policy.cohort_min)
     site = Site(services, reader, presence, policy, settings.studies)
     services.spawn(_flush(services.store))

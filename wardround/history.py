@@ -25,6 +25,7 @@ from schemas.records import (
     Request,
     SiteState,
     Stop,
+    Trouble,
 )
 
 PRESENCE_PERIOD_S = 300.0
@@ -104,6 +105,7 @@ class SiteHistory:
     decisions: dict[int, Decision] = field(default_factory=dict)
     evaluations: dict[int, Mapping[str, float]] = field(default_factory=dict)  # by version, metric -> value
     states: list[tuple[int, SiteState]] = field(default_factory=list)  # (at_ms, state) as presence told it
+    troubles: dict[Trouble, int] = field(default_factory=dict)  # what its newest presence says of failures
     seen_ms: list[int] = field(default_factory=list)  # append times of everything it sent, rising
     decided: int = -1  # highest sequence with a final receipt, which decides every lower one too
 
@@ -257,6 +259,7 @@ class StudyHistory:
             site = self._seen(record.site, at_ms)
             if self.study in states:
                 site.states.append((at_ms, SiteState(states[self.study])))
+                site.troubles = {Trouble(what): count for study, what, count in record.troubles if study == self.study}
 
     def _seen(self, name: str, at_ms: int) -> SiteHistory:
         site = self.site(name)

@@ -34,6 +34,8 @@ _STATES = {  # state -> (sign, word, style); the sign tells them apart without c
     SiteState.SENDING: ("↑", "sending", "blue"),
     SiteState.PAUSED: ("‖", "paused", "magenta"),
     SiteState.WAITING: ("…", "waiting", "green"),
+    SiteState.LOADING: ("◌", "loading", "cyan"),
+    SiteState.FAILING: ("!", "failing", "red"),
 }
 
 

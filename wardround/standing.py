@@ -5,15 +5,26 @@ Never:    guesses: where the log does not tell a reason, it says where to look.
 Used by:  `wardround status`, wardround.report, bench.fairness.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from schemas.records import Outcome, SiteState
+from schemas.records import Outcome, SiteState, Trouble
 from wardround.history import PRESENCE_PERIOD_S, Counted, SiteHistory, Span, StudyHistory, Version
 
 EXPECTED_MIN = 6.0  # updates that presence would have given: with fewer, chance alone halves a share
 FAR = 0.5  # of the share by presence: below it people have to know
 MOST = 0.5  # of its time that a site spends on one thing, to be called the reason
+
+_TROUBLES = {
+    Trouble.TRAINER: "its trainer was lost {count} times since its service began",
+    Trouble.FETCH: "fetching the newest version failed {count} times in a row",
+    Trouble.EVALUATE: "measuring versions failed {count} times in a row",
+    Trouble.TRAIN: "training failed {count} times in a row",
+    Trouble.SEAL: "storing a finished update failed {count} times in a row: is its disk full?",
+    Trouble.SEND: "sending a finished update failed {count} times in a row",
+    Trouble.REFUSED: "its updates were refused or void {count} times in a row",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +36,8 @@ class Standing:
     presence     share of the versions that were made while it showed signs of life
     by_presence  the share that its presence alone would give it, all else being equal
     warning      why the share is far below that; None where it is not, or too little was counted to tell
+
+    An examples weight or `absence_cap` is inside the sealed update: shares are those of counted updates by staleness.
     """
 
     site: str
@@ -33,6 +46,13 @@ class Standing:
     presence: float
     by_presence: float
     warning: str | None
+
+
+def failing(site: SiteHistory) -> str | None:
+    """What fails at a site by its newest presence, in words; None when nothing does."""
+    told = [_TROUBLES[what].format(count=count) for what, count in sorted(site.troubles.items())]
+    ends = not site.states or site.states[-1][1] is not SiteState.FAILING
+    return None if ends else "; ".join(told) or "it does not tell what"
 
 
 def standings(history: StudyHistory, now_ms: int, period_s: float = PRESENCE_PERIOD_S) -> list[Standing]:
@@ -60,8 +80,9 @@ def standings(history: StudyHistory, now_ms: int, period_s: float = PRESENCE_PER
 
 def _there(spans: Sequence[Span], made_ms: Sequence[int]) -> float:
     """The share of versions, by when they were made, that a site was there for."""
-    there = [span for span in spans if span.state is not None]
-    met = sum(any(span.start_ms <= at_ms <= span.end_ms for span in there) for at_ms in made_ms)
+    starts = [span.start_ms for span in spans]
+    at = [bisect_right(starts, at_ms) - 1 for at_ms in made_ms]
+    met = sum(place >= 0 and spans[place].state is not None for place in at)
     return met / max(1, len(made_ms))
 
 
@@ -85,6 +106,8 @@ def _reasons(history: StudyHistory, site: SiteHistory, spent: dict[SiteState, in
     stale = sum(decision.code == "stale" for decision in site.decisions.values())
     refused = sum(decision.outcome in (Outcome.REFUSED, Outcome.VOID) for decision in site.decisions.values()) - stale
     there = max(1, sum(spent.values()))
+    for what, count in sorted(site.troubles.items()):
+        yield _TROUBLES[what].format(count=count)
     if not site.offers and not site.decisions:
         yield "it has offered nothing"
     if stale:
@@ -95,6 +118,8 @@ def _reasons(history: StudyHistory, site: SiteHistory, spent: dict[SiteState, in
         yield "it spends most of its time fetching and sending: a slow link"
     if spent.get(SiteState.TRAINING, 0) > MOST * there:
         yield "it spends most of its time training"
+    if spent.get(SiteState.LOADING, 0) > MOST * there:
+        yield "it spends most of its time loading task and data"
     if spent.get(SiteState.PAUSED, 0) > MOST * there:
         yield "it was paused or held most of the time"
     late = [found for found in (history.staleness(*one) for one in _counted(history, site)) if found is not None]

@@ -21,7 +21,9 @@ class ParticipantMetrics:
         self._shown: dict[str, State] = {}
         self.connected = self._gauge("connected", "1 while the broker answers")
         self.state = self._gauge("state", "1 for what the site does in a study", "study", "state")
-        self.failures = self._gauge("failures_in_a_row", "How often work has failed since it last came off", "study", "work")
+        self.failures = self._gauge(
+            "failures_in_a_row", "How often work has failed since it last came off", "study", "work"
+        )
         self.outbox = self._gauge("outbox_updates", "Finished updates not decided yet", "study")
         self.outbox_age_s = self._gauge("outbox_age_seconds", "Age of the oldest of them", "study")
         self.outbox_bytes = self._gauge("outbox_bytes", "What the outbox holds, and what is being made for it")
@@ -49,7 +51,9 @@ class ParticipantMetrics:
             "task_output_bytes", "What tasks printed: kept here, or left out", "fate"
         )
         self.trainers_lost = self._counter("trainers_lost", "Trainers that died or were killed", "study", "reason")
-        self.alarms = self._counter("alarms", "What people have to know: work that fails, things that must not be", "study")
+        self.alarms = self._counter(
+            "alarms", "What people have to know: work that fails, things that must not be", "study"
+        )
         self.rebuilds = self._counter("client_rebuilds", "Clients replaced as they made no progress", "client")
         self.log_lines_lost = self._counter("log_lines_lost", "Lines of the log that could not be written")
         self.throttled_s = self._counter("throttled_seconds", "Waits that a quota of the broker asked for", "request")

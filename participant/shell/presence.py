@@ -15,7 +15,7 @@ from participant.shell.gate import Gate, What
 from participant.shell.store import Left, Store
 from protocol.signing import SigningKey
 from schemas import topics
-from schemas.records import Presence, SiteState
+from schemas.records import Presence, SiteState, Trouble
 from transport.errors import TopicMissing
 from transport.writer import Writer
 
@@ -57,6 +57,7 @@ class PresenceTeller:
         self._gate, self._store, self._period_s, self._interval_min_s = gate, store, period_s, interval_min_s
         self._believed = believed
         self._states: dict[str, SiteState] = {}
+        self._troubles: dict[tuple[str, Trouble], int] = {}
         self._told: dict[str, SiteState] | None = None
         self._changed = asyncio.Event()
         self._messages, self._bytes = 0, 0
@@ -67,6 +68,14 @@ class PresenceTeller:
         """Note what is being done in a study; it is told soon."""
         self._states[study] = _STATES[state]
         self._changed.set()
+
+    def show_trouble(self, study: str, what: Trouble, count: int) -> None:
+        """Note how often something has failed; it is told with the next state."""
+        self._troubles[study, what] = count
+
+    def lost_trainer(self, study: str) -> None:
+        """Note that a trainer was lost while it worked for a study."""
+        self.show_trouble(study, Trouble.TRAINER, self._troubles.get((study, Trouble.TRAINER), 0) + 1)
 
     async def run(self) -> None:
         """Tell until cancelled. Without this site's own topic nobody hears it; that is said, and tried again."""
@@ -105,10 +114,18 @@ class PresenceTeller:
         told = dict(self._states)
         allowed = self._gate.let_out(What.PRESENCE, {study: int(state) for study, state in told.items()})
         states = tuple((study, int(allowed[study])) for study in sorted(allowed))
-        value = self._signing.sign(Presence(self._site, states, self._software)).to_bytes()
+        troubles = {study: self._failing(study) for study in allowed}
+        listed = tuple((study, what, count) for study in sorted(troubles) for what, count in troubles[study])
+        value = self._signing.sign(Presence(self._site, states, self._software, listed)).to_bytes()
         self._list(len(value))
         await self._writer.send(topics.offers(self._site), value)
         self._told = told
+
+    def _failing(self, study: str) -> list[tuple[int, int]]:
+        """(Trouble, how often) of one study, as far as policy lets it out."""
+        counts = {what.name.lower(): n for (of, what), n in self._troubles.items() if of == study and n}
+        allowed = self._gate.let_out(What.PRESENCE, counts)
+        return [(what, int(allowed[what.name.lower()])) for what in Trouble if what.name.lower() in allowed]
 
     def _list(self, size_bytes: int) -> None:
         """One ledger line a minute, for all studies together: each message says nothing but states."""

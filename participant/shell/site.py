@@ -140,4 +140,11 @@ class Site:
     def _runner(self, plan: Plan) -> StudyRunner:
         study, only = self._wanted[plan.digest], len(self._wanted) == 1
         setup = Setup(self._services, plan, study, self._policy, only=only, jitter=random.random)
-        return StudyRunner(self._services, plan, setup, show=self._presence.show, jitter=random.random)
+        return StudyRunner(
+            self._services,
+            plan,
+            setup,
+            show=self._presence.show,
+            show_trouble=self._presence.show_trouble,
+            jitter=random.random,
+        )

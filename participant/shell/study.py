@@ -37,7 +37,7 @@ from runtime.disk import in_words
 from schemas import topics
 from schemas.errors import FederationError, LocalError
 from schemas.plan import Plan
-from schemas.records import Announcement
+from schemas.records import Announcement, Trouble
 from transport.errors import BodyGone, TopicMissing
 
 log = structlog.get_logger()
@@ -53,10 +53,12 @@ class StudyRunner:
         setup: Setup,
         *,
         show: Callable[[str, State], None],
+        show_trouble: Callable[[str, Trouble, int], None],
         jitter: Callable[[], float],
     ) -> None:
         self.log = StudyLog(services, plan)
         self._services, self._plan, self._setup, self._show = services, plan, setup, show
+        self._show_trouble = show_trouble
         self._out = Outgoing(services, plan)
         self._core = StudyCore(plan, services.name, jitter=jitter, restored=self._restored())
         self._timer: asyncio.TimerHandle | None = None
@@ -82,6 +84,8 @@ class StudyRunner:
         self._waiting.set(len(self._core.outbox))
         for kind, count in self._core.failing.items():
             self._services.metrics.failures.labels(self._plan.study, kind).set(count)
+            if kind != "alone":  # nothing of the federation waits for it
+                self._show_trouble(self._plan.study, Trouble[kind.upper()], count)
         self._hold_space()
         self._set_timer()
 

@@ -94,7 +94,8 @@ class Trainer:
         cancel_s: float = CANCEL_S,
     ) -> None:
         """`on_lost` hears of each trainer that was killed or died at work: the study it worked for, and the reason."""
-        self._launcher, self._on_progress, self._on_lost = launcher, on_progress, on_lost
+        self._launcher, self._on_progress = launcher, on_progress
+        self._on_lost = [on_lost]
         self._grace_s, self._cancel_s = grace_s, cancel_s
         self._loads: dict[str, Load] = {}
         self._connection: Connection | None = None
@@ -108,6 +109,10 @@ class Trainer:
     def pid(self) -> int | None:
         """Process id of the trainer, None while there is none."""
         return self._connection.pid if self._connection else None
+
+    def on_lost(self, hears: Callable[[str], None]) -> None:
+        """Tell one more of each trainer that is lost: the study it worked for."""
+        self._on_lost.append(lambda study, _: hears(study))
 
     async def prepare(self) -> None:
         """Start the process before it is needed. Raises TrainerLostError."""
@@ -380,7 +385,8 @@ class Trainer:
         """Say why there is no trainer any more, and see to it that there is none."""
         if not self._closed:
             log.warning("trainer lost", study=study, trainer=self.pid, kind=error.reason, reason=str(error))
-            self._on_lost(study, error.reason)
+            for hears in self._on_lost:
+                hears(study, error.reason)
         self._drop()
         return error
 

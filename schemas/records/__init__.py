@@ -36,7 +36,7 @@ from schemas.records.registrar import (
     Role,
     Roster,
 )
-from schemas.records.site import HEADER_BYTES_MAX, Evaluation, Header, Offer, Presence, SiteState
+from schemas.records.site import HEADER_BYTES_MAX, Evaluation, Header, Offer, Presence, SiteState, Trouble
 from schemas.records.trustee import PartialSum, Verdict
 
 RECORDS: tuple[type[Record], ...] = (
@@ -88,6 +88,7 @@ __all__ = [
     "Signed",
     "SiteState",
     "Stop",
+    "Trouble",
     "Verdict",
     "kind_of",
     "kind_within",

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Self
 
 from schemas.codec import (
     ID,
@@ -26,6 +26,10 @@ from schemas.records.bodies import BOX_BYTES_MAX, BodyRef, first
 HEADER_BYTES_MAX = 1024
 
 
+def _of(trouble: tuple[str, int, int]) -> tuple[str, int]:
+    return trouble[:2]
+
+
 class SiteState(IntEnum):
     IDLE = 1
     FETCHING = 2
@@ -33,6 +37,20 @@ class SiteState(IntEnum):
     SENDING = 4
     PAUSED = 5
     WAITING = 6
+    LOADING = 7  # task and data; from schema version 2 of Presence on, as the next one
+    FAILING = 8
+
+
+class Trouble(IntEnum):
+    """What fails at a site. TRAINER: trainers lost at work since the service began; the others: failures in a row."""
+
+    TRAINER = 1
+    FETCH = 2
+    EVALUATE = 3
+    TRAIN = 4
+    SEAL = 5
+    SEND = 6
+    REFUSED = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +89,32 @@ class Offer(Record):
 
 @dataclass(frozen=True, slots=True)
 class Presence(Record):
-    """Site -> coordinator, `wardround.offers.<site>`: what the site is doing, study by study."""
+    """Site -> coordinator, `wardround.offers.<site>`: what the site is doing, study by study, and what fails there."""
 
     KIND: ClassVar[int] = 11
+    VERSION: ClassVar[int] = 2
+    site: Id
+    states: Annotated[tuple[tuple[str, int], ...], Many(Pair((ID, Whole(1, 8))), 64, key=first)]
+    software: Annotated[str, Text(40)]
+    troubles: Annotated[
+        tuple[tuple[str, int, int], ...], Many(Pair((ID, Whole(1, 7), Whole(1, 2**31 - 1))), 448, key=_of)
+    ] = ()  # (study, Trouble, how often), sorted
+
+    @classmethod
+    def from_bytes(cls, payload: bytes) -> Self:
+        """Also reads version 1, which lies on logs: it has no troubles. Raises PeerError for anything else."""
+        if payload[:3] != PresenceOfVersion1.BEGINS:
+            return super(Presence, cls).from_bytes(payload)
+        old = PresenceOfVersion1.from_bytes(payload)
+        return cls(old.site, old.states, old.software)
+
+
+@dataclass(frozen=True, slots=True)
+class PresenceOfVersion1(Record):
+    """How a Presence was laid out in schema version 1."""
+
+    KIND: ClassVar[int] = Presence.KIND
+    BEGINS: ClassVar[bytes] = b"\x95\x0b\x01"  # five values: the kind, the version and three fields
     site: Id
     states: Annotated[tuple[tuple[str, int], ...], Many(Pair((ID, Whole(1, 6))), 64, key=first)]
     software: Annotated[str, Text(40)]

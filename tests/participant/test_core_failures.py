@@ -95,10 +95,11 @@ def test_an_evaluation_that_always_fails_is_tried_ever_more_seldom_while_version
 def test_whatever_fails_has_a_state_is_said_once_and_tried_with_growing_pauses(kind: str, facts: list[Event]) -> None:
     site = Driver(plan(every=1 if kind == "evaluate" else 1000), restored=FRESH if kind == "evaluate" else None)
     site.join()
-    again = {
+    every: dict[str, Event] = {
         "evaluate": seen.EvaluationFailed(0), "train": seen.TrainingFailed(0, again=True),
         "fetch": seen.FetchFailed(0), "seal": seen.SealFailed(0), "send": seen.SendFailed(FIRST),
-    }[kind]  # fmt: skip
+    }  # fmt: skip
+    again = every[kind]
     said, waits = site.tell(*facts), list[int]()
     for _ in range(8):
         before_ms = site.now_ms

@@ -1,6 +1,7 @@
 """Presence: told on a change, not too often, and in the ledger."""
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from participant.shell.gate import Gate
 from participant.shell.presence import PresenceTeller
 from participant.shell.store import Store
 from protocol.signing import SigningKey, verify
-from schemas.records import Presence, Signed, SiteState
+from schemas.records import Presence, Signed, SiteState, Trouble
 from transport.errors import TopicMissing
 
 
@@ -22,6 +23,7 @@ class Topic:
     def __init__(self, key: SigningKey) -> None:
         self._key = key
         self.sent: list[dict[str, int]] = []
+        self.troubles: tuple[tuple[str, int, int], ...] = ()
         self.missing = 0  # so often it is not there
         self.heard = asyncio.Semaphore(0)  # one for each message
 
@@ -30,7 +32,9 @@ class Topic:
         if self.missing:
             self.missing -= 1
             raise TopicMissing([topic], "broker:9092", wanted="write")
-        self.sent.append(dict(verify(Signed.from_bytes(value), Presence, self._key.public).states))
+        told = verify(Signed.from_bytes(value), Presence, self._key.public)
+        self.sent.append(dict(told.states))
+        self.troubles = told.troubles
         self.heard.release()
         return len(self.sent)
 
@@ -43,6 +47,8 @@ async def told(
     missing: int = 0,
     messages: int = 0,
     believed: bool = True,
+    troubles: Sequence[tuple[str, Trouble, int]] = (),
+    lost: Sequence[str] = (),
 ) -> tuple[Topic, Store]:
     """Three changes at once, then quiet, for 0.2 s and until there were `messages`; the topic is `missing` so often."""
     key, store = SigningKey.generate(), Store(tmp_path, "site-1")
@@ -60,6 +66,10 @@ async def told(
         believed=lambda: believed,
     )
     running = asyncio.create_task(teller.run())
+    for study, what, count in troubles:
+        teller.show_trouble(study, what, count)
+    for study in lost:
+        teller.lost_trainer(study)
     for state in (State.IDLE, State.FETCHING, State.TRAINING):
         teller.show("demo", state)
     await asyncio.sleep(0.2)
@@ -69,6 +79,12 @@ async def told(
     running.cancel()
     teller.list_now()
     return topic, store
+
+
+async def test_what_fails_is_told_beside_the_state_and_what_does_not_is_not(tmp_path: Path) -> None:
+    troubles = [("demo", Trouble.TRAIN, 2), ("demo", Trouble.SEND, 0), ("never-shown", Trouble.FETCH, 3)]
+    topic, _ = await told(tmp_path, interval_min_s=0.01, period_s=60, troubles=troubles, lost=["demo", "demo"])
+    assert topic.troubles == (("demo", Trouble.TRAINER, 2), ("demo", Trouble.TRAIN, 2))
 
 
 async def test_changes_that_follow_each_other_are_told_as_one(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from schemas import records as r
 from schemas.codec import Record
+from schemas.errors import PeerError
 from schemas.records import BodyAt, BodyRef, KeyBox
 from tests.schemas import hex_vectors
 
@@ -85,7 +86,10 @@ MEANING: dict[str, Record] = {
         header=b"\x9d\x10\x01", boxes=(b"\x01\x02", b"\x03\x04"), update_signature=b"\x5a" * 64,
         body=_body(41, size=24, boxes=(COORD_BOX,)),
     ),
-    "presence": r.Presence(site=AACHEN, states=(("a", 1), ("demo", 6)), software="wardround 0.1.0"),
+    "presence": r.Presence(
+        site=AACHEN, states=(("a", 1), ("demo", 8)), software="wardround 0.1.0",
+        troubles=(("demo", 1, 3), ("demo", 4, 300)),
+    ),
     "evaluation": r.Evaluation(
         study="demo", site=AACHEN, version=12, model=_digest(0x0C),
         values=(("c-index", 654_321), ("log-loss", -500_000), ("n-test", 30_000_000)),
@@ -114,11 +118,27 @@ MEANING: dict[str, Record] = {
         payload_digest=_digest(0x0D), cohort_min=5,
     ),
 }  # fmt: skip
+OLDER = {  # of schema versions that are read and not written any more
+    "presence-1": r.Presence(site=AACHEN, states=(("a", 1), ("demo", 6)), software="wardround 0.1.0"),
+}
 
 
 @pytest.mark.parametrize("vector", MEANING)
 def test_a_record_is_written_as_its_golden_bytes(vector: str) -> None:
     assert MEANING[vector].to_bytes().hex() == hex_vectors.golden(vector).hex()
+
+
+@pytest.mark.parametrize("vector", OLDER)
+def test_what_lies_on_logs_from_an_older_schema_version_stays_readable(vector: str) -> None:
+    assert type(OLDER[vector]).from_bytes(hex_vectors.golden(vector)) == OLDER[vector]
+
+
+def test_a_presence_of_the_older_version_says_no_more_than_that_could() -> None:
+    golden = hex_vectors.golden("presence-1")
+    with pytest.raises(PeerError, match="states"):
+        r.Presence.from_bytes(golden.replace(b"demo\x06", b"demo\x07"))
+    with pytest.raises(PeerError, match="schema version 3"):
+        r.Presence.from_bytes(golden[:2] + b"\x03" + golden[3:])
 
 
 @pytest.mark.parametrize("vector", MEANING)
@@ -149,7 +169,7 @@ def test_bytes_that_are_no_signed_record_have_no_kind_within(value: bytes) -> No
 
 
 def test_every_golden_file_has_a_meaning_and_every_record_a_golden_file() -> None:
-    assert set(hex_vectors.names()) == {*MEANING, "signed"}
+    assert set(hex_vectors.names()) == {*MEANING, *OLDER, "signed"}
     assert {type(value) for value in MEANING.values()} == set(r.RECORDS)
 
 
@@ -160,7 +180,7 @@ def test_kinds_are_those_of_the_wire_table() -> None:
         "Bookmark",
     ]  # fmt: skip
     assert {record.__name__: record.KIND for record in r.RECORDS} == {name: i for i, name in enumerate(table, 1)}
-    assert {record.VERSION for record in r.RECORDS} == {1}
+    assert {record.__name__: record.VERSION for record in r.RECORDS if record.VERSION != 1} == {"Presence": 2}
 
 
 def test_a_signature_covers_the_record_name_in_lower_case_and_a_header_is_signed_as_update() -> None:

@@ -43,7 +43,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def study_values(history: "StudyHistory", now_ms: int) -> dict[str, Any]:
     """One study for a script."""
-    sites = [site_values(history, site, now_ms) for site in history.sites.values()]
+    warned = _warnings(history, now_ms)
+    sites = [{**site_values(history, site, now_ms), "warnings": warned[site.name]} for site in history.sites.values()]
     return {
         "study": history.study,
         "plan": history.plan_digest.hex(),
@@ -63,6 +64,14 @@ def study_values(history: "StudyHistory", now_ms: int) -> dict[str, Any]:
         "records_passed_over": dict(sorted(history.left_out.items())),
         "sites": sites,
     }
+
+
+def _warnings(history: "StudyHistory", now_ms: int) -> dict[str, list[str]]:
+    """What people have to know of each site: what fails there, and a share far from what its presence allows."""
+    from wardround.standing import failing, standings
+
+    far = {one.site: one.warning for one in standings(history, now_ms)}
+    return {name: [said for said in (far[name] or failing(site),) if said] for name, site in history.sites.items()}
 
 
 def site_values(history: "StudyHistory", site: "SiteHistory", now_ms: int) -> dict[str, Any]:
@@ -106,9 +115,18 @@ def study_lines(history: "StudyHistory", now_ms: int) -> list[str]:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     table = ["  " + "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)) for row in rows]
     tail = f"  offers {history.offered}, counted {history.counted}, refused {refused}"
+    warned = [f"  warning: {site['site']}: {said}" for site in values["sites"] for said in site["warnings"]]
     missing = [_missing_line(history, topic) for topic in history.missing]
     strange = [f"  passed over on {topic}: {count} records" for topic, count in sorted(history.left_out.items())]
-    return [head, *(line.rstrip() for line in table), tail, *_command_lines(values, now_ms), *strange, *missing]
+    return [
+        head,
+        *(line.rstrip() for line in table),
+        tail,
+        *warned,
+        *_command_lines(values, now_ms),
+        *strange,
+        *missing,
+    ]
 
 
 def _missing_line(history: "StudyHistory", topic: str) -> str:

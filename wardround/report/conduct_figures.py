@@ -19,6 +19,8 @@ STATES = {
     SiteState.FETCHING: ("fetching", "#f0e442", ""),
     SiteState.TRAINING: ("training", ORANGE, "////"),
     SiteState.SENDING: ("sending", SKY, "\\\\\\\\"),
+    SiteState.LOADING: ("loading", "#ffffff", "...."),
+    SiteState.FAILING: ("failing, paused", VERMILION, "xxxx"),
 }
 _AFTER_MS = 2000  # at least so much, or a twentieth, of a study that is over is drawn after its end
 _SPANS_MAX = 4000  # shapes in one figure; a longer study is drawn coarser
@@ -50,7 +52,7 @@ def timeline(history: StudyHistory, period_s: float) -> Any:
     axes.set_xlabel(f"{unit} since version 0" + (" (each thin line: a new version)" if _lined(history) else ""))
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
-    _timeline_legend(drawn, commands=bool(commanded))
+    _timeline_legend(drawn, history, commands=bool(commanded))
     return drawn
 
 
@@ -99,7 +101,7 @@ def _spans(
         )  # fmt: skip
 
 
-_BUSY = (SiteState.FETCHING, SiteState.TRAINING, SiteState.SENDING)
+_BUSY = (SiteState.FETCHING, SiteState.TRAINING, SiteState.SENDING, SiteState.LOADING, SiteState.FAILING)
 
 
 def _marks(axes: Any, history: StudyHistory, names: list[str], start: int, per_unit_ms: float) -> None:
@@ -117,12 +119,14 @@ def _marks(axes: Any, history: StudyHistory, names: list[str], start: int, per_u
         )  # fmt: skip
 
 
-def _timeline_legend(drawn: Any, *, commands: bool) -> None:
+def _timeline_legend(drawn: Any, history: StudyHistory, *, commands: bool) -> None:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
     handles: list[Any] = []
-    for state in (SiteState.IDLE, SiteState.FETCHING, SiteState.TRAINING, SiteState.SENDING, None):
+    told = {state for site in history.sites.values() for _, state in site.states}
+    rare = [state for state in (SiteState.LOADING, SiteState.FAILING) if state in told]
+    for state in (SiteState.IDLE, SiteState.FETCHING, SiteState.TRAINING, SiteState.SENDING, *rare, None):
         label, face, hatch = STATES[state]
         style: Any = {"linestyle": (0, (2, 2))} if state is None else {}
         handles.append(
@@ -144,7 +148,7 @@ def _timeline_legend(drawn: Any, *, commands: bool) -> None:
     drawn.legend(
         handles=handles,
         loc="outside lower center",
-        ncols=8 if commands else 7,
+        ncols=min(8, len(handles)),
         columnspacing=1.0,
         handletextpad=0.4,
         fontsize=8,

@@ -16,6 +16,7 @@ from schemas.records import SiteState
 from wardround.history import PRESENCE_PERIOD_S, StudyHistory
 from wardround.report import prose
 from wardround.report.comparison import Comparison, Score, compare
+from wardround.standing import standings
 
 TEMPLATE = "page.html"
 
@@ -71,7 +72,7 @@ def render(
         "command": prose.command,
     }
     environment.filters.update(filters)
-    words = _words(history, comparison)
+    words = _words(history, comparison) | {"far": _far(history, period_s)}
     return environment.get_template(TEMPLATE).render(
         history=history, comparison=comparison, note=note, figures=_figures(history, comparison, period_s), **words
     )
@@ -95,6 +96,12 @@ def _words(history: StudyHistory, comparison: Comparison) -> dict[str, Any]:
         "commands": prose.newest_commands(history),
         "states": SiteState,
     }
+
+
+def _far(history: StudyHistory, period_s: float) -> list[tuple[str, str]]:
+    """(site, why) of each whose share is far from what its presence allows."""
+    newest = max((site.seen_ms[-1] for site in history.sites.values() if site.seen_ms), default=0)
+    return [(one.site, one.warning) for one in standings(history, newest, period_s) if one.warning]
 
 
 def _counted(history: StudyHistory) -> dict[str, int]:
