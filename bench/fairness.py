@@ -48,7 +48,7 @@ METRIC_MS = 10
 class Mix:
     """Hospitals by their number of patients.
 
-    waits    a version waits two seconds for all who are there, instead of closing with three of four
+    waits    a version waits four seconds for all who are there, instead of closing with three of four
     joins    site -> the version at which its participant is first started
     away     site -> (version at which its participant is ended, version at which it is started again)
     """
@@ -62,7 +62,7 @@ class Mix:
     def plan(self, folder: Path, *, alone: bool) -> AuthoredPlan:
         options = "".join(f'{site} = "{count}"\n' for site, count in self.patients.items())
         path = folder / f"{self.name}.toml"
-        gathers = "goal = 4\nminimum = 2\ncohort_min = 2\ndeadline_s = 2\n" if self.waits else ""
+        gathers = "goal = 4\nminimum = 2\ncohort_min = 2\ndeadline_s = 4\n" if self.waits else ""
         path.write_text(
             f'[study]\nid = "fair-{self.name}"\ntitle = "Who is heard"\n'
             f'[task]\nentry = "bench.ward.task:task"\n[task.options]\nmetric_ms = "{METRIC_MS}"\n{options}'

@@ -111,9 +111,10 @@ class Show:
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """Something on the log that must not be: tell the operator, go on."""
+    """Something on the log that must not be, or (`fails`) work that does not come off: tell the operator, go on."""
 
     message: str
+    fails: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,7 +64,9 @@ class Failing:
         bad = {kind for kind, count in self.counts.items() if count >= TRIES_MAX}
         new, self._said = bad - self._said, bad
         return [
-            Alarm(f"{FAILS[kind]} {TRIES_MAX} times in a row{_AGAIN * (kind not in _MINOR)}; {_TO_DO[kind]}")
+            Alarm(
+                f"{FAILS[kind]} {TRIES_MAX} times in a row{_AGAIN * (kind not in _MINOR)}; {_TO_DO[kind]}", fails=True
+            )
             for kind in FAILS
             if kind in new
         ]

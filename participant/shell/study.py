@@ -168,7 +168,8 @@ class StudyRunner:
                 self._show(self._plan.study, effect.state)
                 self._services.metrics.show(self._plan.study, effect.state)
             case do.Alarm():
-                self._services.metrics.alarms.labels(self._plan.study).inc()
+                if not effect.fails:  # that is counted as it goes, and ends: see failures_in_a_row
+                    self._services.metrics.alarms.labels(self._plan.study).inc()
                 log.error("alarm", study=self._plan.study, reason=effect.message)
             case do.Halt():
                 self._services.spawn(_end_service(effect))
