@@ -181,6 +181,7 @@ def _services(
         trainer=Trainer(
             launcher,
             on_progress=lambda study, share: metrics.progress.labels(study).set(share),
+            task_words=settings.policy.task_words,
             on_lost=lambda study, reason: metrics.trainers_lost.labels(study, reason).inc(),
         ),
         metrics=metrics,

@@ -16,12 +16,15 @@ class Policy:
     share_evaluations  whether measurements of versions leave at all
     share_metrics      which of the task's metrics may leave; "*" is every one of an approved task
     share_usage        whether bytes, seconds and the number of test patients may leave
+    task_words         whether an error in a task's own words may stand in log and state.json; else only in task.log,
+                       which stays in the data folder, and its name, file and line in the log
     """
 
     cohort_min: int = 1
     share_evaluations: bool = True
     share_metrics: tuple[str, ...] = ("*",)
     share_usage: bool = True
+    task_words: bool = True
 
     def __post_init__(self) -> None:
         if not 1 <= self.cohort_min <= 1024:

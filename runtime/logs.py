@@ -9,6 +9,7 @@ from typing import Any, TextIO, cast
 import structlog
 
 from runtime.stderr import STDERR
+from schemas.text import plain
 
 _TEXT_MAX = 400
 _ITEMS_MAX = 16
@@ -19,16 +20,16 @@ def _shown(value: Any) -> Any:
     if isinstance(value, bytes | bytearray | memoryview):
         return f"<{len(value)} bytes>"
     if isinstance(value, str):
-        return value if len(value) <= _TEXT_MAX else value[:_TEXT_MAX] + "…"
+        return plain(value, _TEXT_MAX)
     if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, list | tuple | set | frozenset | Mapping) and len(value) > _ITEMS_MAX:
         return f"<{len(value)} values>"
     if isinstance(value, Mapping):
-        return {str(key): _shown(inner) for key, inner in value.items()}
+        return {plain(str(key)): _shown(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [_shown(inner) for inner in value]
-    return str(value)[:_TEXT_MAX] if isinstance(value, Path | BaseException) else f"<{type(value).__name__}>"
+    return plain(str(value), _TEXT_MAX) if isinstance(value, Path | BaseException) else f"<{type(value).__name__}>"
 
 
 def _bounded(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:

@@ -12,6 +12,7 @@ from typing import Any
 
 from runtime.stderr import STDERR
 from schemas.errors import EXIT_AWAY, EXIT_LOCAL, FederationError, LocalError, TransientError
+from schemas.text import visible
 
 STOP_S = 10.0
 KEPT_BYTES = 32 * 1024 * 1024
@@ -82,10 +83,10 @@ def first_error(group: BaseExceptionGroup) -> BaseException:
 
 def report(error: FederationError) -> int:
     """Print what is wrong and what to do; returns the exit code that goes with it."""
-    STDERR.write(f"error: {error}\n")  # a service's last word, before or without logging
+    STDERR.write(f"error: {visible(str(error))}\n")  # a service's last word, before or without logging
     hint = error.hint if isinstance(error, LocalError) else ""
     if hint:
-        STDERR.write(f"hint:  {hint}\n")
+        STDERR.write(f"hint:  {visible(hint)}\n")
     if isinstance(error, LocalError):
         return EXIT_LOCAL
     return EXIT_AWAY if isinstance(error, TransientError) else 1

@@ -15,11 +15,11 @@ from schemas import topics
 from schemas.errors import LocalError, PeerError, TransientError
 from schemas.records import Action, Command, Role
 from schemas.roster import Membership
+from schemas.text import is_hidden
 from transport.admin import within
 from transport.link import Link
 from transport.settings import KafkaSettings
 from transport.writer import Writer
-from wardround.commands.options import harmless, steers_terminal
 from wardround.federation import Federation
 from wardround.history import StudyHistory
 
@@ -67,9 +67,9 @@ def check_reason(reason: str) -> None:
     """Raises LocalError for a reason that is empty, too long, or more than a line of text."""
     if not reason.strip():
         raise LocalError("the reason is empty", hint='say why in a few words: --reason "scanner replaced"')
-    odd = next((char for char in reason if steers_terminal(char)), None)
+    odd = next((char for char in reason if is_hidden(char)), None)
     if odd is not None:
-        raise LocalError(f"the reason holds {harmless(odd)}, which is no text", hint="write one line of plain text")
+        raise LocalError(f"the reason holds {odd!a}, which is no text", hint="write one line of plain text")
     size = len(reason.encode())
     if size > REASON_BYTES_MAX:
         raise LocalError(

@@ -8,6 +8,7 @@ from typing import Any
 
 from schemas.plan import Plan
 from schemas.plan_meaning import meaning
+from schemas.text import plain
 from schemas.topics import UPDATES_KEPT_DAYS
 from wardround.commands.options import human_bytes, human_time
 
@@ -31,7 +32,7 @@ def plan_lines(plan: Plan, round_s: float) -> list[str]:
     ends += [human_time(stop.time_s)] if stop.time_s else []
     deadline = f", or {rule.minimum} after {human_time(rule.deadline_ms / 1000)}" if rule.deadline_ms else ""
     facts = [
-        ("study", f"{plan.study}: {plan.title}"),
+        ("study", f"{plan.study}: {plain(plan.title)}"),
         ("plan", plan.digest.hex()),
         ("task", f"{plan.task.entry}, code {plan.task.code.hex()[:16]}…, {plan.parameters:,} parameters"),
         ("training", _training(plan)),

@@ -21,6 +21,7 @@ from rich.table import Table
 from rich.text import Text
 
 from schemas.records import Outcome, SiteState
+from schemas.text import plain
 from wardround.history import SiteHistory, StudyHistory
 from wardround.report.prose import human_number
 
@@ -127,7 +128,7 @@ def head(history: StudyHistory) -> RenderableType:
     grid = Table.grid(padding=(0, 2))
     metric = "" if overall is None else f"{history.plan.evaluation.metric} {human_number(overall)}"
     bar = ProgressBar(total=total, completed=version, width=28, complete_style="blue", finished_style="green")
-    grid.add_row(Text(history.plan.title, style="bold"))
+    grid.add_row(Text(plain(history.plan.title), style="bold"))
     row = Table.grid(padding=(0, 2))
     row.add_row(Text(f"version {version} of {total}"), bar, Text(metric, style="bold"), _tally(history))
     return Padding(Group(grid, row), (1, 1, 0, 1))

@@ -36,6 +36,7 @@ from schemas.records import (
     kind_of,
 )
 from schemas.roster import Membership
+from schemas.text import plain
 from wardround.history import Commanded, StudyHistory
 
 _OFFERS = {record.KIND: record for record in (Offer, Presence, Evaluation)}
@@ -65,7 +66,7 @@ class StudyLog:
         """Take up sites that the newest roster names; to be called when membership has changed."""
         membership = self._directory.membership
         for name in membership.sites(self.study) if membership else ():
-            self.history.site(name).institution = membership.members[name].institution if membership else ""
+            self.history.site(name).institution = plain(membership.members[name].institution) if membership else ""
         self._judge_commands()
 
     def topic_names(self) -> list[str]:

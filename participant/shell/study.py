@@ -38,6 +38,7 @@ from schemas import topics
 from schemas.errors import FederationError, LocalError
 from schemas.plan import Plan
 from schemas.records import Announcement, Trouble
+from schemas.text import plain
 from transport.errors import BodyGone, TopicMissing
 
 log = structlog.get_logger()
@@ -135,7 +136,7 @@ class StudyRunner:
         """How the study stands, for the operator."""
         entries = self._core.outbox
         unsent = sum(not entry.offered for entry in entries)
-        return StudyState(self._plan.study, self._core.state.value, self._core.held, len(entries), unsent)
+        return StudyState(self._plan.study, self._core.state.value, plain(self._core.held), len(entries), unsent)
 
     # effects -------------------------------------------------------------------------------------------------------
 

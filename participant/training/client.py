@@ -92,11 +92,15 @@ class Trainer:
         on_lost: Callable[[str, str], None] = lambda study, reason: None,
         grace_s: float = GRACE_S,
         cancel_s: float = CANCEL_S,
+        task_words: bool = True,
     ) -> None:
-        """`on_lost` hears of each trainer that was killed or died at work: the study it worked for, and the reason."""
+        """`on_lost` hears of each trainer that was killed or died at work: the study it worked for, and the reason.
+
+        task_words   whether errors in a task's own words are passed on
+        """
         self._launcher, self._on_progress = launcher, on_progress
         self._on_lost = [on_lost]
-        self._grace_s, self._cancel_s = grace_s, cancel_s
+        self._grace_s, self._cancel_s, self._task_words = grace_s, cancel_s, task_words
         self._loads: dict[str, Load] = {}
         self._connection: Connection | None = None
         self._turns = Turns()
@@ -267,6 +271,7 @@ class Trainer:
             "folder": str(load.folder or ""),
             "options": dict(load.options),
             "bad_records_max": load.bad_records_max,
+            "words": self._task_words,
             "place": str(load.place or ""),
         }
         try:

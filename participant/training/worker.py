@@ -15,6 +15,7 @@ import select
 import socket
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -24,7 +25,8 @@ from learning.places import look_in
 from participant.training.channel import FILES, Message, pack, receive
 from participant.training.process import die_before_the_service, one_thread_each
 from participant.training.warden import under_warden
-from schemas.errors import LocalError
+from schemas.errors import FederationError, LocalError
+from schemas.text import plain
 
 if TYPE_CHECKING:
     from learning.pieces import Pieces
@@ -56,6 +58,7 @@ class Worker:
         self._begun: dict[tuple[str, str], tuple[Any, Pieces[dict[str, float]]]] = {}  # study, kind -> of what, how far
         self._reported_s, self._share = 0.0, 0.0
         self._request, self._stopped = 0, False
+        self._tells = True  # whether the task's own words may be told
 
     def run(self) -> None:
         self._sock.sendall(pack({"kind": "hello"}))
@@ -79,9 +82,10 @@ class Worker:
         except TrainingCancelledError:
             return _failed("cancelled", "cancelled")
         except TrainingError as error:
-            return _failed("numbers", str(error))
+            return _failed("numbers", self._words(error, message))
         except LocalError as error:
-            return _failed("data" if isinstance(error, _DataError) else "setup", str(error), error.hint)
+            reason = "data" if isinstance(error, _DataError) else "setup"
+            return _failed(reason, self._words(error, message), error.hint if self._may_tell(error) else "")
         except Exception as error:  # the task's own code runs here; its text, and a file's name, could be a patient's
             said = f"{type(error).__name__} in {place_of_error(error, self._folder(message))}"
             if isinstance(error, OSError) and error.errno is not None:
@@ -95,12 +99,25 @@ class Worker:
         study = self._studies.get(message["study"])
         return study.folder if study and message["kind"] != "load" else task_folder(message["entry"])
 
+    def _words(self, error: FederationError, message: Message) -> str:
+        """An error as the log may have it. Where policy keeps the task's own words inside, they go where it prints."""
+        if self._may_tell(error):
+            return str(error)
+        where = f"{type(_origin(error)).__name__} in {place_of_error(_origin(error), self._folder(message))}"
+        print(f"{where}: {plain(str(error))}", file=sys.stderr, flush=True)  # noqa: T201  # stderr is task.log
+        return f"{where}; its words are in task.log"
+
+    def _may_tell(self, error: FederationError) -> bool:
+        """Whether the words are ours, or policy lets out those of a task."""
+        return self._tells or not _of_task(error)
+
     def _load(self, message: Message) -> Message:
         from learning.entry import load_task, task_folder
         from learning.quarantine import Quarantine
         from learning.task import DataSource
 
         entry, code = message["entry"], message["code"]
+        self._tells = message["words"]
         if message["place"]:
             look_in(Path(message["place"]))
         task = load_task(entry, digest=code)
@@ -253,6 +270,18 @@ def _settings(training: dict[str, Any]) -> "TrainingSettings":
 
 def _failed(reason: str, text: str, hint: str = "") -> Message:
     return {"kind": "failed", "reason": reason, "message": text, "hint": hint}
+
+
+def _of_task(error: Exception) -> bool:
+    """Whether the task's own code raised this, and not one of our rooms on its behalf."""
+    frames = traceback.extract_tb(_origin(error).__traceback__)
+    ours = Path(__file__).resolve().parents[2]
+    return not frames or Path(frames[-1].filename).parent not in (ours / "learning", ours / "participant" / "training")
+
+
+def _origin(error: Exception) -> Exception:
+    """The error as it was raised where the data were loaded."""
+    return error.__cause__ if isinstance(error, _DataError) and isinstance(error.__cause__, LocalError) else error
 
 
 def main() -> None:

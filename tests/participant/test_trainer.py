@@ -292,6 +292,21 @@ async def test_data_that_break_the_contract_are_the_operators_to_mend_and_may_be
     assert broken.value.mends
 
 
+async def test_a_tasks_own_words_stay_in_its_own_file_where_policy_says_so(tmp_path: Path) -> None:
+    (tmp_path / "gone").touch()
+    trainer = Trainer(Launcher(None, []), task_words=False)
+    try:
+        with pytest.raises(
+            LoadError, match=r"LocalError in task\.py, line \d+, in load; its words are in task\.log"
+        ) as kept:
+            await trainer.load(replace(load("folder"), folder=tmp_path))
+        assert "the data are gone" not in f"{kept.value} {kept.value.hint}"
+        with pytest.raises(LoadError, match="breaks the data contract"):  # our own words hold no value
+            await trainer.load(load("broken"))
+    finally:
+        trainer.close()
+
+
 async def test_bad_records_that_the_plan_allows_are_set_aside_and_told(trainer: Trainer) -> None:
     loaded = await trainer.load(replace(load("broken"), bad_records_max=0.5))
     assert (loaded.records, loaded.bad_records, loaded.examples) == (12, 5, 7)

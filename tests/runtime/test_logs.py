@@ -171,3 +171,11 @@ def test_what_is_below_the_level_is_silent() -> None:
 def test_a_level_that_does_not_exist_is_refused_by_the_settings() -> None:
     with pytest.raises(ValueError, match="`loud` is none of debug, info, warning, error"):
         Log(level="loud")
+
+
+def test_a_text_of_somebody_else_forges_no_line_and_moves_no_cursor() -> None:
+    hostile = "log.info('plan not approved', title='a\\x1b[2J\\nerror: forged', items=['\\u202eb'])"
+    for shown in (_run(hostile).stderr, _on_a_terminal(hostile)):
+        assert len(shown.strip().splitlines()) == 1
+        assert "forged" in shown
+        assert not {"\x1b[2J", "\u202e"} & {shown[at : at + size] for at in range(len(shown)) for size in (1, 4)}

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.text import TEXT_MAX, plain
+from schemas.text import TEXT_MAX, plain, visible
 
 
 @pytest.mark.parametrize(
@@ -14,11 +14,11 @@ from schemas.text import TEXT_MAX, plain
     [
         ("Lung cancer, stage II", "Lung cancer, stage II"),
         ("Überlebenszeit · 生存期間", "Überlebenszeit · 生存期間"),
-        ("\x1b[2J\x1b[31mall is well", "�[2J�[31mall is well"),
+        ("\x1b[2J\x1b[31mall is well", "\\x1b[2J\\x1b[31mall is well"),
         ("one\nerror: two\r\nthree\ttab", "one error: two three tab"),
-        ("safe\u202egnp.exe", "safe�gnp.exe"),
-        ("zero\u200bwidth\ufeff", "zero�width�"),
-        ("\x00\x00\x00\x9b31m", "�31m"),
+        ("safe\u202egnp.exe", "safe\\u202egnp.exe"),
+        ("zero\u200bwidth\ufeff", "zero\\u200bwidth\\ufeff"),
+        ("\x00\x9b31m", "\\x00\\x9b31m"),
         ("  padded  ", "padded"),
         ("e" + 40 * "\u0301", "e" + 4 * "\u0301"),
     ],
@@ -38,3 +38,8 @@ def test_any_text_becomes_one_visible_line_and_stays_it(text: str) -> None:
 def test_a_text_that_is_cut_says_so() -> None:
     assert plain("x" * 500, 10) == "x" * 9 + "…"
     assert plain("x" * 10, 10) == "x" * 10
+
+
+def test_the_lines_of_a_command_keep_their_columns_and_show_what_is_hidden() -> None:
+    assert visible("  a   b\n  c   \x1b[2Jd\ttab") == "  a   b\n  c   \\x1b[2Jd\\ttab"
+    assert visible("Überleben · 生存") == "Überleben · 生存"

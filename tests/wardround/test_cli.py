@@ -1,5 +1,6 @@
 """The command: exit codes, one clear line for a mistake, nothing imported that was not asked for."""
 
+import argparse
 import json
 import os
 import subprocess
@@ -10,9 +11,12 @@ from types import SimpleNamespace
 import pytest
 
 from ops.kafka import install
+from runtime.service import report
+from schemas.errors import LocalError
 from schemas.plan_toml import SECTIONS
 from wardround import registrar
 from wardround.cli import COMMANDS, main
+from wardround.commands import options
 from wardround.commands.options import human_bytes, human_time
 from wardround.commands.registrar import size_bytes
 
@@ -233,3 +237,10 @@ def test_the_sections_of_a_plan_are_the_ones_the_template_shows() -> None:
     )
     shown = [line[1:].split("]")[0] for line in text.splitlines() if line.startswith("[")]
     assert sorted(shown) == sorted([*SECTIONS, "task.options"])
+
+
+def test_what_a_command_prints_of_somebody_else_moves_no_cursor(capsys: pytest.CaptureFixture[str]) -> None:
+    options.emit(argparse.Namespace(json=False), {}, ["study   \x1b[2Jlung", "title   \u202egnul"])
+    assert capsys.readouterr().out == "study   \\x1b[2Jlung\ntitle   \\u202egnul\n"
+    assert report(LocalError("a \x1b[2J", hint="b \x9b")) == 2
+    assert capsys.readouterr().err == "error: a \\x1b[2J\nhint:  b \\x9b\n"

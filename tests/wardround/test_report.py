@@ -56,6 +56,18 @@ def test_what_a_plan_leaves_off_is_said(page: str) -> None:
     assert "No noise is added" in page
 
 
+def test_what_is_hidden_in_a_title_or_a_reason_is_shown() -> None:
+    made = replace(plan(), title="Lung\x1b[2J \u202eerutuf")
+    grown = StudyHistory(made, made.digest, {"site-1": "Clinic\u200b North"})
+    grown.commands.append(
+        Commanded(START_MS, "clinic-operator", Command("lung", 1, int(Action.STOP), None, None, "a\x9bb"))
+    )
+    page = render(grown, compare(grown))
+    assert not {"\x1b", "\u202e", "\u200b", "\x9b"} & set(page)
+    assert "Lung\\x1b[2J \\u202eerutuf" in page
+    assert "a\\x9bb" in page
+
+
 def test_names_are_escaped(empty_page: str) -> None:
     assert "<script" not in empty_page
     assert "&lt;script&gt;" in empty_page

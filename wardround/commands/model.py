@@ -14,6 +14,7 @@ import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from schemas.text import plain
 from wardround.commands import options
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def run_show(arguments: argparse.Namespace) -> int:
     header, state = read_model(arguments.model)
     tensors = {name: {"dtype": str(array.dtype), "shape": list(array.shape)} for name, array in sorted(state.items())}
     width = max((len(name) for name in tensors), default=0)
-    lines = [f"  {options.harmless(name):<{width}}  {one['dtype']} {one['shape']}" for name, one in tensors.items()]
+    lines = [f"  {plain(name):<{width}}  {one['dtype']} {one['shape']}" for name, one in tensors.items()]
     options.emit(arguments, _values(header) | {"tensors": tensors}, [*_lines(header), "tensors", *lines])
     return 0
 
@@ -104,4 +105,4 @@ def _lines(header: "ModelHeader") -> list[str]:
         "sites": ", ".join(header.sites) or "none: this is the model that the study began with",
     }
     width = max(len(name) for name in facts)
-    return [f"{options.harmless(name):<{width}}  {options.harmless(text)}" for name, text in facts.items()]
+    return [f"{plain(name):<{width}}  {plain(text)}" for name, text in facts.items()]

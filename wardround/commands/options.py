@@ -8,11 +8,12 @@ import os
 import shutil
 import sys
 import textwrap
-import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from schemas.text import visible
 
 if TYPE_CHECKING:
     from protocol.signing import SigningKey
@@ -121,7 +122,7 @@ def emit(arguments: argparse.Namespace, values: Mapping[str, Any], lines: Sequen
     if arguments.json:
         print(json.dumps(values, indent=2, sort_keys=True))
     else:
-        print("\n".join(lines))
+        print(visible("\n".join(lines)))
 
 
 @contextmanager
@@ -146,16 +147,6 @@ def counting(what: str) -> Iterator[Callable[[int], None]]:
 
     with Console(stderr=True).status(f"0 {what}") as status:
         yield lambda count: status.update(f"{count:,} {what}")
-
-
-def steers_terminal(char: str) -> bool:
-    """Whether a character does something to a terminal, or to the order of a text, instead of showing."""
-    return unicodedata.category(char) in ("Cc", "Cf", "Cs", "Zl", "Zp")
-
-
-def harmless(text: str) -> str:
-    """Text of somebody else for a terminal: what would steer it is shown as `\\x1b`."""
-    return "".join(char.encode("unicode_escape").decode() if steers_terminal(char) else char for char in text)
 
 
 def human_bytes(size: float) -> str:

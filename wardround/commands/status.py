@@ -12,6 +12,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Any
 
+from schemas.text import plain
 from wardround.commands import options
 
 _KEEP = (
@@ -155,7 +156,7 @@ def _command_lines(values: dict[str, Any], now_ms: int) -> list[str]:
 def _given(command: dict[str, Any], now_ms: int) -> str:
     """By whom, when and why. A reason is whatever an operator signed: nothing of it may steer the terminal."""
     ago = options.human_time((now_ms - command["at_ms"]) / 1000)
-    reason = f" ({options.harmless(command['reason'])})" if command["reason"] else ""
+    reason = f" ({plain(command['reason'])})" if command["reason"] else ""
     return f"by {command['operator']} {ago} ago{reason}"
 
 

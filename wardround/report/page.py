@@ -13,6 +13,7 @@ from typing import Any
 
 from schemas.errors import LocalError, MissingLibraryError
 from schemas.records import SiteState
+from schemas.text import visible
 from wardround.history import PRESENCE_PERIOD_S, StudyHistory
 from wardround.report import prose
 from wardround.report.comparison import Comparison, Score, compare
@@ -63,7 +64,9 @@ def render(
     except ImportError as error:
         raise MissingLibraryError("a report", error.name or "a library", part="report") from None
     loader = jinja2.FileSystemLoader(Path(__file__).parent)
-    environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    environment = jinja2.Environment(
+        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, finalize=shown
+    )
     filters: dict[str, Any] = {
         "bytes": lambda value: "–" if value is None else prose.human_bytes(value),
         "seconds": prose.human_seconds,
@@ -76,6 +79,11 @@ def render(
     return environment.get_template(TEMPLATE).render(
         history=history, comparison=comparison, note=note, figures=_figures(history, comparison, period_s), **words
     )
+
+
+def shown(value: Any) -> Any:
+    """What a template puts in: a text of whomever without what is hidden in it; figures are our own."""
+    return visible(value) if type(value) is str else value
 
 
 def _words(history: StudyHistory, comparison: Comparison) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from schemas.plan import Aggregation, Plan
 from schemas.records import Action, Command, Stop
+from schemas.text import plain
 from schemas.topics import UPDATES_KEPT_DAYS
 from wardround.history import OVERTAKEN, Commanded, SiteHistory, StudyHistory
 from wardround.report.comparison import Comparison, Score
@@ -236,8 +237,8 @@ def plan_in_words(plan: Plan) -> list[tuple[str, str]]:
 
 def _task(plan: Plan) -> str:
     return (
-        f"“{plan.title}”, a model of {plan.parameters:,} numbers, by the code {plan.task.entry}. Every site checks "
-        f"that code against its digest {plan.task.code.hex()[:16]}… and runs no other."
+        f"“{plain(plan.title)}”, a model of {plan.parameters:,} numbers, by the code {plan.task.entry}. Every site "
+        f"checks that code against its digest {plan.task.code.hex()[:16]}… and runs no other."
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from schemas.errors import LocalError, MissingLibraryError
 from wardround.keyfiles import write_whole
+from wardround.report.page import shown
 from wardround.simulate import table
 from wardround.simulate.play import Played
 from wardround.simulate.variants import Variant
@@ -42,7 +43,11 @@ def render(
         raise MissingLibraryError("a page", error.name or "a library", part="report") from None
     folders = [Path(__file__).parent, Path(__file__).parents[1] / "report"]
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(folders), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
+        loader=jinja2.FileSystemLoader(folders),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        finalize=shown,
     )
     head, cells = table.rows(played, target)
     return environment.get_template(TEMPLATE).render(
