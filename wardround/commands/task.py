@@ -65,7 +65,7 @@ def run_test(arguments: argparse.Namespace) -> int:
         f"{_many(faults, 'fault')}, {_many(warnings, 'warning')} on {patients}; {trial.round_s:.2g} s a round, "
         f"{trial.memory_mb:.0f} MB at the most"
     )
-    options.emit(arguments, values, [options.harmless(line) for line in (*finding_lines(findings), "", summary)])
+    options.emit(arguments, values, [*finding_lines(findings), "", summary])
     return FAULTY if faults else 0
 
 
