@@ -31,6 +31,7 @@ from schemas.plan import Plan
 GRACE_S = 10.0  # beyond the limit of the plan: a task ends after the first step past it
 CANCEL_S = 5.0
 LOAD_S = 600.0
+MEASURE_S = 3600.0  # others wait for it: whoever tells of progress for ever ends, too
 
 Answer = TypeVar("Answer")
 
@@ -92,15 +93,18 @@ class Trainer:
         on_lost: Callable[[str, str], None] = lambda study, reason: None,
         grace_s: float = GRACE_S,
         cancel_s: float = CANCEL_S,
+        measure_s: float = MEASURE_S,
         task_words: bool = True,
     ) -> None:
         """`on_lost` hears of each trainer that was killed or died at work: the study it worked for, and the reason.
 
+        measure_s    how long a measurement may take that learning waits for, at least
         task_words   whether errors in a task's own words are passed on
         """
         self._launcher, self._on_progress = launcher, on_progress
         self._on_lost = [on_lost]
-        self._grace_s, self._cancel_s, self._task_words = grace_s, cancel_s, task_words
+        self._grace_s, self._cancel_s, self._measure_s = grace_s, cancel_s, measure_s
+        self._task_words = task_words
         self._loads: dict[str, Load] = {}
         self._connection: Connection | None = None
         self._turns = Turns()
@@ -165,9 +169,12 @@ class Trainer:
         makes it give way to all that is learnt.
         """
         message = {"kind": "evaluate", "resamples": resamples, "seed": seed}
-        ask = self._ask_for_the_rest if resamples else self._ask
+        read = partial(self._values.of, study)
         with open_plain(vector) as file:
-            return await ask(study, message, limit_s, files=(file,), read=partial(self._values.of, study))
+            if resamples:
+                return await self._ask_for_the_rest(study, message, limit_s, files=(file,), read=read)
+            total_s = max(self._measure_s, 10 * limit_s)
+            return await self._ask(study, message, limit_s, total_s, files=(file,), read=read)
 
     async def alone(
         self, study: str, *, training: Mapping[str, Any], resamples: int, seed: int, limit_s: float
@@ -275,7 +282,7 @@ class Trainer:
             "place": str(load.place or ""),
         }
         try:
-            loaded = await self._to_its_end(self._call(connection, message, LOAD_S, read=answers.loaded_of))
+            loaded = await self._to_its_end(self._call(connection, message, LOAD_S, LOAD_S, read=answers.loaded_of))
         except LoadError:
             raise
         except LocalError as error:

@@ -1,10 +1,12 @@
 """Whatever a trainer writes: the study at work notices, the trainer is replaced, and nothing else happens."""
 
 import asyncio
+import contextlib
 import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -18,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from participant.training import answers
-from participant.training.channel import GarbledError, Message, pack, receive, unpack
+from participant.training.channel import GarbledError, Inbox, Message, pack, receive, unpack
 from participant.training.client import Load, Trainer
 from participant.training.launch import Connection, Launcher, TrainerLostError
 
@@ -30,11 +32,11 @@ Peer = Callable[[Message], bytes]
 
 
 class Scripted(Launcher):
-    """Trainers that are threads here: `frames` say what each writes when it is asked."""
+    """Trainers that are threads here: `peer` says what each writes when it is asked."""
 
-    def __init__(self, frames: Peer) -> None:
+    def __init__(self, peer: Peer) -> None:
         super().__init__(None, [])
-        self.frames, self.opened = frames, 0
+        self.peer, self.opened = peer, 0
         self._tasks: set[asyncio.Future[None]] = set()
 
     async def open(self) -> Connection:
@@ -45,12 +47,17 @@ class Scripted(Launcher):
         await connection.greet(0)
         return connection
 
+    def frames(self, message: Message) -> Iterator[bytes]:
+        """All that is written for one request."""
+        yield self.peer(message)
+
     def _serve(self, sock: socket.socket) -> None:
         with sock:
             try:
                 sock.sendall(pack({"kind": "hello"}))
                 while (message := receive(sock)) is not None:
-                    sock.sendall(self.frames(message))
+                    for frame in self.frames(message):
+                        sock.sendall(frame)
                     for handle in message["files"]:
                         os.close(handle)
             except OSError:
@@ -135,7 +142,7 @@ async def test_what_no_trainer_writes_costs_the_trainer_and_the_work_at_hand(
     with pytest.raises(TrainerLostError, match="no trainer writes") as lost:
         await measured(trainer, vector)
     assert lost.value.reason == "garbled"
-    launcher.frames = answering(lambda message: done(message, values={"mse": 0.5}))
+    launcher.peer = answering(lambda message: done(message, values={"mse": 0.5}))
     assert await measured(trainer, vector) == {"mse": 0.5}
     assert launcher.opened == 2
 
@@ -192,6 +199,42 @@ async def test_a_trainer_that_does_not_read_is_replaced_and_nobody_waits_for_it(
         await measured(trainer, vector)
     assert await measured(trainer, vector) == {}
     assert launcher.opened == 2
+
+
+class Endless(Scripted):
+    """Loads as it should, and tells of progress for ever when it is asked for anything else."""
+
+    def frames(self, message: Message) -> Iterator[bytes]:
+        if message["kind"] == "load":
+            yield done(message, **LOADED)
+            return
+        while True:
+            time.sleep(0.05)
+            yield pack({"kind": "progress", "id": message["id"], "share": 0.5})
+
+
+async def test_a_measurement_that_tells_of_progress_for_ever_comes_to_an_end(made: list[Trainer], vector: Path) -> None:
+    trainer = Trainer(Endless(done), grace_s=2.0, measure_s=0.5)
+    made.append(trainer)
+    await trainer.load(Load("demo", "some.task:task", bytes(32), "site-1", None, {}))
+    with pytest.raises(TrainerLostError, match="no end") as lost:
+        await trainer.evaluate("demo", vector=vector, resamples=0, seed=0, limit_s=0.05)
+    assert lost.value.reason == "endless"
+
+
+@given(parts=st.lists(st.binary(max_size=60) | st.just(pack({"kind": "progress", "id": 1, "share": 0.5})), max_size=6))
+def test_any_stream_of_bytes_is_messages_an_end_or_refused(parts: list[bytes]) -> None:
+    async def read() -> None:
+        stream = asyncio.StreamReader()
+        for part in parts:
+            stream.feed_data(part)
+        stream.feed_eof()
+        inbox = Inbox(stream)
+        with contextlib.suppress(GarbledError):
+            while (message := await inbox.receive()) is not None:
+                assert isinstance(message["kind"], str)
+
+    asyncio.run(read())
 
 
 @given(body=st.binary(max_size=200))
