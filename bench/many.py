@@ -26,7 +26,7 @@ from ops.kafka import Broker
 from protocol.written import read_receipt
 from runtime import logs
 from schemas import topics
-from schemas.plan import Plan
+from schemas.plan import Plan, largest_scale_bits
 from schemas.records import Announcement, Outcome, Presence, Role
 from tests.broker.coordinators import Coordinator, coordinators
 from tests.broker.federation import Federation, Site, small_plan
@@ -80,15 +80,25 @@ async def measure(sites: int, goal: int, parameters: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         broker = await asyncio.to_thread(Broker.start, Path(folder) / "broker")
         try:
-            gather = {"goal": goal, "minimum": goal}
-            plan = small_plan("many", sites=sites, parameters=parameters, aggregation=gather)
+            gather = {"goal": goal, "minimum": goal, "cohort_max": goal}
+            bits = largest_scale_bits(cohort_max=goal, bound=1.0, noise_std=0.0, trustees=0, modulus_bits=32)
+            privacy = {"scale_bits": bits}
+            plan = small_plan("many", sites=sites, parameters=parameters, aggregation=gather, privacy=privacy)
             async with (
                 _federation(broker.bootstrap, Path(folder) / "members", plan, sites) as fed,
                 coordinators(fed, "one") as (one,),
             ):
-                return await _play(fed, one)
+                try:
+                    return await _play(fed, one)
+                except AssertionError:
+                    print("\n".join(one.log.read_text().splitlines()[-40:]))
+                    raise
         finally:
             await asyncio.to_thread(broker.stop)
+
+
+def _say(what: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')}  {what}", flush=True)
 
 
 async def _play(fed: Federation, one: Coordinator) -> dict[str, float]:
@@ -97,13 +107,16 @@ async def _play(fed: Federation, one: Coordinator) -> dict[str, float]:
     base = await fed.version(0)
     figures: dict[str, float] = {"sites": len(fed.sites), "goal": fed.plan.aggregation.goal}
     figures["start to version 0, s"] = round(time.monotonic() - began_s, 1)
+    _say("version 0")
     for batch in _batches(list(enumerate(fed.sites.values()))):
         await asyncio.gather(*(site.prepare(base, number) for number, site in batch if isinstance(site, Light)))
+    _say("bodies are on the broker")
     await asyncio.sleep(30)  # a full collection of garbage and a look at all topics lie in between
     assert one.child is not None
     pid, before = one.child.pid, await _holds(one)
     cpu_s, began_s = cpu_seconds(pid), time.monotonic()
     decided, counted = await _all_at_once(fed)
+    _say("all decided")
     figures["all decided, s"] = round(decided - began_s, 2)
     figures["counted"] = counted
     figures["coordinator's CPU, s"] = round(cpu_seconds(pid) - cpu_s, 2)
@@ -172,6 +185,7 @@ async def _federation(bootstrap: str, folder: Path, plan: Plan, sites: int) -> A
         roles = [(Role.COORDINATOR if card.name == "coordinator" else Role.SITE,) for card in cards]
         for batch in _batches([NewMember(card, role) for card, role in zip(cards, roles, strict=True)]):
             await office.publish_members(batch)
+        _say(f"{sites} sites are enrolled")
         await office.publish_roster()
         await office.create_study(plan, bytes(4 * plan.parameters))
         membership = office.membership

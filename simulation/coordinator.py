@@ -20,6 +20,7 @@ from simulation.process import Process
 from simulation.publish import Publisher
 from simulation.reading import BOOKMARK_KEY
 from simulation.records import Chosen, Model, SentEvaluation
+from simulation.written import bookmark_of, receipts_of, rounds_of
 
 if TYPE_CHECKING:
     from simulation.world import World
@@ -76,11 +77,9 @@ class Coordinator(Process):
     def _read_log(self) -> None:
         """`rounds` and `receipts` to their ends: nobody else can write there any more."""
         log, plan = self.world.log, self.world.plan
-        found = Found(RoundsView(plan.study, self.world.plan_digest), log.receipts.by_key(), self._ends())
-        for entry in log.rounds.read(0)[0]:
-            record = entry.value.record if isinstance(entry.value, Chosen) else entry.value
-            assert record is not None
-            found.take(record)
+        found = Found(RoundsView(plan.study, self.world.plan_digest), receipts_of(log), self._ends())
+        for one in rounds_of(log.rounds.read(0)[0]):
+            found.take(one.record if isinstance(one, Chosen) else one)
         if found.view.open_request is not None:
             self.open_request()
         then = self._begin if found.view.newest is None else self._resume
@@ -113,8 +112,7 @@ class Coordinator(Process):
         assert newest is not None
         model = self.world.log.models.get(newest.model.body.runs[0][0])
         assert model is not None, "the newest model is never trimmed"
-        marked = self.world.log.bookmark.newest(BOOKMARK_KEY)
-        bookmark = marked.value if marked is not None else None
+        bookmark = bookmark_of(self.world.log)
         self._run(found, model, self._progress(found.announcements, bookmark), bookmark)
 
     def _progress(self, announcements: list[Announcement], bookmark: Bookmark | None) -> Progress:
@@ -164,7 +162,8 @@ class Found:
     def take(self, record: RoundsRecord) -> None:
         """The next record of `rounds`."""
         asked, before = self.view.open_request, self.view.version
-        self.view.add(record)
+        if not self.view.add(record):
+            return
         sites = [entry.site for entry in asked.entries] if asked is not None else []
         if isinstance(record, Announcement):
             self.announcements.append(record)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from schemas.records import Action
 from simulation.coordinator import Coordinator
-from simulation.hostile import flood, send_hostile
+from simulation.hostile import flood, meddle, send_hostile
 from simulation.link import CUT, STALLED, Quality, Span
 from simulation.process import KILLED, Process
 from simulation.records import SentOffer
@@ -160,6 +160,10 @@ def _flood(director: Director, fault: Fault) -> None:
     flood(director.world, 2 * fault.number)
 
 
+def _strangers(director: Director, fault: Fault) -> None:
+    meddle(director.world, fault.number, random.Random(f"{director.world.seed}/{fault}"))
+
+
 def _hostile(director: Director, fault: Fault) -> None:
     chance = random.Random(f"{director.world.seed}/{fault}")
     send_hostile(director.world, fault.who, fault.number, chance)
@@ -261,6 +265,7 @@ DEEDS: dict[str, Callable[[Director, Fault], None]] = {
     "close": _close,
     "old-copy": _old_copy,
     "hostile": _hostile,
+    "strangers": _strangers,
 }
 ON_COORDINATORS = (
     "die",
@@ -274,6 +279,7 @@ ON_COORDINATORS = (
     "markers",
     "pause",
     "close",
+    "strangers",
     "cut",
     "stall",
     "slow",

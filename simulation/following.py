@@ -9,6 +9,7 @@ from participant.core import events as seen
 from participant.core.events import Event
 from schemas.records import Announcement, Receipt
 from simulation.records import Chosen
+from simulation.written import rounds_of
 
 if TYPE_CHECKING:
     from simulation.site import Site
@@ -30,7 +31,8 @@ class Follower:
         self._new_rounds = False
         self._record = -1  # the newest of `rounds` that was read
         self._record_told: int | None = None
-        self._receipt: Receipt | None = None
+        self._decided: Receipt | None = None
+        self._receipts_new: list[Receipt] = []
         self._requested: list[Event] = []
         self._due_rounds = self._due_receipts = False
 
@@ -65,7 +67,7 @@ class Follower:
         self.tell()
 
     def tell(self) -> None:
-        """What the core has not been told yet. Older announcements and receipts are skipped: the newest say it all."""
+        """What the core has not been told yet. Older announcements are skipped, and receipts that decide less."""
         events: list[Event] = []
         held = "" if self._site.member else NOT_LISTED
         if held != self._held:
@@ -79,18 +81,18 @@ class Follower:
         if self._record != self._record_told:
             self._record_told = self._record
             events.append(seen.LogRead(self._record))
-        receipt, self._receipt = self._receipt, None
-        if receipt is not None:
-            events.append(seen.ReceiptRead(receipt))
+        events += [seen.ReceiptRead(receipt) for receipt in self._receipts_new]
+        self._receipts_new = []
         if events:
             self._site.post(*events)
 
     def _take_rounds(self) -> None:
         entries, self._position = self._log.rounds.read(self._position)
-        for entry in entries:
-            record = entry.value
-            assert record is not None
-            self._record = record.record.index if isinstance(record, Chosen) else record.index
+        for record in rounds_of(entries):
+            index = record.record.index if isinstance(record, Chosen) else record.index
+            if index <= self._record:  # a copy of what was read
+                continue
+            self._record = index
             if isinstance(record, Announcement):
                 self.newest, self._new_rounds = record, True
                 self.digests[record.version] = record.model.digest
@@ -104,6 +106,14 @@ class Follower:
 
     def _take_receipts(self) -> None:
         entry = self._log.receipts.newest(self._site.name)
-        if entry is not None and entry.offset >= self._receipts_position:
-            self._receipts_position = entry.offset + 1
-            self._receipt = entry.value
+        if entry is None or entry.offset < self._receipts_position:
+            return
+        entries, self._receipts_position = self._log.receipts.read(self._receipts_position)
+        for one in entries:
+            if isinstance(one.value, Receipt) and one.key == one.value.site == self._site.name:
+                self._take_receipt(one.value)
+
+    def _take_receipt(self, receipt: Receipt) -> None:
+        if not receipt.is_older_than(self._decided):
+            self._decided = receipt
+            self._receipts_new = [one for one in self._receipts_new if not one.is_older_than(receipt)] + [receipt]

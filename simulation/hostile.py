@@ -6,18 +6,21 @@ Used by: simulation.faults.
 import random
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from coordinator.core.events import OfferFact
-from simulation.records import Body, Other, SentOffer
+from coordinator.core.events import Evaluated, OfferFact
+from simulation.log import Topic
+from simulation.reading import BOOKMARK_KEY
+from simulation.records import Body, Other, SentEvaluation, SentOffer, Strange
 from simulation.site import header
 
 if TYPE_CHECKING:
     from simulation.world import World
 
+GARBAGE = 2500  # records, more than a site may have read at once
 ROGUE = "rogue"  # a member that never trains: somebody else's software, or worse
 
-Make = Callable[["World", OfferFact, random.Random], SentOffer | None]
+Make = Callable[["World", OfferFact, random.Random], SentOffer | SentEvaluation | None]
 
 
 def send_hostile(world: "World", site: str, kind: int, chance: random.Random) -> None:
@@ -33,11 +36,28 @@ def send_hostile(world: "World", site: str, kind: int, chance: random.Random) ->
 
 
 def flood(world: "World", number: int) -> None:
-    """The rogue offers far more than its turn, all of it valid."""
+    """The rogue offers far more than its turn, all of it valid; or sends far more than its share, none of it valid."""
+    if number % 3 == 0:
+        for _ in range(GARBAGE):
+            world.append(ROGUE, Other(readable=False))
     for _ in range(number):
         fact = _fact(world, ROGUE, random.Random(0))
         body = world.log.bodies[ROGUE].append(Body(ROGUE, fact.sequence))
         world.append(ROGUE, SentOffer(fact, body, ROGUE))
+
+
+def meddle(world: "World", number: int, chance: random.Random) -> None:
+    """Somebody without a key writes on a topic of the coordinator: what nobody signed, or a copy of what it wrote."""
+    log = world.log
+    topics: tuple[Topic[Any], ...] = (log.rounds, log.receipts, log.bookmark)
+    topic = topics[number % len(topics)]
+    written = topic.read(0)[0]
+    if number % 2 or not written:
+        topic.append(Strange(), chance.choice([*sorted(world.sites), BOOKMARK_KEY]))
+    else:
+        copied = chance.choice(written)
+        topic.append(copied.value, copied.key)
+    world.shown()
 
 
 def _fact(world: "World", site: str, chance: random.Random) -> OfferFact:
@@ -61,6 +81,14 @@ def _foreign(world: "World", fact: OfferFact, chance: random.Random) -> SentOffe
     return None
 
 
+def _lie(world: "World", fact: OfferFact, chance: random.Random) -> SentEvaluation:
+    """The rogue says of the newest version whatever it likes."""
+    told = Evaluated(
+        ROGUE, fact.base_version, fact.base_digest, chance.randbytes(32), chance.choice([-1, 1]) * 10**12, 10**12
+    )
+    return SentEvaluation(told, ROGUE)
+
+
 HOSTILE: dict[str, Make] = {
     "bad signature": lambda world, fact, chance: SentOffer(fact, 0, fact.site, intact=False),
     "stranger": lambda world, fact, chance: SentOffer(fact, 0, "nobody"),
@@ -74,6 +102,7 @@ HOSTILE: dict[str, Make] = {
     "other size": lambda world, fact, chance: SentOffer(replace(fact, size_bytes=8), 0, fact.site),
     "other length": lambda world, fact, chance: SentOffer(replace(fact, d=fact.d + 1), 0, fact.site),
     "absurd floor": lambda world, fact, chance: SentOffer(replace(fact, cohort_min=1024), 0, fact.site),
+    "lie": _lie,
     "no body": lambda world, fact, chance: SentOffer(fact, 1 << 40, fact.site),
 }
 ON_HONEST_TOPICS = frozenset({"bad signature", "stranger", "foreign offer", "older sequence", "unreadable"})

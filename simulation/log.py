@@ -7,7 +7,7 @@ Never:    promises that a record is written once: a sender that did not hear the
 Source:   docs/decisions/0004; what Kafka does with transactions is told in KIP-98.
 """
 
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Generic, TypeVar
@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar
 from protocol.rounds import RoundsRecord
 from schemas.records import Bookmark, Receipt
 from simulation.clock import ProcessEnded
-from simulation.records import Body, Chosen, Model, OfferTopicRecord
+from simulation.records import Body, Chosen, Model, OfferTopicRecord, Strange
 
 TRANSACTION_TIMEOUT_MS = 15_000
 
@@ -84,8 +84,9 @@ class Topic(Generic[T]):
         """The newest committed record of a key: what compaction always keeps."""
         return self._newest.get(key)
 
-    def by_key(self) -> dict[str, T]:
-        return {key: entry.value for key, entry in self._newest.items() if entry.value is not None}
+    def readable(self) -> Iterator[Entry[T]]:
+        """What is visible now, the newest first."""
+        return reversed(self.read(self.start)[0])
 
     def trim(self, offset: int) -> None:
         """Forget what lies before `offset`."""
@@ -195,10 +196,10 @@ class Log:
     """All topics of one study. `forgets`: topics whose markers the broker forgets at the next end of a transaction."""
 
     def __init__(self, sites: list[str]) -> None:
-        self.rounds: Topic[Chosen | RoundsRecord] = Topic("rounds")
-        self.receipts: Topic[Receipt] = Topic("receipts")
+        self.rounds: Topic[Chosen | RoundsRecord | Strange] = Topic("rounds")
+        self.receipts: Topic[Receipt | Strange] = Topic("receipts")
         self.models: Topic[Model] = Topic("models")
-        self.bookmark: Topic[Bookmark] = Topic("bookmark")
+        self.bookmark: Topic[Bookmark | Strange] = Topic("bookmark")
         self.offers: dict[str, Topic[OfferTopicRecord]] = {site: Topic(f"offers.{site}") for site in sites}
         self.bodies: dict[str, Topic[Body]] = {site: Topic(f"bodies.{site}") for site in sites}
         self.epoch = 0

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from coordinator.core.allowance import Allowance
 from simulation.records import Other, SentEvaluation, SentOffer
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ QUEUE_MAX = 1024
 BATCH_MAX = 256
 BOOKMARK_RECORDS = 4  # far more often than in earnest: whatever a bookmark can spoil shall happen
 BOOKMARK_KEY = "study"
+RECORD_BYTES = 225
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,8 @@ class OffersReader:
         self._held: set[str] = set()
         self._due: set[str] = set()
         self._blocked: dict[str, None] = {}
+        self._allowance = Allowance()
+        self._indebted: set[str] = set()
         self._unmarked = 0  # records read since the last bookmark
         self.refused = 0  # records that nobody may believe
 
@@ -52,7 +56,7 @@ class OffersReader:
     def wake(self, site: str) -> None:
         """There may be something to read: it comes over the link, each topic at its own time."""
         run = self._run
-        if site not in self._positions or site in self._due or site in self._held:
+        if site not in self._positions or site in self._due or site in self._held or site in self._indebted:
             return
         self._due.add(site)
         leaves_ms = run.clock.now_ms
@@ -77,7 +81,7 @@ class OffersReader:
     def _read(self, site: str) -> None:
         run = self._run
         self._due.discard(site)
-        if run.node.run is not run or site not in self._positions or site in self._held:
+        if run.node.run is not run or site not in self._positions or site in self._held or site in self._indebted:
             return
         room = QUEUE_MAX - len(run.queue)
         if room <= 0:
@@ -86,6 +90,7 @@ class OffersReader:
         topic = run.world.log.offers[site]
         entries, self._positions[site] = topic.read(self._positions[site], min(room, BATCH_MAX))
         for entry in entries:
+            self._allowance.spend(site, RECORD_BYTES, run.node.now_ms())
             if entry.value is not None and not isinstance(entry.value, Other):
                 self._take(site, entry.value)
             elif isinstance(entry.value, Other) and not entry.value.readable:
@@ -94,8 +99,16 @@ class OffersReader:
         if self._unmarked >= BOOKMARK_RECORDS:
             self._unmarked = 0
             run.post(Heard(dict(self._positions)))
+        wait_ms = self._allowance.wait_ms(site, run.node.now_ms())
+        if wait_ms:
+            self._indebted.add(site)
+            run.clock.after(wait_ms, run.node, self._paid, site)
         if self._positions[site] < topic.end:
             self.wake(site)
+
+    def _paid(self, site: str) -> None:
+        self._indebted.discard(site)
+        self.wake(site)
 
     def _take(self, site: str, record: SentOffer | SentEvaluation) -> None:
         """Topic, signer and payload name the same site, and the bytes are those that were signed."""

@@ -63,6 +63,11 @@ class Other:
     readable: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class Strange:
+    """A record on a topic of the coordinator that no coordinator signed."""
+
+
 OfferTopicRecord = SentOffer | SentEvaluation | Other
 
 

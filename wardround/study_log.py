@@ -11,7 +11,6 @@ from contextlib import suppress
 
 import structlog
 
-from coordinator.core.site import is_older
 from protocol.commands import CommandLog
 from protocol.directory import Directory
 from protocol.rounds import RoundsRecord, RoundsView
@@ -114,7 +113,7 @@ class StudyLog:
 
     def _receipt(self, told: Receipt, at_ms: int) -> bool:
         known = self._receipts.get(told.site)
-        if is_older(told, known):
+        if told.is_older_than(known):
             raise PeerError(f"a receipt of {told.site} that was copied from earlier")
         self._receipts[told.site] = told
         self.history.feed(told, at_ms)

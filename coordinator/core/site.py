@@ -81,8 +81,7 @@ class Site:
 
     @classmethod
     def from_receipt(cls, receipt: Receipt) -> "Site":
-        final = [past.sequence for past in _with_newest(receipt) if past.outcome != Outcome.AGAIN]
-        return cls(receipt.site, max(final, default=-1), receipt.next_offset, receipt.recent)
+        return cls(receipt.site, receipt.decided, receipt.next_offset, receipt.recent)
 
     def receipt(
         self,
@@ -122,20 +121,7 @@ class Site:
         return tuple(recent)
 
 
-def is_older(receipt: Receipt, known: Receipt | None) -> bool:
-    """Whether a receipt was overtaken by one that is known: what a coordinator decided for good never shrinks.
-
-    Copied to the end of the log, it would have updates decided twice.
-    """
-    return known is not None and Site.from_receipt(receipt).sequence < Site.from_receipt(known).sequence
-
-
 def _overtaken_by(final: int, past: Decided) -> Decided:
     if past.outcome != Outcome.AGAIN or past.sequence > final:
         return past
     return Decided(past.sequence, Outcome.REFUSED, "duplicate", None, 0)
-
-
-def _with_newest(receipt: Receipt) -> tuple[Decided, ...]:
-    newest = Decided(receipt.sequence, receipt.outcome, receipt.code, receipt.version, receipt.weight)
-    return (*receipt.recent, newest)

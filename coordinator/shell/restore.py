@@ -10,7 +10,7 @@ from pathlib import Path
 import structlog
 
 from coordinator.core.bookmark import Listed, progress_after, wanted
-from coordinator.core.site import Site, is_older
+from coordinator.core.site import Site
 from coordinator.shell.epochs import Epochs
 from coordinator.shell.intake import measured
 from coordinator.shell.services import Services
@@ -179,7 +179,7 @@ def _take_receipt(restored: Restored, entry: Entry, services: Services) -> None:
     except ForeignError:
         restored.covered.add(key)
         raise
-    if key != read.site or is_older(read, restored.receipts.get(read.site)):
+    if key != read.site or read.is_older_than(restored.receipts.get(read.site)):
         restored.covered.add(key)
         raise ForeignError(f"a receipt of {read.site} that was copied from elsewhere or earlier")
     restored.covered.discard(read.site)

@@ -41,8 +41,10 @@ class StudyLog:
         self._said = ""
         self._new_rounds = False
         self._record: int | None = -1  # the record of `rounds` that was read last, for the first time or once more
+        self._offset = -1  # of the newest entry of `rounds`
         self._record_told: int | None = -2  # nothing was told
-        self._receipt: Receipt | None = None
+        self._decided: Receipt | None = None  # the newest receipt that was read
+        self._receipts_new: list[Receipt] = []
         self._requested: list[Requested] = []
         self._boxes: dict[int, EpochKey] = {}
         self._keys: dict[int, bytes] = {}
@@ -58,7 +60,7 @@ class StudyLog:
             return
         try:
             if entry.topic == topics.rounds(self._plan.study):
-                self._rounds(entry.value)
+                self._rounds(entry)
             elif entry.topic == topics.receipts(self._plan.study):
                 self._receipts(entry.key, entry.value)
             else:
@@ -67,7 +69,7 @@ class StudyLog:
             self._services.strangers.refused(entry, error)
 
     def drain(self) -> list[Event]:
-        """What the core has not been told yet. Older announcements and receipts are skipped: the newest say it all.
+        """What the core has not been told yet. Older announcements are skipped, and receipts that decide less.
 
         To be called once the topics were read to their end, or `unread` says why not: then that alone is told.
         The announcement first: a receipt may free the site to train, and then from the newest version.
@@ -83,10 +85,8 @@ class StudyLog:
         requested, self._requested = self._requested, []
         events += requested
         events += self._how_far()
-        receipt, self._receipt = self._receipt, None
-        if receipt is not None:
-            events.append(ReceiptRead(receipt))
-        return events
+        receipts, self._receipts_new = self._receipts_new, []
+        return [*events, *(ReceiptRead(receipt) for receipt in receipts)]
 
     def _how_far(self) -> list[Event]:
         events: list[Event] = []
@@ -117,16 +117,19 @@ class StudyLog:
             )
         return self._keys[epoch]
 
-    def _rounds(self, value: bytes) -> None:
+    def _rounds(self, entry: Entry) -> None:
+        if entry.offset <= self._offset:  # the topic begins again: what it has not got is not behind it
+            self._record = -1
+        self._offset = entry.offset
         if self._broken:
             return
-        record = read_rounds(value, self._services.directory.membership, self._plan.study)
+        record = read_rounds(entry.value, self._services.directory.membership, self._plan.study)
         try:
             new = self.view.add(record)
         except PeerError as error:
             self._broken = f"{error}; {ASK}" if error.code == "forked" else str(error)
             raise
-        self._record = record.index
+        self._record = max(self._record if self._record is not None else -1, record.index)  # it may be an old copy
         if not new:
             return
         self._services.store.note_seen(self._plan.study, record.index, self.view.previous)
@@ -142,7 +145,10 @@ class StudyLog:
         receipt = read_receipt(value, self._services.directory.membership, self._plan.study)
         if receipt.site != self._services.name:
             raise PeerError(f"a receipt of {receipt.study}/{receipt.site} stands under another key")
-        self._receipt = receipt
+        if receipt.is_older_than(self._decided):
+            raise PeerError(f"a receipt of {receipt.site} that was overtaken, copied from earlier")
+        self._decided = receipt
+        self._receipts_new = [one for one in self._receipts_new if not one.is_older_than(receipt)] + [receipt]
 
     def _epoch_keys(self, key: bytes | None, value: bytes) -> None:
         epoch, _, member = (key or b"").decode(errors="replace").partition("/")

@@ -168,6 +168,17 @@ class Receipt(Record):
     next_offset: U
     recent: Annotated[tuple[Decided, ...], Many(Nested(Decided), RECENT_MAX)]
 
+    @property
+    def decided(self) -> int:
+        """The highest sequence that is decided for good, -1 for none: of a site's receipts it never falls."""
+        last = Decided(self.sequence, self.outcome, self.code, self.version, self.weight)
+        final = (one.sequence for one in (*self.recent, last) if one.outcome != Outcome.AGAIN)
+        return max(final, default=-1)
+
+    def is_older_than(self, known: "Receipt | None") -> bool:
+        """Whether `known` overtook it: copied to the end of the log, it would have updates decided twice."""
+        return known is not None and self.decided < known.decided
+
 
 @dataclass(frozen=True, slots=True)
 class Measured(Struct):

@@ -6,7 +6,6 @@ from typing import cast
 
 import pytest
 
-from coordinator.core.site import is_older
 from coordinator.shell import restore
 from coordinator.shell.condition import condition_of
 from coordinator.shell.restore import Restored
@@ -61,11 +60,11 @@ def test_a_receipt_never_takes_back_what_was_decided_for_good() -> None:
     newer = Receipt(STUDY, "a", 4, Outcome.COUNTED, None, 3, 16, 9, (COUNTED,))
     asked = Receipt(STUDY, "a", 5, Outcome.AGAIN, "malformed", None, 0, 10, (COUNTED,))
     older = Receipt(STUDY, "a", 3, Outcome.REFUSED, "excluded", None, 0, 7, (EXCLUDED,))
-    assert is_older(older, newer)
-    assert is_older(older, asked)
-    assert not is_older(asked, newer)
-    assert not is_older(newer, newer)
-    assert not is_older(older, None)
+    assert older.is_older_than(newer)
+    assert older.is_older_than(asked)
+    assert not asked.is_older_than(newer)
+    assert not newer.is_older_than(newer)
+    assert not older.is_older_than(None)
 
 
 def test_an_exclusion_that_is_still_on_the_log_is_not_missed_whoever_commanded_it() -> None:

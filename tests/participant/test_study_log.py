@@ -305,3 +305,14 @@ async def test_an_older_box_of_a_key_does_not_take_the_place_of_the_one_that_ope
         record = EpochKey(PLAN.study, 0, "site-1", key.key_id, box)
         following.write(topics.keys(PLAN.study), record, key="0/site-1")
     assert await following.log.epoch_key(0) == secret
+
+
+def test_a_copy_of_an_older_record_at_the_end_of_the_log_is_no_sign_that_its_end_was_lost(following: Following) -> None:
+    announced = following.scribe.keep(following.scribe.announcement())
+    asked = following.scribe.keep(following.scribe.request(entry("site-1", 5)))
+    for offset, record in enumerate((announced, asked, announced)):
+        value = COORDINATOR.sign(record).to_bytes()
+        following.log.feed(Entry(topics.rounds(PLAN.study), offset, 0, None, value))
+    assert [one for one in following.log.drain() if isinstance(one, seen.LogRead)] == [seen.LogRead(1)]
+    following.log.feed(Entry(topics.rounds(PLAN.study), 0, 0, None, COORDINATOR.sign(announced).to_bytes()))
+    assert [one for one in following.log.drain() if isinstance(one, seen.LogRead)] == [seen.LogRead(0)]

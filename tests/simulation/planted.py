@@ -11,6 +11,7 @@ import pytest
 
 from coordinator.core import site as coordinator_site
 from coordinator.core import study as coordinator_study
+from coordinator.core.allowance import Allowance
 from coordinator.core.bookmark import bookmark_of
 from coordinator.core.events import Effect, OfferFact
 from coordinator.core.offers import Offers
@@ -27,7 +28,7 @@ from simulation.following import Follower
 from simulation.log import Log, Producer, Transaction
 from simulation.outgoing import Outgoing
 from simulation.publish import Publisher, body_at
-from simulation.records import Body, Model
+from simulation.records import Body, Chosen, Model, Strange
 from simulation.spool import Spool
 from simulation.store import Row, Store, settled
 from simulation.vectors import UnitSum
@@ -347,6 +348,33 @@ def a_log_judged_before_it_was_read_to_its_end(patch: Patch) -> None:
     patch.setattr(Follower, "catch_up", hasty)
 
 
+def a_copied_receipt_believed(patch: Patch) -> None:
+    """Whatever a coordinator signed last under a site's name is the site's newest receipt, though it is a copy."""
+    patch.setattr(Receipt, "is_older_than", lambda self, known: False)
+
+
+def a_record_read_once_more_taken_for_the_end(patch: Patch) -> None:
+    """A site takes the index of the record it read last for how far the log goes, though it is a copy."""
+    take = Follower._take_rounds
+
+    def hasty(self: Follower) -> None:
+        before = self._position
+        take(self)
+        read = [one.value for one in self._log.rounds.read(before)[0] if one.offset < self._position]
+        known = [one.record if isinstance(one, Chosen) else one for one in read if not isinstance(one, Strange)]
+        if known and known[-1] is not None:
+            self._record = known[-1].index
+
+    patch.setattr(Follower, "_take_rounds", hasty)
+
+
+def one_allowance_for_all_sites(patch: Patch) -> None:
+    """Who floods makes everybody wait, for ever."""
+    spend, left = Allowance.spend, Allowance._refilled
+    patch.setattr(Allowance, "wait_ms", lambda self, site, now_ms: 10**9 * (left(self, "all", now_ms).left <= 0))
+    patch.setattr(Allowance, "spend", lambda self, site, size, now_ms: spend(self, "all", size, now_ms))
+
+
 def _mistake(plant: Callable[[Patch], None], *found_as: str, under: tuple[str, ...] = ()) -> Mistake:
     return Mistake(plant.__name__, frozenset(found_as), plant, under)
 
@@ -408,5 +436,16 @@ MISTAKES = (
     _mistake(
         the_next_transaction_begun_on_hidden_records, "no-progress", "lost", "two-models", under=("markers", "abort")
     ),
+    _mistake(
+        a_copied_receipt_believed,
+        "counted-twice",
+        "lost",
+        "no-progress",
+        "decided-twice",
+        "receipt",
+        under=("strangers", "kill"),
+    ),
+    _mistake(a_record_read_once_more_taken_for_the_end, "alarm", "no-progress", "lost", under=("strangers",)),
+    _mistake(one_allowance_for_all_sites, "no-progress", "lost", under=("flood",)),
     _mistake(a_log_judged_before_it_was_read_to_its_end, "alarm", under=("die", "kill")),
 )

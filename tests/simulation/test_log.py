@@ -6,6 +6,7 @@ from schemas.records import Outcome, Receipt
 from simulation.clock import ProcessEnded
 from simulation.log import TRANSACTION_TIMEOUT_MS, Log
 from simulation.records import Other
+from simulation.written import receipts_of
 
 
 def receipt(sequence: int) -> Receipt:
@@ -13,7 +14,7 @@ def receipt(sequence: int) -> Receipt:
 
 
 def values(log: Log) -> list[int]:
-    return [entry.value.sequence for entry in log.receipts.read(0)[0] if entry.value is not None]
+    return [entry.value.sequence for entry in log.receipts.read(0)[0] if isinstance(entry.value, Receipt)]
 
 
 def test_nobody_sees_a_transaction_before_it_is_committed() -> None:
@@ -25,7 +26,7 @@ def test_nobody_sees_a_transaction_before_it_is_committed() -> None:
     assert log.receipts.newest("a") is None
     producer.commit(1)
     assert values(log) == [1]
-    assert log.receipts.by_key() == {"a": receipt(1)}
+    assert receipts_of(log) == {"a": receipt(1)}
 
 
 def test_what_a_dead_leader_left_open_never_happened() -> None:
