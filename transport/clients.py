@@ -31,6 +31,7 @@ STOP_S = 2.0
 RETRY_MS = 500  # aiokafka's constant pause between its own tries
 MEMBER_RETRY_MS = 100  # a member that has just found its group asks again at once
 MEMBER_REQUEST_MS = 10_000  # a heartbeat is small; a join waits for the slowest member, at most a session
+TRANSACTION_BATCH_BYTES = 768 * 1024  # any record of the wire fits, and a broker's default takes it
 TRANSACTION_RETRY_MS = 50  # also its pause while the broker still completes the transaction before
 
 # A transaction that its coordinator left open is ended by that coordinator's next start. Only topics that nobody else
@@ -139,15 +140,19 @@ def new_member(
 
 
 def new_producer(settings: KafkaSettings, *, transactional_id: str | None = None) -> AIOKafkaProducer:
-    """An idempotent producer whose batches take a whole chunk; transactional when it has an id."""
+    """An idempotent producer whose batches take a whole chunk; transactional when it has an id.
+
+    Transactions hold no bodies: their topics take what a broker takes by default, and a thousand records are more.
+    """
     quiet()
+    batch_bytes = settings.batch_bytes if transactional_id is None else TRANSACTION_BATCH_BYTES
     return AIOKafkaProducer(
         bootstrap_servers=settings.servers,
         client_id=settings.client_id,
         acks="all",
         enable_idempotence=True,
         linger_ms=0,
-        max_batch_size=settings.batch_bytes,
+        max_batch_size=batch_bytes,
         max_request_size=settings.batch_bytes + 64 * 1024,
         request_timeout_ms=settings.request_timeout_ms,
         retry_backoff_ms=RETRY_MS if transactional_id is None else TRANSACTION_RETRY_MS,

@@ -50,6 +50,18 @@ async def test_records_of_a_transaction_appear_together(
     await writer.close()
 
 
+async def test_more_records_than_a_broker_takes_in_one_batch_are_one_transaction(
+    settings: KafkaSettings, link: Link, name: Callable[[str], str]
+) -> None:
+    """As when a thousand sites are given a study's key; a topic without bodies takes what Kafka does by default."""
+    topic = name("keys")
+    await make_topics(settings, topic, max_message_bytes="1048588")
+    writer = TransactionalWriter(settings, link, name("id"))
+    await writer.write([(topic, bytes(1500), b"%d" % number) for number in range(1500)])
+    assert len(await _values(settings, link, topic, 1500)) == 1500
+    await writer.close()
+
+
 async def test_an_error_in_the_block_takes_everything_back_and_the_writer_goes_on(
     settings: KafkaSettings, link: Link, name: Callable[[str], str]
 ) -> None:
