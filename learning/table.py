@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import csv
 import itertools
-import operator
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -186,18 +185,20 @@ def _chunk(
     how: Format,
     swallowed: int,
 ) -> Chunk:
-    whole = [(line, record) for line, record in piece if len(record) == width]
+    whole = [record for _, record in piece if len(record) == width]
+    lines = np.array([line for line, record in piece if len(record) == width], np.int64)
     broken = Counter({"fields": len(piece) - len(whole), "quote": swallowed})
     table, unread, other = {}, {}, False
+    turned = list(zip(*whole, strict=True)) or [()] * width
     for column, place in zip(columns, places, strict=True):
-        texts = list(map(operator.itemgetter(place), (record for _, record in whole)))
+        texts = turned[place]
         table[column.name], wrong = column.read(texts, how.missing, how.decimal)
         if wrong.any():
             unread[column.name] = wrong
             refused = itertools.compress(texts, wrong)
             numeric = column.kind in ("number", "integer")
             other |= numeric and all(cells.is_number(text, how.other_decimal) for text in refused)
-    return Chunk(table, unread, np.array([line for line, _ in whole], np.int64), broken, width, other)
+    return Chunk(table, unread, lines, broken, width, other)
 
 
 def _note(
