@@ -7,6 +7,7 @@ Imports:  stdlib, schemas.errors.   Used by: participant.training.worker, wardro
 from __future__ import annotations
 
 import inspect
+import os
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -50,16 +51,32 @@ def in_words(error: BaseException) -> str:
     return f"{type(error).__name__}: {text[0][:TEXT_MAX]}" if text else type(error).__name__
 
 
+def in_short(error: BaseException) -> str:
+    """Kind of an error, and what the system says of a file: nothing that a patient may be in, as a file's name may."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return f"{type(error).__name__}: {os.strerror(error.errno)}"
+    return type(error).__name__
+
+
+def folder_of(task: object) -> Path:
+    """The folder of the file in which a task's class says how patients are loaded."""
+    return Path(inspect.getfile(type(task).load)).parent  # type: ignore[attr-defined]  # every task has it
+
+
 @contextmanager
-def authors_code(what: str, folder: Path) -> Iterator[None]:
-    """Around code of a task that sees no patient: whatever it raises becomes one line with its file and line."""
+def authors_code(what: str, folder: Path, *, patients: bool = False) -> Iterator[None]:
+    """Around code of a task: whatever it raises becomes one line with its file and line.
+
+    patients   whether it sees any: then the error's own text is not shown
+    """
     try:
         yield
     except FederationError:
         raise
     except Exception as error:
+        said = in_short(error) if patients else in_words(error)
         raise LocalError(
-            f"{what} fails: {in_words(error)} ({place_of_error(error, folder)})",
+            f"{what} fails: {said} ({place_of_error(error, folder)})",
             hint="the mistake is in the task's own code there; `wardround task test` tries the rest of it",
         ) from error
 

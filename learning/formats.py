@@ -78,7 +78,8 @@ class Format:
     def option(self, *pairs: str) -> str:
         """A hint that names options, given as name, value, name, value …"""
         named = ", ".join(f'{name} = "{value}"' for name, value in zip(pairs[::2], pairs[1::2], strict=True))
-        return f"to read it, set {named} under [studies.options] of this site (or give it to read_csv)"
+        where = f"a site under [studies.options], `wardround predict` by --{pairs[0]}, code in read_csv"
+        return f"to read it, set {named}: {where}"
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from learning.blame import authors_code, folder_of
 from learning.columns import Table
 from learning.contract import DataContract
 from learning.formats import Format
@@ -62,7 +63,14 @@ class Model:
         return cls(header, task, vector)
 
     def predict(self, table: Table) -> dict[str, NDArray[Any]]:
-        """Predictions by name, (rows,) each, for a table that keeps the contract, its label columns aside."""
+        """Predictions by name, (rows,) each, for a table that keeps the contract, its label columns aside.
+
+        Raises LocalError when the task fails, with its line and without a patient's value.
+        """
+        with authors_code("predicting", folder_of(self.task), patients=True):
+            return self._predict(table)
+
+    def _predict(self, table: Table) -> dict[str, NDArray[Any]]:
         inputs = self.task.inputs(table)
         rows = len(next(iter(table.values()))) if table else 0
         if len(inputs) != rows:

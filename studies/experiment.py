@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from learning import advice
+from learning.blame import folder_of, in_short, place_of_error
 from learning.entry import load_task, module_of
 from learning.quarantine import Quarantine
 from learning.settings import settings_of
@@ -93,7 +94,10 @@ class Outcome:
 
 
 def patients_of(task: Task, source: DataSource) -> SiteData:
-    """A site's patients. Raises LocalError, naming the task, whatever goes wrong while they are loaded."""
+    """A site's patients.
+
+    Raises LocalError, naming the task and the line in it, whatever goes wrong while they are loaded; no error's text.
+    """
     try:
         return task.load(source)
     except FederationError:
@@ -102,9 +106,9 @@ def patients_of(task: Task, source: DataSource) -> SiteData:
         hint = "is this the folder that the task reads, with the files and columns that it asks for?"
         if source.folder is None:
             hint = "--data is not set: a study that does not bring its own data needs the folder with them"
-        name = module_of(task)
+        said = f"{in_short(error)} ({place_of_error(error, folder_of(task))})"
         raise LocalError(
-            f"the task {name} cannot load the patients of {source.site}: {type(error).__name__}: {error}", hint=hint
+            f"the task {module_of(task)} cannot load the patients of {source.site}: {said}", hint=hint
         ) from error
 
 

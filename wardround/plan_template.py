@@ -88,14 +88,17 @@ versions = 20
 
 def plan_of_task(entry: str, *, study: str, sites: Sequence[str]) -> str:
     """The text for a task that can be imported here, after asking it once. Raises LocalError."""
-    from learning.entry import load_task
+    from learning.blame import authors_code
+    from learning.entry import load_task, task_folder
 
     task = load_task(entry)
+    with authors_code("asking the task for its model", task_folder(entry)):
+        parameters = task.parameters()
     return plan_template(
         study=study,
         entry=entry,
         sites=sites,
-        parameters=task.parameters(),
+        parameters=parameters,
         metric=task.metric,
         weight=task.weight,
         higher_is_better=task.higher_is_better,

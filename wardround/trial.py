@@ -16,14 +16,14 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from learning.blame import in_words, place_of_error, place_of_method
+from learning.blame import in_short, in_words, place_of_error, place_of_method
 from learning.contract import DataContract
 from learning.entry import folder_digest, load_task, task_folder
 from learning.invented import InventedSource, invented_table
 from learning.quarantine import Quarantine
 from learning.task import DataSource, Patients, SiteData, Task, TrainingSettings, Vector
 from schemas.codec import ID
-from schemas.errors import FederationError
+from schemas.errors import FederationError, LocalError
 from wardround.authoring import read_plan_draft
 from wardround.findings import Finding, Level
 
@@ -93,7 +93,7 @@ class Trial:
             self._judge(task, initial, data)
         if sites and not any(one.level == "fault" for one in self.findings):
             self._odd_sites(task, initial, sites[0])
-        self._inputs(task)
+        self._inputs(task, initial)
         return self.findings
 
     def _names(self, task: Task) -> None:
@@ -311,7 +311,19 @@ class Trial:
             words = str(error) if isinstance(error, FederationError) else self._words(error)
             self._say("warning", what, f"{said}: {words}")
 
-    def _inputs(self, task: Task) -> None:
+    def _predicted(self, task: Task, vector: Vector, inputs: NDArray[Any]) -> bool:
+        """Whether these inputs have predictions, one for each in every column. Raises LocalError."""
+        rows = len(inputs)
+        named = task.predictions(np.asarray(task.predict(vector, Patients(inputs, np.zeros(rows, np.int64)))))
+        wrong = [name for name, column in named.items() if np.shape(column) != (rows,)]
+        if wrong or not named:
+            raise LocalError(
+                f"predictions: {', '.join(wrong) or 'no column'} of {rows} rows{self._written(task, 'predictions')}",
+                hint="predictions gives an array (rows,) by name",
+            )
+        return True
+
+    def _inputs(self, task: Task, vector: Vector) -> None:
         """Whether patients without an outcome can be predicted from a table."""
         self._private = False
         if type(task).inputs is Task.inputs:
@@ -330,7 +342,7 @@ class Trial:
         elif first is not None and not np.allclose(first, whole[:1], rtol=NEAR, atol=NEAR, equal_nan=True):
             todo = "scale by constants: a long table comes in pieces, and a new patient comes alone"
             self._say("fault", "inputs", f"a row's inputs depend on the other rows{where}", todo)
-        else:
+        elif self._try("inputs", lambda: self._predicted(task, vector, whole)) is not None:
             self._say("ok", "inputs", "patients can be predicted from a table")
 
     def _try(self, what: str, do: Callable[[], T]) -> T | None:
@@ -349,7 +361,7 @@ class Trial:
         return (self._folder / place.split(",")[0]).is_file()
 
     def _words(self, error: BaseException) -> str:
-        said = type(error).__name__ if self._private else in_words(error)
+        said = in_short(error) if self._private else in_words(error)
         return f"{said} ({place_of_error(error, self._folder)})"
 
     def _written(self, task: Task, *names: str) -> str:

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from learning.blame import place_of_error
+from learning.blame import in_short, place_of_error
 from learning.places import look_in
 from participant.training.channel import FILES, Message, pack, receive
 from participant.training.process import die_before_the_service, one_thread_each
@@ -87,10 +87,9 @@ class Worker:
             reason = "data" if isinstance(error, _DataError) else "setup"
             return _failed(reason, self._words(error, message), error.hint if self._may_tell(error) else "")
         except Exception as error:  # the task's own code runs here; its text, and a file's name, could be a patient's
-            said = f"{type(error).__name__} in {place_of_error(error, self._folder(message))}"
-            if isinstance(error, OSError) and error.errno is not None:
-                return _failed("disk" if error.errno in FULL else "task", f"{os.strerror(error.errno)}: {said}")
-            return _failed("task", said)
+            full = isinstance(error, OSError) and error.errno in FULL
+            said = f"{in_short(error)} in {place_of_error(error, self._folder(message))}"
+            return _failed("disk" if full else "task", said)
 
     def _folder(self, message: Message) -> Path:
         """Where the code of the task lies that a request is about."""

@@ -192,3 +192,27 @@ def test_invented_patients_keep_the_contract_and_show_every_value_it_names() -> 
     assert set(table["age"]) == {19.0, 20.0}
     assert set(table["grade"]) == {1.0, 2.0, 3.0}
     assert {0.0, 1.0} <= set(table["ward"])
+
+
+def test_plan_commands_tell_a_model_that_cannot_be_made_by_the_authors_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good, broken = study(tmp_path), study(tmp_path, **model("return nn.Linear(2)"))
+    look_in(tmp_path)
+    assert main(["plan", "init", f"{broken.name}.task:task"]) == 2
+    assert "task.py, line 23, in model" in capsys.readouterr().err
+    assert main(["plan", "init", f"{good.name}.task:task", "--out", str(good / "plan.toml")]) == 0
+    plan = (good / "plan.toml").read_text().replace(good.name, broken.name)
+    (broken / "plan.toml").write_text(plan)
+    assert main(["plan", "check", str(broken / "plan.toml")]) == 2
+    assert "task.py, line 23, in model" in capsys.readouterr().err
+
+
+def test_version_0_that_is_not_finite_is_neither_checked_nor_signed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = study(tmp_path, **model(*NAN_BIAS))
+    look_in(tmp_path)
+    assert main(["plan", "init", f"{broken.name}.task:task", "--out", str(broken / "plan.toml")]) == 0
+    assert main(["plan", "check", str(broken / "plan.toml")]) == 2
+    assert "version 0 holds 2 of 6 parameters that are not finite" in capsys.readouterr().err
