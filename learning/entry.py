@@ -73,6 +73,10 @@ def _import_hint(error: Exception) -> str:
     """What to do about a task that cannot be imported; never a name to fetch: on an index it may be anybody's."""
     if not isinstance(error, ModuleNotFoundError) or error.name is None:
         return "the error is in the task's own code: ask its author"
+    if author_name(error.name) != error.name:
+        return (
+            "that would be a file of the task's own folder: is it whole? `wardround plan digest PLAN --files` lists it"
+        )
     library = error.name.partition(".")[0]
     if library in OWN_LIBRARIES:
         return f"this installation is not whole: run `make` in wardround's checkout ({sys.executable} lacks {library})"
@@ -88,8 +92,9 @@ def task_folder(entry: str) -> Path:
         spec = importlib.util.find_spec(top)
     except (ImportError, ValueError) as error:
         raise LocalError(f"no package {top} for task {entry}", hint=HINT) from error
-    for place in (spec.submodule_search_locations or ()) if spec else ():
-        path = Path(place).joinpath(*inner)
+    found = [Path(place) for place in spec.submodule_search_locations or ()] if spec else []
+    for place in (*found, *(Path(path, top) for path in sys.path)):  # an installed package may have the same name
+        path = place.joinpath(*inner)
         if path.with_suffix(".py").is_file():
             return path.parent
         if (path / "__init__.py").is_file():

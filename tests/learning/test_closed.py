@@ -151,8 +151,9 @@ def test_a_constant_comes_as_it_was_digested_or_not_at_all(place: Path) -> None:
 
 def test_an_error_names_the_author_s_modules_and_not_ours(place: Path) -> None:
     module(place, "from .absent import word")
-    with pytest.raises(LocalError, match=r"No module named 'mine\.ward\.absent'"):
+    with pytest.raises(LocalError, match=r"No module named 'mine\.ward\.absent'") as absent:
         load_task("mine.ward.task:task")
+    assert "the task's own folder" in absent.value.hint
 
 
 def test_the_libraries_that_a_task_needs_are_found_without_running_it(place: Path) -> None:
@@ -225,6 +226,15 @@ def test_the_digest_of_a_folder_is_known_to_the_byte(tmp_path: Path) -> None:
     (tmp_path / "task.py").write_bytes(b"task = 1\n")
     told = sha256(b"wardround/task/2" + (7).to_bytes(8, "big") + b"task.py" + sha256(b"task = 1\n").digest())
     assert folder_digest(tmp_path) == told.digest()
+
+
+def test_a_task_is_found_in_a_folder_that_has_the_name_of_an_installed_package(place: Path) -> None:
+    module(place, "word = 1", package="studies/own_ward")
+    module(place, "raise RuntimeError", "__init__.py", package="studies")
+    sys.path.remove(str(place))
+    sys.path.append(str(place))
+    assert task_folder("studies.own_ward.task:task") == place / "studies" / "own_ward"
+    assert task_folder("studies.lung.task:task") != place / "studies" / "lung"
 
 
 def test_every_study_of_the_repository_is_closed() -> None:

@@ -137,11 +137,11 @@ def _run_files(arguments: argparse.Namespace) -> int:
     }
     lines = [f"{file.digest.hex()}  {file.size_bytes:>9,}  {file.name}" for file in manifest.files]
     lines += [f"{'left out':64}  {'':>9}  {name}" for name in manifest.left_out]
-    lines.append(f"{manifest.digest.hex()}  {len(manifest.files):>4} files  {entry} in {manifest.folder}")
+    lines.append(f"{manifest.digest.hex()}  {'':>9}  {entry} in {manifest.folder}")
     if approved is not None:
         values |= {"approved": approved.hex(), "same": manifest.matches(approved)}
         same = "this is the task that the plan approves" if manifest.matches(approved) else "the plan approves another"
-        lines.append(f"{approved.hex()}  {same}")
+        lines.append(f"{approved.hex()}  {'':>9}  {same}")
     options.emit(arguments, values, lines)
     return 0
 
