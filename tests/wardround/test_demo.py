@@ -274,6 +274,17 @@ def test_a_site_that_is_held_in_the_midst_of_its_work_is_told_and_waited_for(tmp
     assert held.look(folders, 101.0) == ["va goes on"]
 
 
+def test_a_site_whose_work_fails_again_and_again_is_told_and_waited_for(tmp_path: Path) -> None:
+    held, folders = HeldSites(), {"va": tmp_path / "va"}
+    stands(tmp_path / "va", "training")
+    assert held.look(folders, 0.0) == []
+    stands(tmp_path / "va", "failing", "training has failed 3 times in a row or more")
+    assert held.look(folders, 1.0) == ["va is held: training has failed 3 times in a row or more"]
+    assert held.look(folders, 1.0 + 2 * HELD_S) == []
+    stands(tmp_path / "va", "training")
+    assert held.look(folders, 60.0) == ["va goes on"]
+
+
 def test_a_site_that_its_operator_has_paused_does_not_end_the_demo(tmp_path: Path) -> None:
     held, folders = HeldSites(), {"va": tmp_path / "va"}
     stands(folders["va"], "paused", "paused by the operator")

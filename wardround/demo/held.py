@@ -43,7 +43,8 @@ class HeldSites:
             state, wish = read_state(folder), read_wish(folder)
             for study in state.studies if state else ():
                 standing = self._standings.setdefault((site, study.study), _Standing())
-                held = study.held if study.state == State.PAUSED and not wish.pauses(study.study) else ""
+                stands = study.state in (State.PAUSED, State.FAILING) and not wish.pauses(study.study)
+                held = study.held if stands else ""
                 told += _news(site, standing, held, now_s)
                 standing.begun |= _has_begun(study)
                 if held and not standing.begun and now_s - standing.since_s >= self._patience_s:
