@@ -33,6 +33,7 @@ EPOCHS_ALONE_MAX = 100
 PATIENCE_ALONE = 10
 VALIDATION_SHARE = 0.2
 NOT_FINITE = "not-finite"  # what `evaluate` says instead of a metric: test patients without a finite output
+INTERVAL_MIN = 5  # test patients: resamples of fewer are too much alike
 STATE_WITHOUT_NAMES = "parameters"  # the one tensor of a task that names none
 PREDICTED_BYTES = 1 << 20  # of inputs as float32 that a model sees at once: its activations are many times as large
 PREDICTED_MAX = 1024  # patients, where one has few inputs
@@ -244,7 +245,7 @@ class Task(ABC):
     def interval(
         self, vector: Vector, data: SiteData, *, seed: int = 0, resamples: int = 1000, level: float = 0.95
     ) -> tuple[float, float] | None:
-        """Percentile bootstrap of the primary metric over test patients; None where mostly undefined."""
+        """Percentile bootstrap of the primary metric over test patients; None where it cannot give an interval."""
         if not len(data.test):
             return None
         outputs = finish(self.predict_pieces(vector, data.test))
@@ -276,7 +277,11 @@ class Task(ABC):
     def _bootstrap(
         self, outputs: NDArray[Any], targets: NDArray[Any], *, seed: int, resamples: int, level: float = 0.95
     ) -> Pieces[tuple[float, float] | None]:
-        """`interval` of outputs, a resample a piece."""
+        """`interval` of outputs, a resample a piece.
+
+        None too where it would say more than it can: of fewer patients than INTERVAL_MIN, or where every resample gives
+        the same value, e.g. an AUC of 1 of two patients.
+        """
         n, rng, values = len(targets), np.random.default_rng(seed), list[float]()
         for done in range(1, resamples + 1):
             rows = rng.integers(0, n, n)
@@ -284,7 +289,7 @@ class Task(ABC):
             if value is not None and math.isfinite(value):
                 values.append(value)
             yield done / resamples
-        if 2 * len(values) < resamples:
+        if n < INTERVAL_MIN or 2 * len(values) < resamples or min(values) == max(values):
             return None
         low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
         return float(low), float(high)

@@ -14,7 +14,8 @@ class Policy:
 
     cohort_min         the fewest sites an update may be added up with
     share_evaluations  whether measurements of versions leave at all
-    share_metrics      which of the task's metrics may leave; "*" is every one of an approved task
+    share_metrics      which of the metrics that the approved plan names may leave; "*" is every one of them
+    test_min           with fewer test patients nothing leaves that is measured on them; the plan may ask for more
     share_usage        whether bytes, seconds and the number of test patients may leave
     task_words         whether an error in a task's own words may stand in log and state.json; else only in task.log,
                        which stays in the data folder, and its name, file and line in the log
@@ -25,10 +26,13 @@ class Policy:
     share_metrics: tuple[str, ...] = ("*",)
     share_usage: bool = True
     task_words: bool = True
+    test_min: int = 5
 
     def __post_init__(self) -> None:
         if not 1 <= self.cohort_min <= 1024:
             raise ValueError(f"cohort_min {self.cohort_min} lies outside 1..1024")
+        if self.test_min < 1:
+            raise ValueError(f"test_min {self.test_min} must be 1 or more")
 
 
 @dataclass(frozen=True, slots=True)

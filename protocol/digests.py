@@ -97,5 +97,16 @@ def initial_subject(study: str) -> bytes:
     return _study_subject(b"/initial", study, 0)
 
 
+def bookmark_subject(study: str, version: int) -> bytes:
+    """Subject of what a bookmark keeps for the coordinator alone."""
+    return _study_subject(b"/bookmark", study, version)
+
+
+def evaluation_subject(study: str, site: str, version: int, model: bytes) -> bytes:
+    """Subject of what a site measured of a version: nobody can pass it for that of another site or version."""
+    names = length_prefixed(study) + length_prefixed(site)
+    return hashlib.sha256(LABEL + b"/evaluation" + names + struct.pack(">Q", version) + model).digest()
+
+
 def _study_subject(what: bytes, study: str, version: int) -> bytes:
     return hashlib.sha256(LABEL + what + length_prefixed(study) + struct.pack(">Q", version)).digest()

@@ -8,7 +8,7 @@ Source:   RFC 9180; draft-connolly-cfrg-xwing-kem; draft-ietf-hpke-pq; FIPS 203.
 import hashlib
 import os
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Self
 
@@ -22,7 +22,7 @@ from protocol.digests import LABEL, Buffer, length_prefixed
 from protocol.key_files import read_key, write_key
 from protocol.signing import key_id
 from schemas.errors import PeerError
-from schemas.records import CHUNK_BYTES, KeyBox
+from schemas.records import CHUNK_BYTES, KeyBox, Sealed
 
 OPEN_KEY_BYTES = 96  # 64-byte ML-KEM seed || 32-byte X25519 key
 OPEN_PUBLIC_BYTES = 1216  # ML-KEM-768 public key (1184) || X25519 public key (32)
@@ -108,6 +108,22 @@ def open_body_box(open_key: OpenKey, boxes: Iterable[KeyBox], subject: bytes) ->
         if box.key_id == open_key.key_id:
             return _body_key(open_key.open(box.box, _body_info(open_key.key_id, subject)))
     raise PeerError(f"no box is sealed to key {open_key.key_id.hex()}", code="box")
+
+
+def seal_content(readers: Mapping[str, bytes], subject: bytes, content: bytes) -> Sealed:
+    """Seal a few bytes to each of `readers` (name -> public key) under a key of their own; bound to the subject."""
+    key = new_body_key()
+    boxes = tuple(body_box(public, name, key_id(public), subject, key) for name, public in readers.items())
+    return Sealed(boxes, AESGCM(key).encrypt(_nonce(0), content, subject))
+
+
+def open_content(open_key: OpenKey, sealed: Sealed, subject: bytes) -> bytes:
+    """What was sealed. Raises PeerError with code `box` when it is for another key or subject, or changed."""
+    key = open_body_box(open_key, sealed.boxes, subject)
+    try:
+        return AESGCM(key).decrypt(_nonce(0), sealed.content, subject)
+    except (InvalidTag, ValueError):
+        raise PeerError("what is sealed does not open: changed, or of another subject", code="box") from None
 
 
 def epoch_key_id(epoch_key: bytes) -> bytes:

@@ -279,6 +279,7 @@ class Record(Struct):
     __slots__ = ("_encoded",)
     KIND: ClassVar[int]
     VERSION: ClassVar[int] = 1
+    OLDER: ClassVar[dict[int, type["Record"]]]  # by schema version, where older ones are read: subclasses
     SIZE_MAX: ClassVar[int] = PAYLOAD_MAX
 
     def __post_init__(self) -> None:
@@ -304,6 +305,8 @@ class Record(Struct):
         wire = unpack_array(payload, cls.SIZE_MAX, cls.__name__)
         if len(wire) < 2 or type(wire[0]) is not int or wire[0] != cls.KIND:
             raise PeerError(f"not a {cls.__name__}: another kind of record stands here")
+        if type(wire[1]) is int and wire[1] in getattr(cls, "OLDER", {}):
+            return cast(type[Self], cls.OLDER[wire[1]]).from_bytes(payload)
         if type(wire[1]) is not int or wire[1] != cls.VERSION:
             raise PeerError(f"{cls.__name__} of schema version {shown(wire[1])}; this software reads {cls.VERSION}")
         try:

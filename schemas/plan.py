@@ -11,15 +11,17 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Annotated, ClassVar
 
-from schemas.codec import Codec, Digest, Id, Nested, Record, Text, U, Whole, unpack_array
+from schemas.codec import Codec, Digest, Id, Nested, Record, Text, U, Whole
 from schemas.plan_sections import (
     ABSENCE,
     ABSENCE_CAP_MAX,
+    ALONE,
     BAD_RECORDS_MOST,
     METRIC_LENGTH_MAX,
     PRESETS,
     SERVER_OPTIMISERS,
     SITE_OPTIMISERS,
+    USAGE,
     WEIGHT_MAX,
     Aggregation,
     DataRule,
@@ -37,8 +39,10 @@ from schemas.staleness import WEIGHT_FULL
 __all__ = [
     "ABSENCE",
     "ABSENCE_CAP_MAX",
+    "ALONE",
     "PRESETS",
     "SERVER_OPTIMISERS",
+    "USAGE",
     "WEIGHT_MAX",
     "Aggregation",
     "DataRule",
@@ -123,11 +127,15 @@ class PlanOfVersion2(Plan):
 
     __slots__ = ()
     VERSION: ClassVar[int] = 2
+    OLDER: ClassVar[dict[int, type[Record]]] = {}
 
     @classmethod
     def _fields(cls) -> tuple[tuple[str, Codec], ...]:
         old: dict[str, Codec] = {"evaluation": OldEvaluation(), "stop": OldStop()}
         return tuple((name, old.get(name, codec)) for name, codec in Plan._fields())
+
+
+Plan.OLDER = {PlanOfVersion2.VERSION: PlanOfVersion2}
 
 
 def headroom(
@@ -210,7 +218,7 @@ def _evaluation(plan: Plan) -> list[str]:
     if not {rule.metric, rule.weight} <= set(rule.metrics):
         found.append(f"evaluation.metrics must name {rule.metric} and {rule.weight}, by which versions are judged")
     for name in rule.metrics if plan.VERSION > 2 else ():
-        if name.startswith("alone-") or name.endswith(("-low", "-high")):
+        if name.startswith(ALONE) or name.endswith(("-low", "-high")):
             found.append(f"evaluation.metrics: `{name}` would be taken for a baseline or a bound of another metric")
         if len(name) > METRIC_LENGTH_MAX:
             found.append(f"evaluation.metrics: `{name}` is longer than {METRIC_LENGTH_MAX} characters")
@@ -316,6 +324,4 @@ def plan_of(payload: bytes) -> Plan:
 
     Raises PeerError with every reason for which it is refused.
     """
-    wire = unpack_array(payload, PLAN_BYTES_MAX, "Plan")
-    of_version_2 = len(wire) > 1 and type(wire[1]) is int and wire[1] == PlanOfVersion2.VERSION
-    return (PlanOfVersion2 if of_version_2 else Plan).from_bytes(payload)
+    return Plan.from_bytes(payload)

@@ -37,6 +37,8 @@ BAD_RECORDS_MOST = 0.5
 METRICS_MAX = 16
 METRIC_LENGTH_MAX = 29  # so that `alone-` before it and `-high` behind it still make an id
 WEIGHT_MAX = 10.0
+ALONE = "alone-"  # before the name of a metric: of the local baseline
+USAGE = frozenset({"train-seconds", "bytes-up", "bytes-down", "bytes-data", "n-test", "not-finite"})
 
 
 def _pair_name(pair: tuple[str, object]) -> str:
@@ -134,6 +136,15 @@ class EvaluationRule(Struct):
     metrics: Annotated[tuple[str, ...], Many(ID, METRICS_MAX, low=1, key=str)]
     test_min: Annotated[int, Whole(1, 1_000_000)]
     weight_max: F8
+
+    def names(self, metric: str) -> frozenset[str]:
+        """The names under which one metric leaves: of a version and of the local baseline, with its interval."""
+        return frozenset(before + metric + behind for before in ("", ALONE) for behind in ("", "-low", "-high"))
+
+    @property
+    def named(self) -> frozenset[str]:
+        """Every name that an Evaluation may hold."""
+        return USAGE.union(*(self.names(metric) for metric in self.metrics))
 
 
 @dataclass(frozen=True, slots=True)

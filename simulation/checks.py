@@ -4,15 +4,19 @@ Knows:    the log as anyone may read it, what sites sealed and offered, and who 
 Never:    looks into a core: it is judged by what it makes its shell do.
 """
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from coordinator.core.bookmark import Marked
 from coordinator.core.events import Close, Evaluated
-from coordinator.strategies.stopping import Progress, overall
+from coordinator.strategies.judging import judge
+from coordinator.strategies.stopping import Progress
 from protocol.rounds import RoundsRecord, RoundsView
 from schemas.errors import PeerError
 from schemas.plan import Plan
-from schemas.records import Announcement, Bookmark, Receipt, Request
+from schemas.records import Announcement, Receipt, Request, Stop
+from simulation.hostile import ROGUE
 from simulation.observe import Observer
 from simulation.receipts import ReceiptChecks
 from simulation.records import Name, SentOffer
@@ -44,7 +48,8 @@ class Checks(Observer):
         self._receipts = ReceiptChecks(plan)
         self._evaluations: dict[bytes, Evaluated] = {}
         self._progress = Progress()
-        self._bests: dict[int, int | None] = {}  # by version
+        self._honest_best, self._risen = -math.inf, 0  # of those who do not lie, and the last version that beat it
+        self._bests: dict[int, float | None] = {}  # by version
         self._request: Request | None = None  # the newest
         self._version_ms = 0
         self._world: World
@@ -152,29 +157,45 @@ class Checks(Observer):
                 raise Broken("other-model", f"version {announced.version} is not what its Request gives")
         self._model = announced.model.digest
         self._check_patience(announced)
+        self._check_word(announced)
 
     def _check_patience(self, announced: Announcement) -> None:
         """What an Announcement says of progress follows from the evaluations that all of them list."""
         if not self._plan.stop.patience or not self._retained():
             return
         used = [self._evaluations[digest] for _, digest in announced.evaluations]
-        value = overall((fact.value, fact.weight) for fact in used)
+        judgement = judge(self._plan, {fact.site: (fact.value, fact.weight) for fact in used})
         higher = self._plan.evaluation.higher_is_better
-        self._progress = self._progress.after(value, higher_is_better=higher)
+        self._progress = self._progress.after(judgement, higher_is_better=higher)
         self._bests[announced.version] = self._progress.best
         if announced.patience != self._progress.patience:
             raise Broken("patience", f"version {announced.version} says {announced.patience}, not {self._progress}")
+
+    def _check_word(self, announced: Announcement) -> None:
+        """No study ends by its target, or for want of progress, against the word of all but one."""
+        told = [self._evaluations[digest] for _, digest in announced.evaluations]
+        values = [fact.value for fact in told if fact.site != ROGUE]
+        if len(values) > 1 and min(values) > self._honest_best:
+            self._risen = announced.version
+        self._honest_best = max([self._honest_best, *values])
+        target, patience = self._plan.stop.target, self._plan.stop.patience
+        if announced.stop == Stop.TARGET and target is not None and self._honest_best < target:
+            raise Broken("one-word", f"version {announced.version} says {target} is reached; {values} were measured")
+        if announced.stop == Stop.PATIENCE and announced.version - self._risen < patience:
+            raise Broken("one-word", f"no progress by version {announced.version}, there was some at {self._risen}")
 
     def _retained(self) -> bool:
         """Evaluations that retention took cannot be read again."""
         return not any(topic.start for topic in self._world.log.offers.values())
 
-    def on_bookmark(self, bookmark: Bookmark, now_ms: int) -> None:
+    def on_bookmark(self, bookmark: Marked, now_ms: int) -> None:
         """What it says is true of the log, whoever wrote it."""
         self._receipts.bookmarked(bookmark)
-        known = self._bests.get(bookmark.version, bookmark.best)
-        if self._plan.stop.patience and self._retained() and bookmark.best != known:
-            raise Broken("patience", f"a bookmark at version {bookmark.version} says {bookmark.best}, not {known}")
+        known = self._bests.get(bookmark.version, bookmark.memory.best)
+        if self._plan.stop.patience and self._retained() and bookmark.memory.best != known:
+            raise Broken(
+                "patience", f"a bookmark at version {bookmark.version} says {bookmark.memory.best}, not {known}"
+            )
 
     def on_broken(self, breach: str, sentence: str, now_ms: int) -> None:
         raise Broken(breach, sentence)

@@ -5,15 +5,15 @@ Knows:    the order of taking over: fence, read the log to its ends, fetch the m
 Source:   coordinator/app.py, shell/restore.py, which it stands for.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from coordinator.core.bookmark import progress_after, wanted
+from coordinator.core.bookmark import Marked, progress_after, wanted
 from coordinator.core.study import StudyCore
 from coordinator.strategies.stopping import Progress
 from coordinator.strategies.suspicion import SUSPECTED_AFTER, Suspicion
 from protocol.rounds import RoundsRecord, RoundsView
-from schemas.records import Announcement, Bookmark, Failed, Receipt
+from schemas.records import Announcement, Failed, Receipt
 from simulation.leading import StudyRun
 from simulation.link import Link
 from simulation.process import Process
@@ -96,7 +96,7 @@ class Coordinator(Process):
     def _begin(self, found: "Found") -> None:
         """Nothing is on the log yet: announce version 0."""
         model, plan = self.world.vectors.first(), self.world.plan
-        bookmark = Bookmark(plan.study, self.world.plan_digest, 0, None, tuple(sorted(found.ends.items())), ())
+        bookmark = Marked(plan.study, self.world.plan_digest, 0, tuple(sorted(found.ends.items())))
         self.world.log.bookmark.append(bookmark, BOOKMARK_KEY)
         self.world.story.bookmarked(bookmark)
         announcement = self._publisher.first(found.view, self._publisher.model(model))
@@ -115,7 +115,7 @@ class Coordinator(Process):
         bookmark = bookmark_of(self.world.log)
         self._run(found, model, self._progress(found.announcements, bookmark), bookmark)
 
-    def _progress(self, announcements: list[Announcement], bookmark: Bookmark | None) -> Progress:
+    def _progress(self, announcements: list[Announcement], bookmark: Marked | None) -> Progress:
         """Best value and patience, from the bookmark and the evaluations that Announcements list since."""
         if not self.world.plan.stop.patience:
             return Progress()
@@ -128,9 +128,9 @@ class Coordinator(Process):
             if isinstance(entry.value, SentEvaluation) and entry.value.fact.digest in missing
         }
         progress = progress_after(bookmark, listed, found, self.world.plan)
-        return Progress(progress.best, announcements[-1].patience)
+        return replace(progress, patience=announcements[-1].patience)
 
-    def _run(self, found: "Found", model: Model, progress: Progress, bookmark: Bookmark | None) -> None:
+    def _run(self, found: "Found", model: Model, progress: Progress, bookmark: Marked | None) -> None:
         view, newest = found.view, found.view.newest
         assert newest is not None
         reach = range(max(0, newest.version - self.world.plan.aggregation.staleness_max), newest.version + 1)

@@ -70,7 +70,7 @@ def _fault(chance: random.Random, sites: Sequence[str], coordinators: Sequence[s
     if kind in ("die", "kill"):
         length_ms = chance.choice((1, 500, DEAD_MS, 12_000))
     at_ms = chance.randrange(STORM_MS if chance.random() < 0.9 else BEGIN_MS)
-    return Fault(kind, who, at_ms, length_ms, chance.randrange(13))
+    return Fault(kind, who, at_ms, length_ms, chance.randrange(14))
 
 
 class Play:
@@ -111,10 +111,10 @@ def _spec(chance: random.Random, at: int, plan: Plan) -> SiteSpec:
     )  # fmt: skip
 
 
-def _measure(site: str, version: int) -> tuple[int, int]:
+def _measure(site: str, version: int) -> tuple[float, float]:
     """Some value that rises at first and then stays."""
     drawn = hashlib.sha256(f"{site} {version}".encode()).digest()
-    return min(version, 6) * 100_000 + drawn[0] * 100, 1 + drawn[1]
+    return (min(version, 6) * 1000 + drawn[0]) / 10_000, 1.0 + drawn[1]
 
 
 def broken(history: History, plans: Sequence[Plan]) -> Broken | None:

@@ -3,6 +3,7 @@
 Used by: simulation.faults.
 """
 
+import hashlib
 import random
 from collections.abc import Callable
 from dataclasses import replace
@@ -82,11 +83,10 @@ def _foreign(world: "World", fact: OfferFact, chance: random.Random) -> SentOffe
 
 
 def _lie(world: "World", fact: OfferFact, chance: random.Random) -> SentEvaluation:
-    """The rogue says of the newest version whatever it likes."""
-    told = Evaluated(
-        ROGUE, fact.base_version, fact.base_digest, chance.randbytes(32), chance.choice([-1, 1]) * 10**12, 10**12
-    )
-    return SentEvaluation(told, ROGUE)
+    """More than anybody can measure, on more patients than there are; or the contrary."""
+    value = chance.choice((1.0, 1e100, -1e100))
+    digest = hashlib.sha256(f"{fact.site} {fact.base_version} {value} {fact.offset}".encode()).digest()
+    return SentEvaluation(Evaluated(fact.site, fact.base_version, fact.base_digest, digest, value, 9e12), fact.site)
 
 
 HOSTILE: dict[str, Make] = {

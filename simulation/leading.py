@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from coordinator.core import events as seen
-from coordinator.core.bookmark import bookmark_of, remembered
+from coordinator.core.bookmark import Marked, bookmark_of, remembered
 from coordinator.core.events import Close, Effect, Event, OfferFact
 from coordinator.core.study import StudyCore
 from coordinator.strategies.suspicion import hold_ms
 from protocol.rounds import RoundsRecord, RoundsView
 from schemas.errors import PeerError
-from schemas.records import Bookmark, Receipt, Stop
+from schemas.records import Receipt, Stop
 from simulation.clock import NEVER_MS, ProcessEnded, Timer, cancel
 from simulation.publish import Publisher
 from simulation.reading import BOOKMARK_KEY, Heard, OffersReader
@@ -49,7 +49,7 @@ class StudyRun:
         view: RoundsView,
         model: Model,
         publisher: Publisher,
-        bookmark: Bookmark | None,
+        bookmark: Marked | None,
         firsts: Iterable[int],
     ) -> None:
         """`firsts`: where the newest versions on the log lie on `models`, in order."""

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Generic, TypeVar
 
+from coordinator.core.bookmark import Marked
 from protocol.rounds import RoundsRecord
-from schemas.records import Bookmark, Receipt
+from schemas.records import Receipt
 from simulation.clock import ProcessEnded
 from simulation.records import Body, Chosen, Model, OfferTopicRecord, Strange
 
@@ -199,7 +200,7 @@ class Log:
         self.rounds: Topic[Chosen | RoundsRecord | Strange] = Topic("rounds")
         self.receipts: Topic[Receipt | Strange] = Topic("receipts")
         self.models: Topic[Model] = Topic("models")
-        self.bookmark: Topic[Bookmark | Strange] = Topic("bookmark")
+        self.bookmark: Topic[Marked | Strange] = Topic("bookmark")
         self.offers: dict[str, Topic[OfferTopicRecord]] = {site: Topic(f"offers.{site}") for site in sites}
         self.bodies: dict[str, Topic[Body]] = {site: Topic(f"bodies.{site}") for site in sites}
         self.epoch = 0

@@ -6,9 +6,10 @@ Used by: checks, wardround, tests. An observer must not change anything.
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from coordinator.core.bookmark import Marked
 from coordinator.core.events import Close, Evaluated
 from protocol.rounds import RoundsRecord
-from schemas.records import Announcement, Bookmark, Receipt
+from schemas.records import Announcement, Receipt
 from simulation.records import SentOffer
 
 if TYPE_CHECKING:
@@ -25,8 +26,8 @@ class Observer:
     def on_stopped(self, site: str, worked_ms: int, now_ms: int) -> None:
         """A site has stopped a training half-way, after `worked_ms`."""
 
-    def on_measured(self, site: str, version: int, value: int, weight: int, now_ms: int) -> None:
-        """A site has measured its primary metric of `version`, in 1e-6."""
+    def on_measured(self, site: str, version: int, value: float, weight: float, now_ms: int) -> None:
+        """A site has measured its primary metric of `version`."""
 
     def on_bytes(self, site: str, direction: str, size_bytes: int, now_ms: int) -> None:
         """Bytes have passed a site's link, `up` or `down`."""
@@ -60,7 +61,7 @@ class Observer:
     ) -> None:
         """A transaction was committed."""
 
-    def on_bookmark(self, bookmark: Bookmark, now_ms: int) -> None:
+    def on_bookmark(self, bookmark: Marked, now_ms: int) -> None:
         """A coordinator has written down what its successor need not read."""
 
     def on_closing(self, run: "StudyRun", close: Close, now_ms: int) -> None:

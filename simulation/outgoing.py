@@ -48,11 +48,11 @@ class Outgoing:
         self._sequence = -1  # what is being sent
         self._measuring: dict[int, int] = {}  # version -> when its evaluation is on the log
 
-    def evaluation(self, model: Model, value: int, weight: int) -> None:
+    def evaluation(self, model: Model, value: float, weight: float) -> None:
         """An evaluation is sent while the site goes on."""
         site = self._site
         digest = hashlib.sha256(f"{site.name} {model.version} {value} {weight}".encode()).digest()
-        fact = EvaluatedFact(site.name, model.version, model.digest, digest, value, weight)
+        fact = EvaluatedFact(site.name, model.version, model.digest, digest, float(value), float(weight))
         arrives_ms = site.link.sent_ms(self._clock.now_ms, EVALUATION_BYTES)
         self._measuring[model.version] = arrives_ms
         self._clock.at(arrives_ms, site, self._evaluation_sent, fact)

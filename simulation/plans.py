@@ -27,6 +27,7 @@ def plan_of(
     deadline_ms: int = 0,
     versions: int = 6,
     patience: int = 0,
+    target: float | None = None,
     time_s: int = 0,
     parameters: int = 100,
     every: int = 1,
@@ -54,7 +55,7 @@ def plan_of(
         ),
         data=DataRule(0.0),
         evaluation=EvaluationRule(every, "accuracy", True, "n-test", 0, False, ("accuracy", "n-test"), 1, 10.0),
-        stop=StopRule(versions, patience, None, time_s),
+        stop=StopRule(versions, patience, target, time_s),
         storage=Storage(2, 30, ()),
     )  # fmt: skip
 
@@ -66,6 +67,7 @@ PLANS = (
     plan_of(goal=3, minimum=2, floor=2, deadline_ms=9_000, versions=6),
     plan_of(goal=4, minimum=1, deadline_ms=2_500, versions=8),
     plan_of(goal=2, versions=12, patience=3),
+    plan_of(goal=2, versions=9, target=0.9),
     plan_of(goal=2, versions=50, time_s=60),
     plan_of(goal=2, versions=6, every=3, table=(16,)),
     plan_of(goal=1, versions=9, every=4, table=(16, 4)),

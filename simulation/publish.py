@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from coordinator.core.events import Close
 from protocol.digests import record_digest
 from protocol.rounds import RoundsRecord, RoundsView
-from schemas.records import Announcement, BodyAt, BodyRef, Failed, Receipt, Request, Stop
+from schemas.records import Announcement, BodyAt, BodyRef, Failed, Receipt, Request, Stop, Summary
 from simulation.clock import ProcessEnded
 from simulation.log import Fate, Producer
 from simulation.records import Chosen, Model
@@ -63,7 +63,7 @@ class Publisher:
         return self._announcement(
             view, index=request.index + 1, previous=digest, version=close.version, model=model, request=digest,
             total=total, n=len(close.entries), sum_w=close.sum_w, evaluations=close.evaluations,
-            patience=close.patience, stop=close.stop,
+            patience=close.patience, stop=close.stop, summary=close.summary,
         )  # fmt: skip
 
     def failed(self, close: Close, request: Request, code: str) -> Failed:
@@ -199,11 +199,13 @@ class Publisher:
         evaluations: tuple[tuple[str, bytes], ...] = (),
         patience: int = 0,
         stop: Stop = Stop.NONE,
+        summary: Summary | None = None,
     ) -> Announcement:
         return Announcement(
             study=view.study, index=index, previous=previous, version=version, plan=view.plan, roster_serial=1,
             roster=ROSTER, key_epoch=0, request=request, partial_sums=(), sum=total, n=n, sum_w=sum_w, model=model,
             state=None, evaluations=evaluations, patience=patience, stop=int(stop), final=stop is not Stop.NONE,
+            summary=summary,
         )  # fmt: skip
 
 

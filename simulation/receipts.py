@@ -6,8 +6,9 @@ Used by: simulation.checks.
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from coordinator.core.bookmark import Marked
 from schemas.plan import Plan
-from schemas.records import Announcement, Bookmark, Decided, Outcome, Receipt, Request
+from schemas.records import Announcement, Decided, Outcome, Receipt, Request
 from simulation.records import Name, SentOffer
 from simulation.verdict import Broken
 
@@ -54,7 +55,7 @@ class ReceiptChecks:
         for receipt in receipts:
             self._check(receipt)
 
-    def bookmarked(self, bookmark: Bookmark) -> None:
+    def bookmarked(self, bookmark: Marked) -> None:
         """A bookmark passes nothing that is undecided on the log."""
         for site, position in bookmark.positions:
             self._check_passed(site, self._marked.get(site, 0), position)

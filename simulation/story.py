@@ -7,9 +7,10 @@ import hashlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from coordinator.core.bookmark import Marked
 from coordinator.core.events import Close, Evaluated
 from protocol.rounds import RoundsRecord
-from schemas.records import Announcement, Bookmark, Outcome, Receipt
+from schemas.records import Announcement, Outcome, Receipt
 from simulation.clock import Clock
 from simulation.observe import Observer
 from simulation.records import Name, SentOffer
@@ -53,7 +54,7 @@ class Story:
         for observer in self.observers:
             observer.on_stopped(site, worked_ms, self._clock.now_ms)
 
-    def measured(self, site: str, version: int, value: int, weight: int) -> None:
+    def measured(self, site: str, version: int, value: float, weight: float) -> None:
         self.note(site, f"measured {version} {value} {weight}")
         for observer in self.observers:
             observer.on_measured(site, version, value, weight, self._clock.now_ms)
@@ -87,7 +88,7 @@ class Story:
         for observer in self.observers:
             observer.on_closing(run, close, self._clock.now_ms)
 
-    def bookmarked(self, bookmark: Bookmark) -> None:
+    def bookmarked(self, bookmark: Marked) -> None:
         for observer in self.observers:
             observer.on_bookmark(bookmark, self._clock.now_ms)
 

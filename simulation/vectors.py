@@ -31,7 +31,7 @@ from schemas.plan import Plan
 from simulation.records import Body, Floats, Model, Name, Words
 
 Train = Callable[[str, Floats], Floats]
-Measure = Callable[[str, Floats], tuple[int, int]]
+Measure = Callable[[str, Floats], tuple[float, float]]
 
 
 class Sum(Protocol):
@@ -57,8 +57,8 @@ class Vectors(Protocol):
     def encode(self, site: str, update: Floats | None, stands_for: float) -> Words | None:
         """The update as its body holds it; it stands for so many versions, where the plan weighs absence."""
 
-    def measure(self, site: str, model: Model) -> tuple[int, int] | None:
-        """A site's primary metric of `model` in 1e-6, and its weight; None when nothing is measured."""
+    def measure(self, site: str, model: Model) -> tuple[float, float] | None:
+        """A site's primary metric of `model`, and its weight; None when nothing is measured."""
 
     def step(self, model: Model, total: Sum, *, n: int, sum_w: int) -> tuple[Model, bytes]:
         """The next version and the digest of the sum. Raises PeerError when the sum cannot be right."""
@@ -85,7 +85,7 @@ class UnitSum:
 class UnitVectors:
     """Nothing is learnt; a model's digest tells exactly which updates made it, with which weights."""
 
-    def __init__(self, plan: Plan, measure: Callable[[str, int], tuple[int, int]] | None = None) -> None:
+    def __init__(self, plan: Plan, measure: Callable[[str, int], tuple[float, float]] | None = None) -> None:
         self._initial = plan.initial
         self._measure = measure
 
@@ -101,7 +101,7 @@ class UnitVectors:
     def encode(self, site: str, update: Floats | None, stands_for: float) -> Words | None:
         return None
 
-    def measure(self, site: str, model: Model) -> tuple[int, int] | None:
+    def measure(self, site: str, model: Model) -> tuple[float, float] | None:
         return self._measure(site, model.version) if self._measure else None
 
     def step(self, model: Model, total: Sum, *, n: int, sum_w: int) -> tuple[Model, bytes]:
@@ -137,7 +137,7 @@ class Learner:
     """What really learns: float32 (p,) in and out.
 
     train      (site, base model) -> update, the difference to the base
-    measure    (site, model) -> primary metric in 1e-6 and its weight; None: sites measure nothing
+    measure    (site, model) -> primary metric and its weight; None: sites measure nothing
     examples   a site's number of training patients, where the plan lets them weigh
     """
 
@@ -172,7 +172,7 @@ class RealVectors:
         check_range(words, self._encoding, 0)
         return words
 
-    def measure(self, site: str, model: Model) -> tuple[int, int] | None:
+    def measure(self, site: str, model: Model) -> tuple[float, float] | None:
         assert model.vector is not None
         return self._learner.measure(site, model.vector) if self._learner.measure else None
 

@@ -13,6 +13,7 @@ BREACHES: dict[str, str] = {
     "new-cohort": "a successor chooses another cohort while a Request is open",
     "no-model": "a version is announced whose model cannot be fetched",
     "no-progress": "nothing goes on although nothing stands in the way",
+    "one-word": "a study ends by the word of a single site",
     "open-request": "a Request is never finished",
     "other-model": "a model is not what its Request gives",
     "patience": "an Announcement says something else of progress than its evaluations",

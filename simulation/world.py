@@ -78,14 +78,14 @@ class World:
         costs: Costs | None = None,
         coordinators: int = 1,
         rogues: Sequence[str] = (),
-        measure: Callable[[str, int], tuple[int, int]] | None = None,
+        measure: Callable[[str, int], tuple[float, float]] | None = None,
         disorder_ms: int = 0,
         spans: Iterable[tuple[str, Span]] = (),
     ) -> None:
         """`spans`: (process, span) of links that are not as they should be; `disorder_ms` delays each topic.
 
         rogues    members with topics and without a participant
-        measure   (site, version) -> primary metric in 1e-6 and its weight, where nothing is learnt
+        measure   (site, version) -> primary metric and its weight, where nothing is learnt
         """
         self.plan, self.seed, self.costs, self.disorder_ms = plan, seed, costs or Costs(), disorder_ms
         self.plan_digest = plan.digest

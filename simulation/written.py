@@ -6,8 +6,9 @@ Source: protocol/written.py and the shells that use it, which it stands for: a s
 
 from collections.abc import Iterator
 
+from coordinator.core.bookmark import Marked
 from protocol.rounds import RoundsRecord
-from schemas.records import Bookmark, Receipt
+from schemas.records import Receipt
 from simulation.log import Entry, Log
 from simulation.records import Chosen, Strange
 
@@ -29,6 +30,6 @@ def receipts_of(log: Log) -> dict[str, Receipt]:
     return found
 
 
-def bookmark_of(log: Log) -> Bookmark | None:
+def bookmark_of(log: Log) -> Marked | None:
     """The newest bookmark."""
-    return next((one.value for one in log.bookmark.readable() if isinstance(one.value, Bookmark)), None)
+    return next((one.value for one in log.bookmark.readable() if isinstance(one.value, Marked)), None)

@@ -61,7 +61,10 @@ class Federation:
         member: str | None = None,
         opening_key: OpenKey | Path | None = None,
     ) -> None:
-        """`registrar_key` is registrar.pub or its 32 bytes. `member` and its `opening_key` are needed for `version`."""
+        """`registrar_key` is registrar.pub or its 32 bytes. `member` and its `opening_key` are needed for `version`.
+
+        The coordinator's or an auditor's `opening_key`, also without `member`, opens what single sites measured.
+        """
         self._settings = KafkaSettings(bootstrap=bootstrap, client_id="wardround-federation", fetch_wait_ms=100)
         self._link = Link(self._settings)
         public = registrar_key if isinstance(registrar_key, bytes) else read_registrar_key(registrar_key)
@@ -115,7 +118,7 @@ class Federation:
         study.
         """
         directory = await self._directory()
-        followed = StudyLog(_plan(directory, study), directory)
+        followed = StudyLog(_plan(directory, study), directory, self._open_key)
         reader = LogReader(self._settings, self._link)
         try:
             await _read_what_is_there(reader, followed)
@@ -183,7 +186,7 @@ class Federation:
 
     async def _study_log(self, study: str, *also: str) -> StudyLog:
         directory = await self._directory()
-        log = StudyLog(_plan(directory, study), directory)
+        log = StudyLog(_plan(directory, study), directory, self._open_key)
         there = await self._existing([*log.topic_names(), *also])
         if not there.issuperset(also):
             raise TopicMissing(set(also) - there, self._settings.bootstrap)

@@ -10,21 +10,23 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from coordinator.core.orders import Orders
+from coordinator.strategies.judging import capped
 from schemas.plan import Plan
 from schemas.records import (
     Announcement,
     Command,
     Decided,
-    Evaluation,
     Failed,
     Header,
     Offer,
+    OpenEvaluation,
     Outcome,
     Presence,
     Receipt,
     Request,
     SiteState,
     Stop,
+    Summary,
     Trouble,
 )
 
@@ -33,7 +35,18 @@ OVERTAKEN = "overtaken"  # decided, but so long ago that the receipt no longer s
 MICRO = 1_000_000
 _FINAL = (Outcome.COUNTED, Outcome.REFUSED, Outcome.VOID)
 
-StudyRecord = Announcement | Request | Failed | Receipt | Offer | Presence | Evaluation
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A site's Evaluation as whoever looks can read it: values by name, None where they are sealed to others."""
+
+    study: str
+    site: str
+    version: int
+    values: Mapping[str, float] | None
+
+
+StudyRecord = Announcement | Request | Failed | Receipt | Offer | Presence | OpenEvaluation | Told
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +196,8 @@ class StudyHistory:
         self.commands: list[Commanded] = []  # those that hold now, their serials rising
         self.commands_void = 0  # records of the topic that do not hold: by no operator, or by a key that is revoked now
         self.left_out: Counter[str] = Counter()  # by topic: records that nobody can believe
+        self.sealed = False  # whether sites told measurements that are sealed to others than who looks
+        self.summaries: dict[int, Summary] = {}  # by version, as the coordinator announced them to everybody
         self.missing: tuple[str, ...] = ()  # topics that the broker has not: what stood there is not told here
         self._request: Request | None = None
         self._index = -1
@@ -205,8 +220,15 @@ class StudyHistory:
         elif isinstance(record, Presence):
             self._presence(record, at_ms)
         elif record.study == self.study:
-            values = {name: value / MICRO for name, value in record.values}
-            self._seen(record.site, at_ms).evaluations[record.version] = values
+            self._told(record, at_ms)
+
+    def _told(self, record: OpenEvaluation | Told, at_ms: int) -> None:
+        if isinstance(record, OpenEvaluation):
+            values: Mapping[str, float] = {name: value / MICRO for name, value in record.values}
+        else:
+            self.sealed = self.sealed or record.values is None
+            values = record.values or {}
+        self._seen(record.site, at_ms).evaluations[record.version] = values
 
     def _round(self, record: Announcement | Request | Failed, at_ms: int) -> None:
         if isinstance(record, Request):
@@ -222,6 +244,8 @@ class StudyHistory:
             for update in cohort:
                 counted = Decision(Outcome.COUNTED, None, record.version, update.weight, at_ms)
                 self.site(update.site).decisions[update.sequence] = counted
+        if record.summary is not None:
+            self.summaries[record.version - 1] = record.summary
         if record.final and not self.final:
             self.stop, self.final, self.ended_ms = Stop(record.stop), True, at_ms
 
@@ -327,11 +351,14 @@ class StudyHistory:
         return shares
 
     def overall(self, version: int, metric: str | None = None) -> float | None:
-        """The mean over sites at `version`, weighted as the plan says: by test patients, or by comparable pairs.
+        """The mean over sites at `version`, weighted by what the plan names, up to its cap.
 
-        A site that did not evaluate this version counts with its newest evaluation before it.
+        A site that did not evaluate this version counts with its newest evaluation before it. To whom measurements are
+        sealed, this is what the coordinator announced of the version, or of the newest before it.
         """
         name = metric or self.plan.evaluation.metric
+        if self.sealed:
+            return self._announced(version) if name == self.plan.evaluation.metric else None
         values = {}
         for site in self.sites.values():
             known = [number for number in site.evaluations if number <= version and name in site.evaluations[number]]
@@ -339,8 +366,14 @@ class StudyHistory:
                 values[site.name] = site.evaluations[max(known)][name]
         return self.mean(values)
 
+    def _announced(self, version: int) -> float | None:
+        known = [number for number in self.summaries if number <= version]
+        return self.summaries[max(known)].value if known else None
+
     def mean(self, values: Mapping[str, float]) -> float | None:
         """Weigh one value per site as `overall` does; None when there is nothing to weigh."""
-        weights = {name: self.site(name).newest(self.plan.evaluation.weight) or 0.0 for name in values}
+        rule = self.plan.evaluation
+        told = [self.site(name).newest(rule.weight) or 0.0 for name in values]
+        weights = dict(zip(values, capped(told, rule.weight_max), strict=True))
         total = sum(weights.values())
         return sum(values[name] * weights[name] for name in values) / total if total else None

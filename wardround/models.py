@@ -42,6 +42,8 @@ class Exported:
 
 def judged(history: StudyHistory) -> dict[int, Judged]:
     """Every announced version that at least half of the judging sites have measured, by number."""
+    if history.sealed:
+        return _announced(history)
     name = history.plan.evaluation.metric
     known = {site.name: site for site in history.sites.values() if site.newest(name) is not None}
     found = {}
@@ -51,6 +53,16 @@ def judged(history: StudyHistory) -> dict[int, Judged]:
         if mean is not None and 2 * len(values) >= len(known):
             found[version] = Judged(version, mean, len(values))
     return found
+
+
+def _announced(history: StudyHistory) -> dict[int, Judged]:
+    """The same from what was announced to everybody, to whom the measurements of single sites are sealed."""
+    most = max((one.sites for one in history.summaries.values()), default=0)
+    return {
+        version: Judged(version, one.value, one.sites)
+        for version, one in history.summaries.items()
+        if version in history.versions and 2 * one.sites >= most
+    }
 
 
 def kept(history: StudyHistory) -> range:

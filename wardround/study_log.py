@@ -13,7 +13,9 @@ import structlog
 
 from protocol.commands import CommandLog
 from protocol.directory import Directory
+from protocol.evaluations import measured_values, sealed_to, verify_evaluation
 from protocol.rounds import RoundsRecord, RoundsView
+from protocol.sealing import OpenKey
 from protocol.signing import verify, verify_update
 from protocol.written import read_epoch_key, read_receipt, read_rounds
 from runtime.lines import LineBudget
@@ -29,6 +31,7 @@ from schemas.records import (
     Evaluation,
     Header,
     Offer,
+    OpenEvaluation,
     Presence,
     Receipt,
     Signed,
@@ -36,16 +39,18 @@ from schemas.records import (
 )
 from schemas.roster import Membership
 from schemas.text import plain
-from wardround.history import Commanded, StudyHistory
+from wardround.history import Commanded, StudyHistory, Told
 
-_OFFERS = {record.KIND: record for record in (Offer, Presence, Evaluation)}
+_OFFERS: dict[int, type[Record]] = {record.KIND: record for record in (Offer, Presence)}
 log = structlog.get_logger()
 
 
 class StudyLog:
     """Feed it the records of `topic_names` in the order of each topic; read `history`, `models` and `epoch_keys`."""
 
-    def __init__(self, plan: Plan, directory: Directory) -> None:
+    def __init__(self, plan: Plan, directory: Directory, key: OpenKey | None = None) -> None:
+        """`key` opens what sites measured, where it is the coordinator's or an auditor's."""
+        self._key = key
         self.plan = plan
         self.history = StudyHistory(plan, plan.digest)
         self.models: dict[int, tuple[BodyAt, int]] = {}  # version -> (where its body lies, key epoch)
@@ -143,8 +148,10 @@ class StudyLog:
 
     def _offered(self, topic: str, signed: Signed, at_ms: int) -> bool:
         site = topic.removeprefix(topics.offers(""))
+        if kind_of(signed.payload) == Evaluation.KIND:
+            return self._measured(site, signed, at_ms)
         record = verify(signed, _kind(signed, _OFFERS), self._membership().signing_key(site, signed.key_id))
-        assert isinstance(record, Offer | Presence | Evaluation)
+        assert isinstance(record, Offer | Presence)
         if isinstance(record, Offer):
             header = Header.from_bytes(record.header)
             public = self._membership().signing_key(site, header.signing_key)
@@ -155,6 +162,17 @@ class StudyLog:
         if named != site:
             raise PeerError(f"a record of {named} lies on the topic of {site}")
         self.history.feed(record, at_ms)
+        return True
+
+    def _measured(self, site: str, signed: Signed, at_ms: int) -> bool:
+        record = verify_evaluation(signed, self._membership().signing_key(site, signed.key_id))
+        if record.site != site:
+            raise PeerError(f"a record of {record.site} lies on the topic of {site}")
+        values = None
+        if self._key is not None and record.study == self.study and sealed_to(record, self._key):
+            values = measured_values(record, self._key, self.plan)
+        told = Told(record.study, site, record.version, values)
+        self.history.feed(record if isinstance(record, OpenEvaluation) else told, at_ms)
         return True
 
     def _membership(self) -> Membership:

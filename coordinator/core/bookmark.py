@@ -8,19 +8,37 @@ Source:   docs/decisions/0030.
 """
 
 from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from coordinator.core.events import Evaluated
 from coordinator.core.study import StudyCore
-from coordinator.strategies.stopping import Progress, overall
+from coordinator.strategies.judging import judge
+from coordinator.strategies.stopping import Progress
 from schemas.plan import Plan
-from schemas.records import POSITIONS_MAX, SITES_MAX, Bookmark, Measured
+from schemas.records import POSITIONS_MAX, SITES_MAX, Measured, Memory
 
 Listed = tuple[int, tuple[tuple[str, bytes], ...]]  # a version, and the evaluations that its Announcement lists
 
 
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """A bookmark, opened: see schemas.records.Bookmark."""
+
+    study: str
+    plan: bytes
+    version: int
+    positions: tuple[tuple[str, int], ...]
+    memory: Memory = field(default_factory=Memory)
+
+    @property
+    def progress(self) -> Progress:
+        """Best values so far; how patient the study is stands in the Announcement."""
+        return Progress(self.memory.best, 0, dict(self.memory.without))
+
+
 def bookmark_of(
     core: StudyCore, former: Mapping[str, int], heard: Mapping[str, int], unsettled: Container[str]
-) -> Bookmark:
+) -> Marked:
     """What holds now that `core` has taken everything before the offsets `heard`.
 
     former      positions of the bookmark before: sites that are not in `heard` keep theirs
@@ -30,27 +48,29 @@ def bookmark_of(
     for site, offset in heard.items():
         position = core.unread_from(site, offset)
         positions[site] = min(position, former.get(site, 0)) if site in unsettled else position
+    marks = tuple(sorted(positions.items())[:POSITIONS_MAX])
+    return Marked(core.plan.study, core.plan.digest, core.version, marks, _memory_of(core))
+
+
+def _memory_of(core: StudyCore) -> Memory:
     measured = [Measured(one.site, one.digest, one.value, one.weight) for one in core.evaluations()]
-    return Bookmark(
-        study=core.plan.study,
-        plan=core.plan.digest,
-        version=core.version,
-        best=core.progress.best if core.plan.stop.patience else None,
-        positions=tuple(sorted(positions.items())[:POSITIONS_MAX]),
-        evaluations=tuple(measured[:SITES_MAX]),
-    )
+    progress = core.progress if core.plan.stop.patience else Progress()
+    without = tuple(sorted(progress.without.items())[:POSITIONS_MAX])
+    return Memory(progress.best, without, tuple(measured[:SITES_MAX]))
 
 
-def remembered(bookmark: Bookmark | None, version: int, model: bytes) -> list[Evaluated]:
+def remembered(bookmark: Marked | None, version: int, model: bytes) -> list[Evaluated]:
     """The evaluations of the newest version that a successor need not read."""
     if bookmark is None or bookmark.version != version:
         return []
-    return [Evaluated(one.site, version, model, one.digest, one.value, one.weight) for one in bookmark.evaluations]
+    return [
+        Evaluated(one.site, version, model, one.digest, one.value, one.weight) for one in bookmark.memory.evaluations
+    ]
 
 
-def wanted(bookmark: Bookmark | None, listed: Iterable[Listed]) -> dict[bytes, str]:
+def wanted(bookmark: Marked | None, listed: Iterable[Listed]) -> dict[bytes, str]:
     """Digest -> site of each evaluation that progress follows from, and that the bookmark does not hold."""
-    known = {one.digest for one in bookmark.evaluations} if bookmark is not None else set()
+    known = {one.digest for one in bookmark.memory.evaluations} if bookmark is not None else set()
     return {
         digest: site
         for _, evaluations in _since(bookmark, listed)
@@ -60,18 +80,18 @@ def wanted(bookmark: Bookmark | None, listed: Iterable[Listed]) -> dict[bytes, s
 
 
 def progress_after(
-    bookmark: Bookmark | None, listed: Iterable[Listed], found: Mapping[bytes, tuple[int, int]], plan: Plan
+    bookmark: Marked | None, listed: Iterable[Listed], found: Mapping[bytes, tuple[float, float]], plan: Plan
 ) -> Progress:
-    """Best value, from what the bookmark knows and what was announced since; `found` by digest as (value, weight)."""
+    """Best values, from what the bookmark knows and what was announced since; `found` by digest as (value, weight)."""
     known = dict(found)
     if bookmark is not None:
-        known |= {one.digest: (one.value, one.weight) for one in bookmark.evaluations}
-    progress = Progress(bookmark.best if bookmark is not None else None)
+        known |= {one.digest: (one.value, one.weight) for one in bookmark.memory.evaluations}
+    progress = bookmark.progress if bookmark is not None else Progress()
     for _, evaluations in _since(bookmark, listed):
-        value = overall(known[digest] for _, digest in evaluations if digest in known)
-        progress = progress.after(value, higher_is_better=plan.evaluation.higher_is_better)
+        judgement = judge(plan, {site: known[digest] for site, digest in evaluations if digest in known})
+        progress = progress.after(judgement, higher_is_better=plan.evaluation.higher_is_better)
     return progress
 
 
-def _since(bookmark: Bookmark | None, listed: Iterable[Listed]) -> Sequence[Listed]:
+def _since(bookmark: Marked | None, listed: Iterable[Listed]) -> Sequence[Listed]:
     return [one for one in listed if bookmark is None or one[0] > bookmark.version]

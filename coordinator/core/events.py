@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from schemas.records import Command, Receipt, RequestEntry, Stop
+from schemas.records import Command, Receipt, RequestEntry, Stop, Summary
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +44,14 @@ class BodyUnusable:
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:
-    """A site measured one version: its primary metric in 1e-6, and the weight of that value."""
+    """A site measured one version: its primary metric, and the weight of that value; both are finite."""
 
     site: str
     version: int
     model: bytes
     digest: bytes  # of the Evaluation record
-    value: int
-    weight: int
+    value: float
+    weight: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +161,7 @@ class Close:
     evaluations: tuple[tuple[str, bytes], ...]
     patience: int
     stop: Stop
+    summary: Summary | None = None
 
     @property
     def sum_w(self) -> int:

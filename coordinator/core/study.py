@@ -33,7 +33,8 @@ from coordinator.core.offers import Offers
 from coordinator.core.orders import Orders
 from coordinator.core.site import Phase, Site, Undecided
 from coordinator.strategies.gathering import Gathering, largest_within_floors, within_floors
-from coordinator.strategies.stopping import Progress, overall, stop_after
+from coordinator.strategies.judging import Judgement, judge, summary_of
+from coordinator.strategies.stopping import Progress, stop_after
 from coordinator.strategies.suspicion import SUSPECTED_AFTER, Suspicion, hold_ms
 from schemas.plan import Plan
 from schemas.records import SITES_MAX, Outcome, Receipt, RequestEntry, Stop
@@ -266,8 +267,8 @@ class StudyCore:
         return [*effects, self._closing]
 
     def _close_of(self, cohort: list[tuple[Site, Undecided]]) -> Close:
-        study, version, value = self.plan.study, self.version + 1, self._overall()
-        progress = self.progress.after(value, higher_is_better=self.plan.evaluation.higher_is_better)
+        study, version, judgement = self.plan.study, self.version + 1, self._judgement()
+        progress = self.progress.after(judgement, higher_is_better=self.plan.evaluation.higher_is_better)
         self._closing_progress = progress
         return Close(
             version=version,
@@ -282,8 +283,13 @@ class StudyCore:
             voids=tuple(site.receipt(study, one.offer, Outcome.VOID) for site, one in cohort),
             evaluations=tuple((name, self._evaluations[name].digest) for name in sorted(self._evaluations)[:SITES_MAX]),
             patience=progress.patience,
-            stop=stop_after(self.plan, version=version, progress=progress, value=value),
+            stop=stop_after(self.plan, version=version, progress=progress, judgement=judgement),
+            summary=summary_of(judgement),
         )
 
-    def _overall(self) -> int | None:
-        return overall((one.value, one.weight) for one in self._evaluations.values())
+    def _judgement(self) -> Judgement:
+        """By those evaluations that the Announcement lists: a successor comes to the same."""
+        listed = sorted(self._evaluations)[:SITES_MAX]
+        return judge(
+            self.plan, {name: (self._evaluations[name].value, self._evaluations[name].weight) for name in listed}
+        )

@@ -12,14 +12,16 @@ from dataclasses import dataclass
 
 import structlog
 
-from coordinator.core.bookmark import bookmark_of
+from coordinator.core.bookmark import Marked, bookmark_of
 from coordinator.core.study import StudyCore
 from coordinator.shell.services import Services
+from protocol.digests import bookmark_subject
+from protocol.sealing import OpenKey, open_content, seal_content
 from protocol.written import ForeignError, read_bookmark
 from schemas import topics
 from schemas.errors import PeerError
 from schemas.plan import Plan
-from schemas.records import POSITIONS_MAX, Bookmark
+from schemas.records import POSITIONS_MAX, Bookmark, Memory
 from transport.errors import TopicMissing
 from transport.log import LATEST, Entry, LogReader
 
@@ -47,7 +49,7 @@ class Bookmarks:
         self._written_s = time.monotonic()
         self._complained = False
 
-    async def read(self, version: int) -> Bookmark | None:
+    async def read(self, version: int) -> Marked | None:
         """The one on the log, for a study whose newest version is `version`; None when there is none to be used."""
         found = await self._newest(version) if await self._exists() else None
         if found is not None:
@@ -76,7 +78,7 @@ class Bookmarks:
         Nobody can have offered anything by then; a federation's older studies may have left millions of records.
         """
         positions = tuple(sorted(ends.items())[:POSITIONS_MAX])
-        await self._put(Bookmark(self._plan.study, self._plan.digest, 0, None, positions, ()))
+        await self._put(Marked(self._plan.study, self._plan.digest, 0, positions))
 
     async def write(self, heard: Heard, core: StudyCore, unsettled: Container[str]) -> None:
         """Put down what holds now, after everything that stood before `heard` in the queue."""
@@ -89,8 +91,12 @@ class Bookmarks:
         self._positions = dict(bookmark.positions)
         await self._put(bookmark)
 
-    async def _put(self, bookmark: Bookmark) -> None:
-        value, topic = self._services.signing.sign(bookmark).to_bytes(), topics.bookmark(self._plan.study)
+    async def _put(self, marked: Marked) -> None:
+        topic = topics.bookmark(self._plan.study)
+        subject, readers = bookmark_subject(marked.study, marked.version), {self._services.name: self._opening.public}
+        memory = seal_content(readers, subject, marked.memory.to_bytes())
+        bookmark = Bookmark(marked.study, marked.plan, marked.version, marked.positions, memory)
+        value = self._services.signing.sign(bookmark).to_bytes()
         try:
             if await self._exists():  # a writer would wait for seconds, and the study with it
                 await self._services.writer.send(topic, value, self._plan.study.encode())
@@ -109,7 +115,7 @@ class Bookmarks:
         self._complained = not exists
         return exists
 
-    async def _newest(self, version: int) -> Bookmark | None:
+    async def _newest(self, version: int) -> Marked | None:
         """The last that a coordinator wrote, also where others wrote behind it: looked for among ever more records."""
         topic, services = topics.bookmark(self._plan.study), self._services
         read, before = 1, -1
@@ -129,13 +135,18 @@ class Bookmarks:
                 return None
             before, read = entries[0].offset, 16 * read
 
-    def _verified(self, value: bytes | None, version: int) -> Bookmark:
+    def _verified(self, value: bytes | None, version: int) -> Marked:
         found = read_bookmark(value, self._services.membership, self._plan.study)
         if found.plan != self._plan.digest:
             raise PeerError(f"it belongs to study {found.study} under another plan")
         if found.version > version:
             raise PeerError(f"it names version {found.version}, the log ends with {version}")
-        return found
+        memory = open_content(self._opening, found.memory, bookmark_subject(found.study, found.version))
+        return Marked(found.study, found.plan, found.version, found.positions, Memory.from_bytes(memory))
+
+    @property
+    def _opening(self) -> OpenKey:
+        return self._services.opening
 
 
 async def _last(services: Services, topic: str, count: int) -> list[Entry]:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from coordinator.core.events import Evaluated, OfferFact
 from protocol.digests import record_digest
+from protocol.evaluations import AnyEvaluation, measured_values, read_evaluation, verify_evaluation
+from protocol.sealing import OpenKey
 from protocol.signing import verify, verify_update
 from schemas.errors import PeerError
 from schemas.plan import Plan
@@ -38,7 +40,7 @@ def worth_reading(entries: Sequence[Entry]) -> list[Entry]:
     return kept[::-1]
 
 
-def measured(entry: Entry, plan: Plan, digests: Container[bytes]) -> tuple[bytes, Evaluated | None]:
+def measured(entry: Entry, plan: Plan, digests: Container[bytes], opening: OpenKey) -> tuple[bytes, Evaluated | None]:
     """An Evaluation whose digest is one of `digests`, and nothing else; the digest is what makes it believed."""
     if entry.value is None or kind_within(entry.value) != Evaluation.KIND:
         return b"", None
@@ -47,14 +49,14 @@ def measured(entry: Entry, plan: Plan, digests: Container[bytes]) -> tuple[bytes
         digest = record_digest(payload)
         if digest not in digests:
             return digest, None
-        evaluation = Evaluation.from_bytes(payload)
-        return digest, _evaluation(evaluation, payload, evaluation.site, plan)
+        evaluation = read_evaluation(payload)
+        return digest, _evaluation(evaluation, payload, evaluation.site, plan, opening)
     except PeerError:
         return b"", None
 
 
 def read_offer_topic(
-    entry: Entry, site: str, plan: Plan, membership: Membership
+    entry: Entry, site: str, plan: Plan, membership: Membership, opening: OpenKey
 ) -> VerifiedOffer | Evaluated | Presence | None:
     """One record of `wardround.offers.<site>`; None when it belongs to another study.
 
@@ -68,7 +70,7 @@ def read_offer_topic(
     if kind == Offer.KIND:
         return _offer(verify(signed, Offer, public), entry, site, plan, membership)
     if kind == Evaluation.KIND:
-        return _evaluation(verify(signed, Evaluation, public), signed.payload, site, plan)
+        return _evaluation(verify_evaluation(signed, public), signed.payload, site, plan, opening)
     presence = verify(signed, Presence, public)
     _same_site(presence.site, site)
     return presence
@@ -99,10 +101,12 @@ def _offer(offer: Offer, entry: Entry, site: str, plan: Plan, membership: Member
     return VerifiedOffer(fact, offer, entry.value)
 
 
-def _evaluation(evaluation: Evaluation, payload: bytes, site: str, plan: Plan) -> Evaluated | None:
+def _evaluation(evaluation: AnyEvaluation, payload: bytes, site: str, plan: Plan, opening: OpenKey) -> Evaluated | None:
     _same_site(evaluation.site, site)
-    values = dict(evaluation.values)
-    if evaluation.study != plan.study or plan.evaluation.metric not in values:
+    if evaluation.study != plan.study:
+        return None
+    values = measured_values(evaluation, opening, plan)
+    if plan.evaluation.metric not in values:
         return None
     return Evaluated(
         site=site,
@@ -110,7 +114,7 @@ def _evaluation(evaluation: Evaluation, payload: bytes, site: str, plan: Plan) -
         model=evaluation.model,
         digest=record_digest(payload),
         value=values[plan.evaluation.metric],
-        weight=max(0, values.get(plan.evaluation.weight, 0)),
+        weight=max(0.0, values.get(plan.evaluation.weight, 0.0)),
     )
 
 

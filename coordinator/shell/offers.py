@@ -179,7 +179,7 @@ class OffersReader:
             return
         site = site_of(entry.topic)
         try:
-            seen = read_offer_topic(entry, site, self._plan, services.membership)
+            seen = read_offer_topic(entry, site, self._plan, services.membership, services.opening)
         except PeerError as error:
             if error.code == "stranger" and kind_within(entry.value or b"") == Offer.KIND:
                 self._unbelieved.setdefault(site, entry.offset)

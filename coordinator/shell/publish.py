@@ -34,6 +34,7 @@ from schemas.records import (
     Receipt,
     Request,
     Stop,
+    Summary,
 )
 from transport.bodies import Runs
 
@@ -161,7 +162,7 @@ class Publisher:
         return self._announcement(
             view, index=request.index + 1, previous=digest, version=close.version, model=made.model,
             state=made.state, request=digest, total=made.stepped.sum, n=len(close.entries), sum_w=close.sum_w,
-            evaluations=close.evaluations, patience=close.patience, stop=close.stop,
+            evaluations=close.evaluations, patience=close.patience, stop=close.stop, summary=close.summary,
         )  # fmt: skip
 
     def failed(self, close: Close, request: Request, code: str) -> Failed:
@@ -196,13 +197,14 @@ class Publisher:
         evaluations: tuple[tuple[str, bytes], ...] = (),
         patience: int = 0,
         stop: Stop = Stop.NONE,
+        summary: Summary | None = None,
     ) -> Announcement:
         membership = self._services.membership
         return Announcement(
             study=view.study, index=index, previous=previous, version=version, plan=view.plan,
             roster_serial=membership.serial, roster=membership.digest, key_epoch=self._epochs.current,
             request=request, partial_sums=(), sum=total, n=n, sum_w=sum_w, model=model, state=state,
-            evaluations=evaluations, patience=patience, stop=int(stop), final=stop is not Stop.NONE,
+            evaluations=evaluations, patience=patience, stop=int(stop), final=stop is not Stop.NONE, summary=summary,
         )  # fmt: skip
 
 

@@ -4,12 +4,12 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import structlog
 
-from coordinator.core.bookmark import Listed, progress_after, wanted
+from coordinator.core.bookmark import Listed, Marked, progress_after, wanted
 from coordinator.core.site import Site
 from coordinator.shell.epochs import Epochs
 from coordinator.shell.intake import measured
@@ -30,7 +30,6 @@ from schemas.records import (
     Action,
     Announcement,
     BodyAt,
-    Bookmark,
     Failed,
     PlanRecord,
     Receipt,
@@ -204,7 +203,7 @@ def _take_round(restored: Restored, entry: Entry, services: Services) -> None:
         restored.suspicion = restored.suspicion.after_failed(sites)
 
 
-async def read_progress(services: Services, plan: Plan, restored: Restored, bookmark: Bookmark | None) -> Progress:
+async def read_progress(services: Services, plan: Plan, restored: Restored, bookmark: Marked | None) -> Progress:
     """Best value and patience, from the bookmark and the evaluations that Announcements list since.
 
     Only these are looked for, from the bookmark's positions on, and no further than up to the last of them.
@@ -215,14 +214,14 @@ async def read_progress(services: Services, plan: Plan, restored: Restored, book
     found = await _find(services, plan, missing, dict(bookmark.positions) if bookmark is not None else {})
     progress = progress_after(bookmark, restored.evaluations, found, plan)
     newest = restored.view.newest
-    return Progress(progress.best, newest.patience if newest else 0)
+    return replace(progress, patience=newest.patience if newest else 0)
 
 
 async def _find(
     services: Services, plan: Plan, missing: dict[bytes, str], positions: Mapping[str, int]
-) -> dict[bytes, tuple[int, int]]:
+) -> dict[bytes, tuple[float, float]]:
     """Value and weight of each evaluation by its digest. An Announcement lists it, so no signature is needed."""
-    found: dict[bytes, tuple[int, int]] = {}
+    found: dict[bytes, tuple[float, float]] = {}
     start = {topics.offers(site): positions.get(site, EARLIEST) for site in missing.values()}
     existing = await services.admin.existing(start)
     if not existing:
@@ -230,7 +229,7 @@ async def _find(
     start = {topic: start[topic] for topic in existing}
     async with aclosing(_in_turns(services, existing, committed=False, start=start)) as entries:
         async for entry in entries:
-            digest, evaluated = measured(entry, plan, missing)
+            digest, evaluated = measured(entry, plan, missing, services.opening)
             if evaluated is not None:
                 found[digest] = evaluated.value, evaluated.weight
                 if len(found) == len(missing):

@@ -93,8 +93,8 @@ class Work:
         if before is None or event.version > before.version:
             self._attempt = 0
             self._pauses.hurry("fetch")
-        elif event.final and not before.final and self._alone_wanted():
-            self._evaluated = min(self._evaluated, event.version - 1)  # measure it again, with the local baseline
+        elif event.final and not before.final:
+            self._evaluated = min(self._evaluated, event.version - 1)  # once more, for baseline and interval go with it
         self.newest = event
         oldest = event.version - self._plan.aggregation.staleness_max
         self._trained = {base: sequence for base, sequence in self._trained.items() if base >= oldest}

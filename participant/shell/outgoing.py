@@ -15,21 +15,21 @@ import structlog
 
 from participant.core.absence import weights
 from participant.shell.body import SealedChunks, write_body
-from participant.shell.gate import Gate, What, millionths
+from participant.shell.gate import Gate, What
 from participant.shell.services import Services
 from participant.shell.setup import Ready
 from participant.shell.store import Decision, Left, Row
 from protocol.digests import update_subject
+from protocol.evaluations import evaluation_of
 from protocol.fixed_point import Encoding
 from protocol.sealing import TAG_BYTES, body_box, new_body_key
 from schemas import topics
 from schemas.errors import PeerError
-from schemas.plan import Plan
-from schemas.records import BodyRef, Evaluation, Header, KeyBox, Offer
+from schemas.plan import ALONE, Plan
+from schemas.records import BodyRef, Header, KeyBox, MemberKey, Offer
 from schemas.roster import Membership
 from transport.errors import TopicMissing
 
-ALONE = "alone-"
 ACKED_AFTER_S = 1.0  # an upload that takes longer is worth resuming
 AGAIN_S = 5.0  # how long until an evaluation is tried again
 
@@ -126,17 +126,13 @@ class Outgoing:
             values = {**values, **store.facts(study, ALONE)}
         usage = {name: store.fact(study, name) for name in ("train-seconds", "bytes-up", "bytes-down")}
         numbers = {**usage, "bytes-data": float(self.ready.loaded.bytes_data), **values}
-        record = Evaluation(
-            study,
-            self._services.name,
-            version,
-            model,
-            millionths(self._gate.let_out(What.EVALUATION, numbers, self._plan)),
-        )
-        if not record.values:
+        allowed = self._gate.let_out(What.EVALUATION, numbers, self._plan)
+        if not allowed:
             store.note_fact(study, "evaluated", version)
             return
-        self._alone_sent = self._alone_sent or any(name.startswith(ALONE) for name, _ in record.values)
+        self._alone_sent = self._alone_sent or any(name.startswith(ALONE) for name in allowed)
+        readers = {name: key.public for name, key in self._readers().items()}
+        record = evaluation_of(study, self._services.name, version, model, allowed, readers)
         value = self._services.signing.sign(record).to_bytes()
         store.note_left(Left(study, self._plan.digest, What.EVALUATION.value, len(value), base_version=version))
         await asyncio.to_thread(store.flush)
@@ -192,6 +188,12 @@ class Outgoing:
 
         An auditor that has left cannot be given it; the update is sent all the same.
         """
+        subject = update_subject(row.header)
+        readers = self._readers()
+        return tuple(body_box(key.public, name, key.key_id, subject, row.body_key) for name, key in readers.items())
+
+    def _readers(self) -> dict[str, MemberKey]:
+        """The coordinator and the auditors, by the roster as it is now."""
         membership, auditors = self._membership(), self._plan.storage.auditors
         readers = {membership.coordinator: membership.opening_key(membership.coordinator)}
         readers |= membership.openers(auditors)
@@ -199,8 +201,7 @@ class Outgoing:
             self._absent.update(absent)
             told = {"auditors": absent, "roster": membership.serial}
             log.warning("auditors without a key on the roster are given no updates", study=self._plan.study, **told)
-        subject = update_subject(row.header)
-        return tuple(body_box(key.public, name, key.key_id, subject, row.body_key) for name, key in readers.items())
+        return readers
 
     def _membership(self) -> Membership:
         membership = self._services.directory.membership

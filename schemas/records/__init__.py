@@ -5,10 +5,11 @@ Source:   the wire table of the design; kinds and field order are fixed, a chang
 """
 
 from schemas.codec import Record
-from schemas.records.bodies import BOX_BYTES_MAX, CHUNK_BYTES, CHUNKS_MAX, SITES_MAX, BodyAt, BodyRef, KeyBox
+from schemas.records.bodies import BOX_BYTES_MAX, CHUNK_BYTES, CHUNKS_MAX, SITES_MAX, BodyAt, BodyRef, KeyBox, Sealed
 from schemas.records.coordinator import (
     POSITIONS_MAX,
     RECENT_MAX,
+    SUMMARY_SITES_MIN,
     Announcement,
     AskAgain,
     Bookmark,
@@ -16,13 +17,15 @@ from schemas.records.coordinator import (
     EpochKey,
     Failed,
     Measured,
+    Memory,
     Outcome,
     Receipt,
     Request,
     RequestEntry,
     Stop,
+    Summary,
 )
-from schemas.records.envelope import Signed, kind_of, kind_within
+from schemas.records.envelope import Signed, kind_of, kind_within, version_of
 from schemas.records.operator import Action, Command
 from schemas.records.registrar import (
     PLAN_BYTES_MAX,
@@ -36,13 +39,25 @@ from schemas.records.registrar import (
     Role,
     Roster,
 )
-from schemas.records.site import HEADER_BYTES_MAX, Evaluation, Header, Offer, Presence, SiteState, Trouble
+from schemas.records.site import (
+    HEADER_BYTES_MAX,
+    VALUE_MAX,
+    VALUES_MAX,
+    Evaluation,
+    Header,
+    Measurements,
+    Offer,
+    OpenEvaluation,
+    Presence,
+    SiteState,
+    Trouble,
+)
 from schemas.records.trustee import PartialSum, Verdict
 
 RECORDS: tuple[type[Record], ...] = (
     Member, Roster, PlanRecord, EpochKey, Announcement, Request, AskAgain, Failed, Receipt,
     Offer, Presence, Evaluation, Verdict, PartialSum, Command, Header,
-    Bookmark,
+    Bookmark, Memory, Measurements,
 )  # fmt: skip
 
 __all__ = [
@@ -57,6 +72,9 @@ __all__ = [
     "RECORDS",
     "RESERVED_NAMES",
     "SITES_MAX",
+    "SUMMARY_SITES_MIN",
+    "VALUES_MAX",
+    "VALUE_MAX",
     "Action",
     "Announcement",
     "AskAgain",
@@ -73,9 +91,12 @@ __all__ = [
     "KeyState",
     "KeyUse",
     "Measured",
+    "Measurements",
     "Member",
     "MemberKey",
+    "Memory",
     "Offer",
+    "OpenEvaluation",
     "Outcome",
     "PartialSum",
     "PlanRecord",
@@ -85,11 +106,14 @@ __all__ = [
     "RequestEntry",
     "Role",
     "Roster",
+    "Sealed",
     "Signed",
     "SiteState",
     "Stop",
+    "Summary",
     "Trouble",
     "Verdict",
     "kind_of",
     "kind_within",
+    "version_of",
 ]

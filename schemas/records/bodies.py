@@ -9,6 +9,8 @@ CHUNK_BYTES = 512 * 1024
 CHUNKS_MAX = 4096
 SITES_MAX = 1024
 BOX_BYTES_MAX = 1200
+READERS_MAX = 17  # the coordinator, up to 15 auditors, the registrar
+SEALED_MAX = 400_000
 
 
 def first(pair: tuple[str, object]) -> str:
@@ -26,6 +28,14 @@ class KeyBox(Struct):
 
 
 @dataclass(frozen=True, slots=True)
+class Sealed(Struct):
+    """A few bytes for some readers alone: the key of `content`, sealed to each of them."""
+
+    boxes: Annotated[tuple[KeyBox, ...], Many(Nested(KeyBox), READERS_MAX, low=1)]
+    content: Annotated[bytes, Blob(SEALED_MAX)]
+
+
+@dataclass(frozen=True, slots=True)
 class BodyRef(Struct):
     """Where a body lies: `runs` of (first_offset, count) on one partition, in chunk order."""
 
@@ -33,7 +43,7 @@ class BodyRef(Struct):
     size_bytes: Annotated[int, Whole(0, 2**31)]
     runs: Annotated[tuple[tuple[int, int], ...], Many(Pair((COUNT, Whole(1, CHUNKS_MAX))), CHUNKS_MAX)]
     chunk_digests: Annotated[bytes, Blob(32 * CHUNKS_MAX)]
-    boxes: Annotated[tuple[KeyBox, ...], Many(Nested(KeyBox), 17)]
+    boxes: Annotated[tuple[KeyBox, ...], Many(Nested(KeyBox), READERS_MAX)]
 
     def check(self) -> None:
         count = self.count

@@ -2,14 +2,16 @@
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar, Self
 
 from schemas.codec import (
     COUNT,
     DIGEST,
+    F8,
+    FLOAT8,
     ID,
-    INTEGER,
     Blob,
+    Codec,
     Digest,
     Flag,
     Id,
@@ -24,9 +26,10 @@ from schemas.codec import (
     U,
     Whole,
 )
-from schemas.records.bodies import BOX_BYTES_MAX, SITES_MAX, BodyAt, first
+from schemas.records.bodies import BOX_BYTES_MAX, SITES_MAX, BodyAt, Sealed, first
 
 RECENT_MAX = 8
+SUMMARY_SITES_MIN = 3  # of two sites each would know what the other measured
 POSITIONS_MAX = 4096  # as many as a roster names
 
 
@@ -61,10 +64,22 @@ class EpochKey(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class Summary(Struct):
+    """What everybody may know of the measurements of one version: how many sites, and the value of all together."""
+
+    sites: Annotated[int, Whole(SUMMARY_SITES_MIN, SITES_MAX)]
+    value: F8  # of the primary metric
+
+
+@dataclass(frozen=True, slots=True)
 class Announcement(Record):
-    """Coordinator -> all, `.rounds`, transactional: version `version` exists; with `request` it ends that Request."""
+    """Coordinator -> all, `.rounds`, transactional: version `version` exists; with `request` it ends that Request.
+
+    `evaluations` and `summary` are of the version before; fewer sites than SUMMARY_SITES_MIN are not summed up.
+    """
 
     KIND: ClassVar[int] = 5
+    VERSION: ClassVar[int] = 2
     study: Id
     index: U
     previous: Digest
@@ -84,6 +99,32 @@ class Announcement(Record):
     patience: U
     stop: Annotated[int, Whole(0, 5)]
     final: Flag
+    summary: Annotated[Summary | None, Maybe(Nested(Summary))] = None
+
+
+class AnnouncementOfVersion1(Announcement):
+    """One without a summary, as it lies on logs."""
+
+    __slots__ = ()
+    VERSION: ClassVar[int] = 1
+    OLDER: ClassVar[dict[int, type[Record]]] = {}
+
+    @classmethod
+    def context(cls) -> str:
+        return Announcement.context()
+
+    @classmethod
+    def _fields(cls) -> tuple[tuple[str, Codec], ...]:
+        return Announcement._fields()[:-1]
+
+    @classmethod
+    def _from_wire(cls, wire: Any) -> Self:
+        value = super()._from_wire(wire)
+        object.__setattr__(value, "summary", None)
+        return value
+
+
+Announcement.OLDER = {AnnouncementOfVersion1.VERSION: AnnouncementOfVersion1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,8 +227,8 @@ class Measured(Struct):
 
     site: Id
     digest: Digest
-    value: Annotated[int, INTEGER]  # of the primary metric, in 1e-6
-    weight: U
+    value: F8  # of the primary metric
+    weight: F8
 
 
 def _measured_site(measured: Measured) -> str:
@@ -195,17 +236,32 @@ def _measured_site(measured: Measured) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Memory(Record):
+    """What a coordinator heard of the sites' measurements; sealed in a Bookmark, on no topic by itself.
+
+    best         the best value of all sites together when the newest version was announced
+    without      the same without one site, by that one
+    evaluations  those of the newest version
+    """
+
+    KIND: ClassVar[int] = 18
+    best: Annotated[float | None, Maybe(FLOAT8)] = None
+    without: Annotated[tuple[tuple[str, float], ...], Many(Pair((ID, FLOAT8)), POSITIONS_MAX, key=first)] = ()
+    evaluations: Annotated[tuple[Measured, ...], Many(Nested(Measured), SITES_MAX, key=_measured_site)] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Bookmark(Record):
     """Coordinator -> its successor, `.bookmark`, key = study: from where offers are to be read, and what was read.
 
     Whatever lies before a position is decided on the log, or of no use to this study any more, but for what stands
-    here: `version` was the newest, `best` the best overall value when it was announced, `evaluations` those of it.
+    in `memory`, a sealed Memory that the coordinator alone can open; `version` was the newest.
     """
 
     KIND: ClassVar[int] = 17
+    VERSION: ClassVar[int] = 2
     study: Id
     plan: Digest
     version: U
-    best: Annotated[int | None, Maybe(INTEGER)]  # in 1e-6
     positions: Annotated[tuple[tuple[str, int], ...], Many(Pair((ID, COUNT)), POSITIONS_MAX, key=first)]
-    evaluations: Annotated[tuple[Measured, ...], Many(Nested(Measured), SITES_MAX, key=_measured_site)]
+    memory: Annotated[Sealed, Nested(Sealed)]

@@ -45,6 +45,12 @@ def kind_of(payload: bytes) -> int:
     return payload[at] if len(payload) > at and payload[at] < 0x80 else 0
 
 
+def version_of(payload: bytes) -> int:
+    """The schema version that an encoded record claims to be of; 0 when there is none."""
+    at = (3 if payload[:1] == b"\xdc" else 1) + 1
+    return payload[at] if kind_of(payload) and len(payload) > at and payload[at] < 0x80 else 0
+
+
 def kind_within(value: bytes) -> int:
     """The kind that the record in a Signed value claims to be, without reading or believing it; 0 when there is none.
 

@@ -5,6 +5,7 @@ from enum import IntEnum
 from typing import Annotated, ClassVar, Self
 
 from schemas.codec import (
+    FLOAT8,
     ID,
     INTEGER,
     KEY_ID,
@@ -21,9 +22,11 @@ from schemas.codec import (
     U,
     Whole,
 )
-from schemas.records.bodies import BOX_BYTES_MAX, BodyRef, first
+from schemas.records.bodies import BOX_BYTES_MAX, BodyRef, Sealed, first
 
 HEADER_BYTES_MAX = 1024
+VALUES_MAX = 64
+VALUE_MAX = 1e100
 
 
 def _of(trouble: tuple[str, int, int]) -> tuple[str, int]:
@@ -121,12 +124,45 @@ class PresenceOfVersion1(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class Measurements(Record):
+    """What a site measured, by name; sealed in an Evaluation, on no topic by itself."""
+
+    KIND: ClassVar[int] = 19
+    values: Annotated[tuple[tuple[str, float], ...], Many(Pair((ID, FLOAT8)), VALUES_MAX, key=first)]
+
+    def check(self) -> None:
+        absurd = [name for name, value in self.values if abs(value) > VALUE_MAX]
+        if absurd:
+            raise ValueError(f"{', '.join(absurd)}: beyond {VALUE_MAX:g}, which no metric is")
+
+
+@dataclass(frozen=True, slots=True)
 class Evaluation(Record):
-    """Site -> coordinator, `wardround.offers.<site>`: how one version did on the site's own test patients."""
+    """Site -> coordinator, `wardround.offers.<site>`: how one version did on the site's own test patients.
+
+    `measured` holds Measurements, for the coordinator and the plan's auditors.
+    """
+
+    KIND: ClassVar[int] = 12
+    VERSION: ClassVar[int] = 2
+    study: Id
+    site: Id
+    version: U
+    model: Digest
+    measured: Annotated[Sealed, Nested(Sealed)]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenEvaluation(Record):
+    """An Evaluation of schema version 1, as it lies on logs: its values stand in clear, as whole millionths."""
 
     KIND: ClassVar[int] = 12
     study: Id
     site: Id
     version: U
     model: Digest
-    values: Annotated[tuple[tuple[str, int], ...], Many(Pair((ID, INTEGER)), 64, key=first)]  # in 1e-6, sorted
+    values: Annotated[tuple[tuple[str, int], ...], Many(Pair((ID, INTEGER)), VALUES_MAX, key=first)]
+
+    @classmethod
+    def context(cls) -> str:
+        return "evaluation"

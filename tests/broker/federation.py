@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from coordinator.app import serve
 from coordinator.settings import Settings
 from protocol.digests import BodyHasher, digest_of, model_subject, record_digest, update_subject
+from protocol.evaluations import evaluation_of
 from protocol.fixed_point import Encoding, encode
 from protocol.sealing import ChunkOpener, ChunkSealer, OpenKey, body_box, new_body_key, open_epoch_box, open_epoch_key
 from protocol.signing import SigningKey
@@ -29,7 +30,6 @@ from schemas.records import (
     AskAgain,
     BodyRef,
     EpochKey,
-    Evaluation,
     Failed,
     Header,
     Offer,
@@ -237,10 +237,10 @@ class Site:
     async def evaluate(self, announced: Announcement, value: float, patients: int = 10) -> bytes:
         """Report the primary metric of a version; returns the record's digest."""
         plan = self.federation.plan
-        values = {plan.evaluation.metric: round(value * 1e6), plan.evaluation.weight: patients * 10**6}
-        record = Evaluation(
-            plan.study, self.name, announced.version, announced.model.digest, tuple(sorted(values.items()))
-        )
+        values = {plan.evaluation.metric: value, plan.evaluation.weight: float(patients)}
+        opener = OpenKey.load(self.federation.folder / "coordinator.open")
+        readers = {"coordinator": opener.public}
+        record = evaluation_of(plan.study, self.name, announced.version, announced.model.digest, values, readers)
         await self.send(self.signing.sign(record).to_bytes())
         return record_digest(record.to_bytes())
 

@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+import struct
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgpack
 import numpy as np
 import pytest
 
@@ -40,12 +42,39 @@ async def test_the_history_of_a_study_is_that_of_its_log(kafka: Broker, tmp_path
     plan = small_plan("view-history", sites=2)
     async with federation(kafka.bootstrap, tmp_path, plan, 2) as small, small.coordinator():
         await one_version(small)
-        async with view(small) as seen:
+        async with view(small, "coordinator") as seen:
             assert (await seen.studies())["view-history"].digest == plan.digest
             history = await seen.history("view-history")
+        async with view(small, "view-history-0") as seen:
+            sealed = await seen.history("view-history")
     assert (history.version, history.counted, history.offered) == (1, 2, 2)
     assert history.effective_shares() == dict.fromkeys(small.sites, 0.5)
     assert history.overall(0) == pytest.approx(0.55)
+    assert not history.sealed
+    assert sealed.sealed, "a site's key does not open what other sites measured"
+    assert sealed.overall(0) is None, "and two sites are not summed up for everybody"
+    assert [dict(site.evaluations[0]) for site in sealed.sites.values()] == [{}, {}]
+
+
+async def test_everybody_hears_what_many_sites_measured_together_and_nobody_finds_a_value_on_a_topic(
+    kafka: Broker, tmp_path: Path
+) -> None:
+    plan = small_plan("view-sealed", sites=3)
+    async with federation(kafka.bootstrap, tmp_path, plan, 3) as small, small.coordinator():
+        await one_version(small)
+        async with view(small) as seen:
+            history = await seen.history("view-sealed")
+        names = [topics.bookmark(plan.study), topics.rounds(plan.study), topics.receipts(plan.study)]
+        for site in small.sites:
+            names += [topics.offers(site)]
+        values = [entry.value or b"" for name in names for entry in await small.read(name)]
+    assert history.overall(0) == pytest.approx(0.6)
+    assert history.summaries[0].sites == 3
+    told = [0.5, 0.6, 0.7, 10.0]
+    clear = [struct.pack(">d", value) for value in told] + [msgpack.packb(round(value * 1e6)) for value in told]
+    summary = struct.pack(">d", history.summaries[0].value)  # what all sites together reach is for everybody
+    assert not [one for one in clear if one != summary and any(one in value for value in values)]
+    assert not any(plan.evaluation.metric.encode() in value for value in values)
 
 
 async def test_a_member_opens_every_version_that_is_kept(kafka: Broker, tmp_path: Path) -> None:

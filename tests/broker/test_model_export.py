@@ -24,7 +24,7 @@ SMALL = "tests.wardround.tasks.small:task"
 
 
 async def a_better_version(small: Small) -> None:
-    """Version 1 of both sites' updates, which both judge better than version 0."""
+    """Version 1 of all sites' updates, which all judge better than version 0; version 2 tells so to everybody."""
     first = await small.version(0)
     for site in small.sites.values():
         await site.evaluate(first, 0.5)
@@ -32,14 +32,16 @@ async def a_better_version(small: Small) -> None:
     second = await small.version(1)
     for site in small.sites.values():
         await site.evaluate(second, 0.75)
+        await site.offer(second, np.zeros(small.plan.parameters, np.float32))
+    await small.version(2)
 
 
 async def test_a_member_exports_a_version_by_its_tasks_names_and_a_stranger_does_not(
     kafka: Broker, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     spec = TaskSpec(SMALL, folder_digest(task_folder(SMALL)), ())
-    plan = small_plan("exported", sites=2, parameters=3, task=spec)
-    async with federation(kafka.bootstrap, tmp_path, plan, 2) as small, small.coordinator():
+    plan = small_plan("exported", sites=3, parameters=3, task=spec)
+    async with federation(kafka.bootstrap, tmp_path, plan, 3) as small, small.coordinator():
         await a_better_version(small)
         out = tmp_path / "made" / "best.safetensors"
         words = ["--broker", small.bootstrap, "--registrar", str(tmp_path / "registrar.pub"), "--member", "exported-0"]
@@ -48,7 +50,7 @@ async def test_a_member_exports_a_version_by_its_tasks_names_and_a_stranger_does
         assert await asyncio.to_thread(main, [*command, *own, "--best"]) == 0
         assert f"{out} written" in capsys.readouterr().out
         header, state = read_model(out)
-        assert (header.version, header.value, header.judged_by, header.sites) == (1, 0.75, 2, tuple(small.sites))
+        assert (header.version, header.value, header.judged_by, header.sites) == (1, 0.75, 3, tuple(small.sites))
         np.testing.assert_allclose(state["parameters"], 0.25, atol=1e-4)
         assert await asyncio.to_thread(main, [*command, *other]) == 2
         assert "was not given the key" in capsys.readouterr().err

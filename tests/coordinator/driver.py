@@ -17,7 +17,8 @@ from coordinator.core.events import Close, Decide, Effect, Event, OfferFact
 from coordinator.core.offers import BEHIND_MAX
 from coordinator.core.orders import Orders
 from coordinator.core.study import StudyCore
-from coordinator.strategies.stopping import Progress, overall
+from coordinator.strategies.judging import judge
+from coordinator.strategies.stopping import Progress
 from coordinator.strategies.suspicion import hold_ms
 from schemas.plan import Plan
 from schemas.records import RECENT_MAX, Action, Command, Outcome, Receipt, Stop
@@ -142,12 +143,12 @@ class Driver:
         self.log.offers[site].append((fact, body))
         return fact
 
-    def evaluate(self, site: str, value: int, *, weight: int = 1) -> None:
+    def evaluate(self, site: str, value: float, *, weight: float = 1.0) -> None:
         """The site measured the newest version; the record stands on its topic, and is read at once."""
         digest = hashlib.sha256(f"{site} {self.log.version} {value}".encode()).digest()
         version = self.log.version
         self.log.offers[site].append(None)
-        told = seen.Evaluated(site, version, model_digest(version), digest, value, weight)
+        told = seen.Evaluated(site, version, model_digest(version), digest, float(value), float(weight))
         if site not in self.orders.excluded:
             self.evaluations[site] = told
         self.on(told)
@@ -296,8 +297,10 @@ class Driver:
     def _close(self, close: Close) -> None:
         assert self.closing is None, "one Request at a time"
         check_cohort(self, close)
-        value = overall((one.value, one.weight) for one in self.evaluations.values())
-        progress = self.log.progress.after(value, higher_is_better=self.plan.evaluation.higher_is_better)
+        heard = {one.site: (one.value, one.weight) for one in self.evaluations.values()}
+        progress = self.log.progress.after(
+            judge(self.plan, heard), higher_is_better=self.plan.evaluation.higher_is_better
+        )
         assert close.patience == progress.patience
         self.closing = close, progress
         ending, self.ending = self.ending, Ending.COMMIT

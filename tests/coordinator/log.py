@@ -4,10 +4,11 @@ import hashlib
 from dataclasses import dataclass, field
 from enum import Enum
 
+from coordinator.core.bookmark import Marked
 from coordinator.core.events import Close, OfferFact
 from coordinator.strategies.stopping import Progress
 from coordinator.strategies.suspicion import Suspicion
-from schemas.records import Bookmark, Command, Outcome, Receipt, Stop
+from schemas.records import Command, Outcome, Receipt, Stop
 
 Name = tuple[str, int]  # (site, sequence)
 
@@ -51,7 +52,7 @@ class Log:
     stop: Stop = Stop.NONE
     suspicion: Suspicion = field(default_factory=Suspicion)
     commands: list[Command] = field(default_factory=list)
-    bookmark: Bookmark | None = None
+    bookmark: Marked | None = None
 
 
 def name_of(offer: OfferFact) -> Name:

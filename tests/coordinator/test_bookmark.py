@@ -5,9 +5,10 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coordinator.core.bookmark import Listed, bookmark_of, progress_after, remembered, wanted
-from coordinator.strategies.stopping import Progress, overall
-from schemas.records import Bookmark, Measured
+from coordinator.core.bookmark import Listed, Marked, bookmark_of, progress_after, remembered, wanted
+from coordinator.strategies.judging import judge
+from coordinator.strategies.stopping import Progress
+from schemas.records import Measured, Memory
 from tests.coordinator.driver import Driver
 from tests.coordinator.log import Body, model_digest
 from tests.coordinator.plans import plan_of
@@ -90,31 +91,33 @@ def test_evaluations_of_an_older_version_are_of_no_use() -> None:
     assert remembered(None, 0, model_digest(0)) == []
 
 
-values = st.lists(st.lists(st.integers(-5, 5), max_size=3), min_size=1, max_size=12)
+values = st.lists(st.lists(st.integers(-5, 5), max_size=4), min_size=1, max_size=12)
 
 
 @given(values, st.data())
 def test_progress_is_the_same_from_a_bookmark_at_any_version(measured: list[list[int]], data: st.DataObject) -> None:
     """Version v+1 lists what the sites measured of version v; the bookmark stands at any version before."""
-    known = {b"%d/%d" % (v, i): (value, 1) for v, row in enumerate(measured) for i, value in enumerate(row)}
+    known = {b"%d/%d" % (v, i): (float(value), 1.0) for v, row in enumerate(measured) for i, value in enumerate(row)}
     listed: list[Listed] = [(0, ())]
-    bests: list[int | None] = [None]
     progress = Progress()
+    passed = [progress]
     for v, row in enumerate(measured):
         listed.append((v + 1, tuple((f"s{i}", b"%d/%d" % (v, i)) for i in range(len(row)))))
-        value = overall((one, 1) for one in row)
-        progress = progress.after(value, higher_is_better=PATIENT.evaluation.higher_is_better)
-        bests.append(progress.best)
+        judgement = judge(PATIENT, {f"s{i}": (value, 1.0) for i, value in enumerate(row)})
+        progress = progress.after(judgement, higher_is_better=PATIENT.evaluation.higher_is_better)
+        passed.append(progress)
     at = data.draw(st.integers(0, len(measured)))
     heard = measured[at] if at < len(measured) else []
-    bookmark = Bookmark(PATIENT.study, PATIENT.digest, at, bests[at], (), ())
+    memory = Memory(passed[at].best, tuple(sorted(passed[at].without.items())))
+    bookmark = Marked(PATIENT.study, PATIENT.digest, at, (), memory)
     missing = wanted(bookmark, listed)
     assert missing.keys() == {digest for version, row in listed if version > at for _, digest in row}
-    held = tuple(Measured(f"s{i}", bytes(31) + b"%d" % i, value, 1) for i, value in enumerate(heard))
+    held = tuple(Measured(f"s{i}", bytes(31) + b"%d" % i, float(value), 1.0) for i, value in enumerate(heard))
     renamed = {b"%d/%d" % (at, i): one.digest for i, one in enumerate(held)}
     listed = [(v, tuple((site, renamed.get(digest, digest)) for site, digest in row)) for v, row in listed]
-    marked = replace(bookmark, evaluations=held)
+    marked = replace(bookmark, memory=replace(memory, evaluations=held))
     assert wanted(marked, listed).keys() == missing.keys() - renamed.keys()
     found = {digest: known[digest] for digest in wanted(marked, listed)}
-    assert progress_after(marked, listed, found, PATIENT).best == progress.best
-    assert progress_after(None, listed, known | {one.digest: (one.value, 1) for one in held}, PATIENT) == progress
+    resumed = progress_after(marked, listed, found, PATIENT)
+    assert (resumed.best, resumed.without) == (progress.best, progress.without)
+    assert progress_after(None, listed, known | {one.digest: (one.value, 1.0) for one in held}, PATIENT) == progress

@@ -7,18 +7,32 @@ from typing import Any, cast
 
 import pytest
 
+from coordinator.core.bookmark import Marked
 from coordinator.shell import bookmarks
 from coordinator.shell.bookmarks import Bookmarks, Heard
+from protocol.digests import bookmark_subject
+from protocol.sealing import OpenKey, seal_content
 from protocol.signing import SigningKey
 from schemas.errors import PeerError
-from schemas.records import Bookmark, Signed
+from schemas.records import Bookmark, Measured, Memory, Signed
 from tests.coordinator.driver import Driver
 from tests.coordinator.plans import plan_of
 from transport.log import Entry
 
 PLAN = plan_of(goal=2)
 KEY, STRANGER = SigningKey.generate(), SigningKey.generate()
-GOOD = Bookmark(PLAN.study, PLAN.digest, 3, None, (("a", 7),), ())
+OPENING, OTHER = OpenKey.generate(), OpenKey.generate()
+MEMORY = Memory(0.75, (("a", 0.5),), (Measured("a", bytes(32), 0.7, 9.0),))
+GOOD = Marked(
+    PLAN.study, PLAN.digest, 3, (("a", 7),), Memory(0.75, (("a", 0.5),), (Measured("a", bytes(32), 0.7, 9.0),))
+)
+
+
+def sealed(marked: Marked, opening: OpenKey = OPENING, key: SigningKey = KEY) -> bytes:
+    """As it lies on the topic."""
+    subject = bookmark_subject(marked.study, marked.version)
+    memory = seal_content({"coordinator": opening.public}, subject, marked.memory.to_bytes())
+    return key.sign(Bookmark(marked.study, marked.plan, marked.version, marked.positions, memory)).to_bytes()
 
 
 class Passed:
@@ -33,7 +47,7 @@ class Passed:
 class Federation:
     """Services of a coordinator, as far as bookmarks need them; `written` is what came on the topic."""
 
-    name, signing = "coordinator", KEY
+    name, signing, opening = "coordinator", KEY, OPENING
 
     def __init__(self) -> None:
         self.written: list[Bookmark] = []
@@ -73,7 +87,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     return clock
 
 
-async def found(kept: Bookmarks, monkeypatch: pytest.MonkeyPatch, *values: bytes | None) -> Bookmark | None:
+async def found(kept: Bookmarks, monkeypatch: pytest.MonkeyPatch, *values: bytes | None) -> Marked | None:
     async def last(_services: object, topic: str, count: int) -> list[Entry]:
         return [Entry(topic, offset, 0, None, value) for offset, value in enumerate(values)][-count:]
 
@@ -82,7 +96,7 @@ async def found(kept: Bookmarks, monkeypatch: pytest.MonkeyPatch, *values: bytes
 
 
 async def test_a_bookmark_is_used_and_tells_where_to_begin(kept: Bookmarks, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert await found(kept, monkeypatch, KEY.sign(GOOD).to_bytes()) == GOOD
+    assert await found(kept, monkeypatch, sealed(GOOD)) == GOOD
     assert (kept.start("a"), kept.start("b")) == (7, 0)
     kept.forget("a")
     assert kept.start("a") == 0
@@ -93,13 +107,22 @@ async def test_a_bookmark_is_used_and_tells_where_to_begin(kept: Bookmarks, monk
     [
         None,
         b"noise",
-        STRANGER.sign(GOOD).to_bytes(),
-        KEY.sign(Bookmark(PLAN.study, bytes(32), 3, None, (("a", 7),), ())).to_bytes(),
-        KEY.sign(Bookmark("other", PLAN.digest, 3, None, (("a", 7),), ())).to_bytes(),
-        KEY.sign(Bookmark(PLAN.study, PLAN.digest, 4, None, (("a", 7),), ())).to_bytes(),
+        sealed(GOOD, key=STRANGER),
+        sealed(replace(GOOD, plan=bytes(32))),
+        sealed(replace(GOOD, study="other")),
+        sealed(replace(GOOD, version=4)),
+        sealed(GOOD, OTHER),
     ],
-    ids=["nothing", "noise", "a stranger's", "of another plan", "of another study", "of a version that is not there"],
-)
+    ids=[
+        "nothing",
+        "noise",
+        "a stranger's",
+        "of another plan",
+        "of another study",
+        "of a version that is not there",
+        "sealed to another",
+    ],
+)  # fmt: skip
 async def test_one_that_cannot_be_believed_is_left_aside(
     kept: Bookmarks, monkeypatch: pytest.MonkeyPatch, value: bytes | None
 ) -> None:
@@ -111,15 +134,15 @@ async def test_one_that_cannot_be_believed_is_left_aside(
 async def test_one_is_found_behind_what_others_wrote(
     federation: Federation, kept: Bookmarks, monkeypatch: pytest.MonkeyPatch, others: int
 ) -> None:
-    values = [KEY.sign(replace(GOOD, version=2)), KEY.sign(GOOD), *[STRANGER.sign(GOOD)] * others]
-    assert await found(kept, monkeypatch, *(value.to_bytes() for value in values)) == GOOD
+    values = [sealed(replace(GOOD, version=2)), sealed(GOOD), *[sealed(GOOD, key=STRANGER)] * others]
+    assert await found(kept, monkeypatch, *values) == GOOD
     assert federation.strangers.count == others
 
 
 async def test_a_topic_full_of_others_records_is_not_read_for_ever(
     kept: Bookmarks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert await found(kept, monkeypatch, KEY.sign(GOOD).to_bytes(), *[b"noise"] * 5000) is None
+    assert await found(kept, monkeypatch, sealed(GOOD), *[b"noise"] * 5000) is None
 
 
 def test_the_first_is_due_after_a_while_and_the_next_when_there_was_much_to_read(

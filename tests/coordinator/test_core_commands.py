@@ -127,12 +127,13 @@ def test_an_excluded_site_is_refused_by_name_until_it_is_included(crash: bool) -
 
 
 def test_what_an_excluded_site_measured_ends_no_study() -> None:
-    driver = Driver(plan_of(goal=1, target=900_000), SITES)
-    driver.evaluate("a", 950_000)
+    driver = Driver(plan_of(goal=1, target=0.9), SITES)
+    driver.evaluate("a", 0.95)
+    driver.evaluate("b", 0.95)
     driver.command(Action.EXCLUDE, site="a")
-    driver.evaluate("a", 960_000)
+    driver.evaluate("a", 0.96)
     driver.send("b")
-    assert driver.log.closes[0].evaluations == ()
+    assert [site for site, _ in driver.log.closes[0].evaluations] == ["b"]
     assert driver.log.stop is Stop.NONE
 
 

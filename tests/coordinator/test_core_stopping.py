@@ -6,7 +6,8 @@ import pytest
 
 from coordinator.core.events import End, Evaluated
 from coordinator.strategies.gathering import Gathering, within_floors
-from coordinator.strategies.stopping import Progress, overall, stop_after
+from coordinator.strategies.judging import Judgement
+from coordinator.strategies.stopping import Progress, stop_after
 from schemas.records import Outcome, Stop
 from tests.coordinator.driver import Driver
 from tests.coordinator.log import Ending, model_digest
@@ -16,12 +17,13 @@ from tests.schemas.plans import changed
 SITES = ("a", "b", "c")
 
 
-def run(values: list[int | None], *, crash: bool = False, **stop: Any) -> Driver:
-    """One version per value; site `a` measured it before, None: nobody did."""
+def run(values: list[float | None], *, crash: bool = False, **stop: Any) -> Driver:
+    """One version per value; every site measured it before, None: nobody did."""
     driver = Driver(plan_of(goal=1, **stop), SITES)
     for value in values:
         if value is not None:
-            driver.evaluate("a", value)
+            for site in SITES:
+                driver.evaluate(site, value)
         driver.send("a")
         if crash:
             driver.crash()
@@ -50,6 +52,7 @@ def test_progress_resets_patience() -> None:
 def test_a_failed_round_costs_no_patience() -> None:
     driver = run([5], patience=3)
     driver.evaluate("a", 4)
+    driver.evaluate("b", 4)
     driver.ending = Ending.FAIL
     driver.send("a")
     assert driver.core.progress.patience == 0
@@ -58,17 +61,17 @@ def test_a_failed_round_costs_no_patience() -> None:
 
 
 def test_it_ends_when_the_target_is_reached() -> None:
-    driver = run([900_000, 949_999, 950_000], target=0.95)
+    driver = run([0.9, 0.949999, 0.95], target=0.95)
     assert driver.log.stop is Stop.TARGET
     assert len(driver.log.closes) == 3
 
 
 def test_lower_is_better_where_the_plan_says_so() -> None:
-    plan = changed(evaluation={"higher_is_better": False}, stop={"target": 10e-6})
-    assert stop_after(plan, version=1, progress=Progress(), value=11) is Stop.NONE
-    assert stop_after(plan, version=1, progress=Progress(), value=10) is Stop.TARGET
-    assert Progress(10, 2).after(9, higher_is_better=False) == Progress(9, 0)
-    assert Progress(10, 2).after(10, higher_is_better=False) == Progress(10, 3)
+    plan = changed(evaluation={"higher_is_better": False}, stop={"target": 10.0})
+    assert stop_after(plan, version=1, progress=Progress(), judgement=Judgement(11)) is Stop.NONE
+    assert stop_after(plan, version=1, progress=Progress(), judgement=Judgement(10)) is Stop.TARGET
+    assert Progress(10, 2).after(Judgement(9), higher_is_better=False) == Progress(9, 0)
+    assert Progress(10, 2).after(Judgement(10), higher_is_better=False) == Progress(10, 3)
 
 
 def test_when_time_is_up_the_newest_version_becomes_the_last_and_waiting_offers_are_answered() -> None:
@@ -114,19 +117,13 @@ def test_the_last_evaluation_of_a_site_counts_and_only_for_its_version() -> None
     assert second.evaluations == ()
 
 
-def test_overall_weighs_sites_and_says_nothing_without_weight() -> None:
-    assert overall([(10, 1), (40, 2)]) == 30
-    assert overall([(10, 0)]) is None
-    assert overall([]) is None
-
-
 def test_versions_come_before_target_before_patience() -> None:
-    plan = changed(stop={"versions": 3, "target": 5e-6, "patience": 1})
+    plan = changed(stop={"versions": 3, "target": 5.0, "patience": 1})
     spent = Progress(9, 1)
-    assert stop_after(plan, version=3, progress=spent, value=9) is Stop.VERSIONS
-    assert stop_after(plan, version=2, progress=spent, value=9) is Stop.TARGET
-    assert stop_after(plan, version=2, progress=spent, value=None) is Stop.PATIENCE
-    assert stop_after(changed(), version=2, progress=Progress(9, 99), value=9) is Stop.NONE
+    assert stop_after(plan, version=3, progress=spent, judgement=Judgement(9)) is Stop.VERSIONS
+    assert stop_after(plan, version=2, progress=spent, judgement=Judgement(9)) is Stop.TARGET
+    assert stop_after(plan, version=2, progress=spent, judgement=Judgement()) is Stop.PATIENCE
+    assert stop_after(changed(), version=2, progress=Progress(9, 99), judgement=Judgement(9)) is Stop.NONE
 
 
 @pytest.mark.parametrize(
@@ -154,7 +151,7 @@ def test_the_largest_set_within_its_floors(floors: dict[str, int], chosen: str) 
 
 
 def test_final_is_the_answer_whatever_ended_the_study() -> None:
-    driver = run([900_000], target=1e-6)
+    driver = run([0.9], target=1e-6)
     driver.send("b")
     driver.flush()
     assert (driver.log.receipts["b"].outcome, driver.log.receipts["b"].code) == (Outcome.REFUSED, "final")

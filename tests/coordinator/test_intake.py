@@ -9,6 +9,8 @@ import pytest
 from coordinator.core.events import Evaluated
 from coordinator.shell.intake import VerifiedOffer, measured, read_offer_topic, worth_reading
 from protocol.digests import body_digest, record_digest
+from protocol.evaluations import evaluation_of
+from protocol.sealing import OpenKey
 from protocol.signing import SigningKey
 from schemas.codec import Record
 from schemas.errors import PeerError
@@ -23,6 +25,7 @@ from schemas.records import (
     Member,
     MemberKey,
     Offer,
+    OpenEvaluation,
     Presence,
     Role,
     Roster,
@@ -34,6 +37,8 @@ from transport.log import Entry
 
 KEYS = {name: SigningKey.generate() for name in ("a", "a-old", "a-stolen", "b", "stranger")}
 CHUNK_DIGESTS = hashlib.sha256(b"chunk").digest()
+
+OPENING = OpenKey.generate()
 
 
 def _member(name: str, **keys: KeyState) -> Member:
@@ -54,7 +59,7 @@ MEMBERS = _membership()
 
 
 def read(value: bytes | None, site: str = "a", plan: Plan = PLAN) -> Any:
-    return read_offer_topic(Entry(f"wardround.offers.{site}", 41, 0, None, value), site, plan, MEMBERS)
+    return read_offer_topic(Entry(f"wardround.offers.{site}", 41, 0, None, value), site, plan, MEMBERS, OPENING)
 
 
 def header(**other: Any) -> Header:
@@ -84,9 +89,10 @@ def signed(record: Record, key: str = "a") -> bytes:
     return KEYS[key].sign(record).to_bytes()
 
 
-def evaluation(**other: Any) -> Evaluation:
-    honest = Evaluation(PLAN.study, "a", 3, b"\x04" * 32, (("accuracy", 910_000), ("n-test", 40_000_000)))
-    return replace(honest, **other)
+def evaluation(values: dict[str, float] | None = None, **other: Any) -> Evaluation:
+    told = {"accuracy": 0.91, "n-test": 40.0} if values is None else values
+    study, site = other.get("study", PLAN.study), other.get("site", "a")
+    return evaluation_of(study, site, 3, b"\x04" * 32, told, {"coordinator": OPENING.public})
 
 
 def refused(value: bytes | None, site: str = "a") -> str:
@@ -203,18 +209,37 @@ def test_presence_is_passed_on() -> None:
 
 
 def test_an_evaluation_becomes_its_primary_metric_and_weight() -> None:
-    payload = evaluation().to_bytes()
-    assert read(signed(evaluation())) == Evaluated(
-        "a", 3, b"\x04" * 32, hashlib.sha256(payload).digest(), 910_000, 40_000_000
-    )
+    record = evaluation()
+    digest = hashlib.sha256(record.to_bytes()).digest()
+    assert read(signed(record)) == Evaluated("a", 3, b"\x04" * 32, digest, 0.91, 40.0)
 
 
-@pytest.mark.parametrize("other", [{"values": ()}, {"values": (("auc", 1),)}, {"study": "another"}])
+def test_an_evaluation_of_schema_version_1_still_counts_and_other_names_in_it_do_not() -> None:
+    values = (("accuracy", 910_000), ("n-test", 40_000_000), ("patient-4711", 1))
+    seen = read(signed(OpenEvaluation(PLAN.study, "a", 3, b"\x04" * 32, values)))
+    assert (seen.value, seen.weight) == (0.91, 40.0)
+
+
+def test_a_metric_of_any_size_a_metric_can_have_is_heard() -> None:
+    assert read(signed(evaluation({"accuracy": 2.4e22, "n-test": 40.0}))).value == 2.4e22
+
+
+def test_an_evaluation_with_names_that_the_plan_does_not_let_out_is_refused() -> None:
+    assert refused(signed(evaluation({"accuracy": 0.9, "patient-4711-john-doe": 1.0}))) == "malformed"
+
+
+def test_an_evaluation_that_was_sealed_to_another_or_for_another_version_is_refused() -> None:
+    other = {"coordinator": OpenKey.generate().public}
+    assert refused(signed(evaluation_of(PLAN.study, "a", 3, b"\x04" * 32, {"accuracy": 0.9}, other))) == "box"
+    assert refused(signed(replace(evaluation(), version=4))) == "box"
+
+
+@pytest.mark.parametrize("other", [{"values": {}}, {"values": {"n-test": 9.0}}, {"study": "another"}])
 def test_an_evaluation_without_the_metric_or_of_another_study_is_none_of_our_business(other: dict[str, Any]) -> None:
     assert read(signed(evaluation(**other))) is None
 
 
-@pytest.mark.parametrize(("values", "weight"), [((("accuracy", 5),), 0), ((("accuracy", 5), ("n-test", -9)), 0)])
+@pytest.mark.parametrize(("values", "weight"), [({"accuracy": 5.0}, 0), ({"accuracy": 5.0, "n-test": -9.0}, 0)])
 def test_an_evaluation_without_a_sound_weight_weighs_nothing(values: Any, weight: int) -> None:
     assert read(signed(evaluation(values=values))).weight == weight
 
@@ -236,11 +261,11 @@ def test_an_evaluation_is_found_by_its_digest_whoever_signed_it() -> None:
     record = evaluation()
     digest = record_digest(record.to_bytes())
     (entry,) = entries(("a", signed(record, "a-stolen")))
-    assert measured(entry, PLAN, {digest})[0] == digest
-    found = measured(entry, PLAN, {digest})[1]
+    assert measured(entry, PLAN, {digest}, OPENING)[0] == digest
+    found = measured(entry, PLAN, {digest}, OPENING)[1]
     assert found is not None
     assert found.digest == digest
-    assert measured(entry, PLAN, {bytes(32)})[1] is None
+    assert measured(entry, PLAN, {bytes(32)}, OPENING)[1] is None
 
 
 @pytest.mark.parametrize(
@@ -249,4 +274,4 @@ def test_an_evaluation_is_found_by_its_digest_whoever_signed_it() -> None:
     ids=["nothing", "empty", "presence", "cut-short"],
 )
 def test_what_is_no_evaluation_is_not_looked_at(value: bytes | None) -> None:
-    assert measured(entries(("a", value))[0], PLAN, {b""}) == (b"", None)
+    assert measured(entries(("a", value))[0], PLAN, {b""}, OPENING) == (b"", None)

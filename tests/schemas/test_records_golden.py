@@ -1,6 +1,7 @@
 """Every record has the bytes of the wire table, laid out by hand in vectors/, and means what their comments say."""
 
 import hashlib
+import pickle
 
 import pytest
 
@@ -8,6 +9,7 @@ from schemas import records as r
 from schemas.codec import Record
 from schemas.errors import PeerError
 from schemas.records import BodyAt, BodyRef, KeyBox
+from schemas.records.coordinator import AnnouncementOfVersion1
 from tests.schemas import hex_vectors
 
 AACHEN = "aachen"
@@ -24,6 +26,7 @@ def _body(offset: int, *, size: int = 8, digest: int = 0x0D, boxes: tuple[KeyBox
 
 COORD_BOX = KeyBox("coord", b"\xcc" * 16, b"\x0a\x0b\x0c")
 EPOCH_BOX = KeyBox("epoch", b"\x0e" * 16, b"\x01\x02")
+SEALED = r.Sealed((COORD_BOX,), b"\x01\x02\x03\x04")
 TWO_CHUNKS = BodyRef(0, 524_289, ((7, 1), (300, 1)), b"\xaa" * 32 + b"\xbb" * 32, (COORD_BOX,))
 
 MEANING: dict[str, Record] = {
@@ -52,6 +55,13 @@ MEANING: dict[str, Record] = {
         roster=_digest(0x0B), key_epoch=1, request=_digest(2), partial_sums=(_digest(3), _digest(4)), sum=_digest(5),
         n=3, sum_w=31, model=BodyAt(_digest(0x0C), _body(42)), state=BodyAt(_digest(6), _body(43, size=16, digest=7)),
         evaluations=((AACHEN, _digest(8)), ("st-mary", _digest(9))), patience=2, stop=2, final=True,
+        summary=r.Summary(3, 0.75),
+    ),
+    "announcement-1": AnnouncementOfVersion1(
+        study="demo", index=0, previous=_digest(0), version=0, plan=_digest(0x0A), roster_serial=1,
+        roster=_digest(0x0B), key_epoch=0, request=None, partial_sums=(), sum=None, n=0, sum_w=0,
+        model=BodyAt(_digest(0x0C), _body(0, boxes=(EPOCH_BOX,))), state=None, evaluations=(), patience=0, stop=0,
+        final=False,
     ),
     "request": r.Request(
         study="demo", index=1, previous=_digest(1), version=0, plan=_digest(0x0A), roster_serial=1,
@@ -90,7 +100,9 @@ MEANING: dict[str, Record] = {
         site=AACHEN, states=(("a", 1), ("demo", 8)), software="wardround 0.1.0",
         troubles=(("demo", 1, 3), ("demo", 4, 300)),
     ),
-    "evaluation": r.Evaluation(
+    "evaluation": r.Evaluation(study="demo", site=AACHEN, version=12, model=_digest(0x0C), measured=SEALED),
+    "measurements": r.Measurements(values=(("c-index", 0.75), ("mse", 2.4e22), ("n-test", 30.0))),
+    "openevaluation": r.OpenEvaluation(
         study="demo", site=AACHEN, version=12, model=_digest(0x0C),
         values=(("c-index", 654_321), ("log-loss", -500_000), ("n-test", 30_000_000)),
     ),
@@ -109,8 +121,10 @@ MEANING: dict[str, Record] = {
     "command": r.Command(study="demo", serial=3, action=5, site=AACHEN, version=None, reason="üble."),
     "command-pause": r.Command(study="demo", serial=4, action=2, site=None, version=None, reason=""),
     "bookmark": r.Bookmark(
-        study="demo", plan=_digest(0x0A), version=12, best=654_321, positions=((AACHEN, 257), ("st-mary", 0)),
-        evaluations=(r.Measured(AACHEN, _digest(8), -500_000, 30_000_000),),
+        study="demo", plan=_digest(0x0A), version=12, positions=((AACHEN, 257), ("st-mary", 0)), memory=SEALED,
+    ),
+    "memory": r.Memory(
+        best=0.75, without=((AACHEN, -0.5),), evaluations=(r.Measured(AACHEN, _digest(8), -0.5, 30.0),),
     ),
     "header": r.Header(
         study="demo", site=AACHEN, signing_key=b"\xcc" * 16, sequence=SEQUENCE, plan=_digest(0x0A), base_version=12,
@@ -168,19 +182,27 @@ def test_bytes_that_are_no_signed_record_have_no_kind_within(value: bytes) -> No
     assert r.kind_within(value) == 0
 
 
+def test_an_announcement_of_version_1_is_read_as_one_without_a_summary_and_keeps_its_bytes() -> None:
+    old = r.Announcement.from_bytes(hex_vectors.golden("announcement-1"))
+    assert old.summary is None
+    assert old.to_bytes() == hex_vectors.golden("announcement-1")
+    assert pickle.loads(pickle.dumps(old)).to_bytes() == hex_vectors.golden("announcement-1")
+
+
 def test_every_golden_file_has_a_meaning_and_every_record_a_golden_file() -> None:
     assert set(hex_vectors.names()) == {*MEANING, *OLDER, "signed"}
-    assert {type(value) for value in MEANING.values()} == set(r.RECORDS)
+    assert {type(value) for value in MEANING.values()} == {*r.RECORDS, r.OpenEvaluation, AnnouncementOfVersion1}
 
 
 def test_kinds_are_those_of_the_wire_table() -> None:
     table = [
         "Member", "Roster", "PlanRecord", "EpochKey", "Announcement", "Request", "AskAgain", "Failed", "Receipt",
         "Offer", "Presence", "Evaluation", "Verdict", "PartialSum", "Command", "Header",
-        "Bookmark",
+        "Bookmark", "Memory", "Measurements",
     ]  # fmt: skip
     assert {record.__name__: record.KIND for record in r.RECORDS} == {name: i for i, name in enumerate(table, 1)}
-    assert {record.__name__: record.VERSION for record in r.RECORDS if record.VERSION != 1} == {"Presence": 2}
+    later = {record.__name__: record.VERSION for record in r.RECORDS if record.VERSION > 1}
+    assert later == {"Announcement": 2, "Presence": 2, "Evaluation": 2, "Bookmark": 2}
 
 
 def test_a_signature_covers_the_record_name_in_lower_case_and_a_header_is_signed_as_update() -> None:

@@ -13,7 +13,7 @@ from schemas.errors import PeerError
 from tests.schemas import hex_vectors
 from tests.schemas.hex_vectors import Bad
 
-READERS = {record.__name__.lower(): record for record in r.RECORDS}
+READERS: dict[str, type[Record]] = {record.__name__.lower(): record for record in (*r.RECORDS, r.OpenEvaluation)}
 
 
 def _read(vector: str, payload: bytes) -> object:
@@ -98,12 +98,12 @@ def test_a_record_larger_than_its_limit_cannot_be_made() -> None:
 
 
 def test_an_invalid_value_cannot_be_made_at_home_either() -> None:
-    with pytest.raises(ValueError, match=r"Evaluation\.site: 'Aachen' is no id"):
-        r.Evaluation("demo", "Aachen", 1, bytes(32), ())
-    with pytest.raises(ValueError, match=r"Evaluation\.version: True is no integer"):
-        r.Evaluation("demo", "aachen", True, bytes(32), ())
-    with pytest.raises(ValueError, match=r"Evaluation\.model: needs exactly 32 bytes"):
-        r.Evaluation("demo", "aachen", 1, bytes(33), ())
+    with pytest.raises(ValueError, match=r"OpenEvaluation\.site: 'Aachen' is no id"):
+        r.OpenEvaluation("demo", "Aachen", 1, bytes(32), ())
+    with pytest.raises(ValueError, match=r"OpenEvaluation\.version: True is no integer"):
+        r.OpenEvaluation("demo", "aachen", True, bytes(32), ())
+    with pytest.raises(ValueError, match=r"OpenEvaluation\.model: needs exactly 32 bytes"):
+        r.OpenEvaluation("demo", "aachen", 1, bytes(33), ())
     with pytest.raises(ValueError, match=r"Presence\.states"):
         r.Presence("aachen", [("demo", 1)], "")  # type: ignore[arg-type]  # a list is refused at run time too
     with pytest.raises(ValueError, match=r"Roster\.members"):

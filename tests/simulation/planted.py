@@ -3,26 +3,28 @@
 Knows:    what each mistake breaks: the breaches as which it may be found.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 
+from coordinator.core import bookmark as coordinator_bookmark
 from coordinator.core import site as coordinator_site
 from coordinator.core import study as coordinator_study
 from coordinator.core.allowance import Allowance
-from coordinator.core.bookmark import bookmark_of
+from coordinator.core.bookmark import Marked, bookmark_of
 from coordinator.core.events import Effect, OfferFact
 from coordinator.core.offers import Offers
 from coordinator.strategies.gathering import Gathering
+from coordinator.strategies.judging import Judgement
 from participant.core.events import LogRead
 from participant.core.outbox import Entry, Outbox
 from participant.core.study import StudyCore as SiteCore
 from protocol.rounds import RoundsRecord
 from schemas.plan import Plan
-from schemas.records import BodyAt, Bookmark, Outcome, Receipt
-from simulation import leading
+from schemas.records import BodyAt, Outcome, Receipt
+from simulation import checks, leading
 from simulation.coordinator import Coordinator, Found
 from simulation.following import Follower
 from simulation.log import Log, Producer, Transaction
@@ -235,6 +237,17 @@ def a_position_that_passes_what_waits(patch: Patch) -> None:
     patch.setattr(coordinator_site.Site, "receipt", hasty)
 
 
+def a_word_of_one_taken_for_that_of_all(patch: Patch) -> None:
+    """A version is as good as the mean that the sites tell, by the weights that they tell."""
+
+    def plain(plan: Plan, heard: Mapping[str, tuple[float, float]]) -> Judgement:
+        weight = sum(weight for _, weight in heard.values())
+        return Judgement(sum(value * share for value, share in heard.values()) / weight) if weight else Judgement()
+
+    for module in (coordinator_study, coordinator_bookmark, checks):
+        patch.setattr(module, "judge", plain)
+
+
 def a_bookmark_that_passes_what_waits(patch: Patch) -> None:
     """A successor is told to read on behind offers that are not decided."""
     patch.setattr(Offers, "unread_from", lambda _self, _site, heard: heard)
@@ -248,8 +261,9 @@ def a_bookmark_that_passes_a_refusal_not_written_yet(patch: Patch) -> None:
 def a_bookmark_without_the_evaluations_it_passes(patch: Patch) -> None:
     """A successor judges progress by what is left to read."""
 
-    def bare(*told: Any) -> Bookmark:
-        return replace(bookmark_of(*told), evaluations=())
+    def bare(*told: Any) -> Marked:
+        marked = bookmark_of(*told)
+        return replace(marked, memory=replace(marked.memory, evaluations=()))
 
     patch.setattr(leading, "bookmark_of", bare)
 
@@ -415,6 +429,7 @@ MISTAKES = (
         "position",
         under=("die", "kill", "range", "exclude"),
     ),
+    _mistake(a_word_of_one_taken_for_that_of_all, "one-word", under=("hostile",)),
     _mistake(a_bookmark_without_the_evaluations_it_passes, "patience", under=("die", "kill")),
     _mistake(a_first_bookmark_that_looks_too_late, "position", "lost", under=("freeze",)),
     _mistake(a_floor_that_nobody_looks_at, "floor"),

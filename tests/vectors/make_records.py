@@ -52,11 +52,16 @@ def key_box(name: str, box: bytes = BOX) -> bytes:
 BODY = body_ref(key_box("coordinator"))
 MODEL = array(blob(sha(CHUNK_DIGESTS)), body_ref(array(text("epoch"), blob(sha(b"epoch key")[:16]), blob(BOX))))
 STATE = array(blob(sha(b"state")), BODY)
+SEALED = array(array(key_box("coordinator")), blob(BOX[:40]))
 COHORT = array(blob(sha(b"cohort")), body_ref())
 
 
-def payload(kind: int, rows: Rows) -> bytes:
-    return head(2 + len(rows)) + whole(kind) + whole(1) + b"".join(row[1] for row in rows)
+def f8(value: float) -> bytes:
+    return blob(struct.pack(">d", value))
+
+
+def payload(kind: int, rows: Rows, version: int = 1) -> bytes:
+    return head(2 + len(rows)) + whole(kind) + whole(version) + b"".join(row[1] for row in rows)
 
 
 def signed(signer: str, context: str, body: bytes, *, tail: bytes = b"") -> bytes:
@@ -69,17 +74,17 @@ class Book:
     def __init__(self) -> None:
         self.entries: list[dict[str, Any]] = []
 
-    def write(self, title: str, record: str, kind: int, signer: str, rows: Rows) -> bytes:
+    def write(self, title: str, record: str, kind: int, signer: str, rows: Rows, version: int = 1) -> bytes:
         """Lay out one record, sign it, return its payload."""
-        body = payload(kind, rows)
+        body = payload(kind, rows, version)
         head_bytes = body[: len(body) - sum(len(row[1]) for row in rows)]
         entry: dict[str, Any] = {
             "title": title,
             "record": record,
-            "fields": [["", head_bytes.hex(), f"array of {2 + len(rows)}, kind {kind}, schema version 1"]],
+            "fields": [["", head_bytes.hex(), f"array of {2 + len(rows)}, kind {kind}, schema version {version}"]],
             "digest": sha(body).hex(),
             "signer": {"name": signer, "public": public(signer).hex(), "key_id": key_id(signer).hex()},
-            "signature": signed(signer, record.lower(), body).hex(),
+            "signature": signed(signer, record.lower().removeprefix("open"), body).hex(),
         }
         entry["fields"] += [[name, value.hex(), comment] for name, value, comment in rows]
         if record == "Header":  # never signed by itself: the Offer's update_signature covers it with its boxes
@@ -142,9 +147,10 @@ def round_rows(index: int, previous: bytes, version: int, serial: int = 1) -> Ro
 
 def announcement_rows(
     index: int, previous: bytes, version: int, *, request: bytes | None = None, n: int = 0, sum_w: int = 0,
-    sums: tuple[bytes, ...] = (), stop: int = 0,
+    sums: tuple[bytes, ...] = (), stop: int = 0, schema: int = 2,
 ) -> Rows:  # fmt: skip
     evaluations = array(array(text("inst-1"), blob(sha(b"evaluation")))) if request else array()
+    summary = [("summary", array(whole(3), f8(0.61)) if request else NIL, "sites, and the value of all of them")]
     return [
         *round_rows(index, previous, version),
         ("key_epoch", whole(0), "epoch of the study key that opens the model"),
@@ -159,6 +165,7 @@ def announcement_rows(
         ("patience", whole(0), "versions without progress so far"),
         ("stop", whole(stop), "why it ended: 1 versions, 2 patience, 3 target, 4 time, 5 operator"),
         ("final", flag(stop != 0), "whether this is the last version"),
+        *(summary if schema > 1 else []),
     ]
 
 
@@ -260,12 +267,22 @@ def site_records(book: Book) -> tuple[bytes, bytes]:
         ("site", text("inst-1"), "the name in its certificate"),
         ("states", array(array(text("lung"), whole(3))), "(study, state): 3 training"),
         ("software", text("wardround 0.1.0"), "for the operator"),
-    ])  # fmt: skip
-    book.write("Evaluation", "Evaluation", 12, "inst-1", [
+        ("troubles", array(array(text("lung"), whole(1), whole(3))), "(study, what fails, how often in a row)"),
+    ], version=2)  # fmt: skip
+    of = [
         ("study", STUDY, "id of the study"),
         ("site", text("inst-1"), "the name in its certificate"),
         ("version", whole(0), "of the global model"),
         ("model", blob(sha(CHUNK_DIGESTS)), "body digest of that version"),
+    ]
+    book.write("Evaluation", "Evaluation", 12, "inst-1", [
+        *of, ("measured", SEALED, "Measurements, for coordinator and auditors: boxes with the key, what it seals"),
+    ], version=2)  # fmt: skip
+    book.write("Measurements", "Measurements", 19, "inst-1", [
+        ("values", array(array(text("bias"), f8(-0.07)), array(text("c-index"), f8(0.612))), "by name"),
+    ])  # fmt: skip
+    book.write("Evaluation of schema version 1", "OpenEvaluation", 12, "inst-1", [
+        *of,
         ("values", array(array(text("bias"), whole(-70_000)), array(text("c-index"), whole(612_345))), "in 1e-6"),
     ])  # fmt: skip
     book.write("Command", "Command", 15, "operator", [
@@ -280,14 +297,16 @@ def site_records(book: Book) -> tuple[bytes, bytes]:
 
 
 def decision_log(book: Book, first: bytes, second: bytes) -> tuple[list[str], bytes]:
-    """Six records without trustees: v0, a Request that fails, one that makes v1, and the last version."""
+    """Six records without trustees: v0 (in schema version 1), a Request that fails, one that makes v1, the last one."""
     start, later = 1_800_000_000 << 20, (1_800_000_000 << 20) + 1
     log = [
-        book.write("Announcement of version 0", "Announcement", 5, "coordinator", announcement_rows(0, bytes(32), 0))
+        book.write(
+            "Announcement of version 0", "Announcement", 5, "coordinator", announcement_rows(0, bytes(32), 0, schema=1)
+        )
     ]
 
     def follow(title: str, record: str, kind: int, rows: Rows) -> bytes:
-        log.append(book.write(title, record, kind, "coordinator", rows))
+        log.append(book.write(title, record, kind, "coordinator", rows, version=2 if kind == 5 else 1))
         return sha(log[-1])
 
     one = [("inst-1", start, first, 16)]
@@ -341,15 +360,19 @@ def trustee_records(book: Book, first: bytes, request: bytes) -> None:
 
 
 def bookmark(book: Book) -> None:
-    measured = array(text("inst-1"), blob(sha(b"evaluation")), whole(-500_000), whole(30_000_000))
+    measured = array(text("inst-1"), blob(sha(b"evaluation")), f8(-0.5), f8(30.0))
+    book.write("Memory", "Memory", 18, "coordinator", [
+        ("best", f8(0.75), "value of the primary metric so far, of all sites together"),
+        ("without", array(array(text("inst-1"), f8(0.5))), "the same without one site, by that one"),
+        ("evaluations", array(measured), "of that version: site, digest, value and weight"),
+    ])  # fmt: skip
     book.write("Bookmark", "Bookmark", 17, "coordinator", [
         ("study", STUDY, "id"),
         ("plan", blob(PLAN), "digest"),
         ("version", whole(1), "the newest that was announced"),
-        ("best", whole(654_321), "value of the primary metric so far, in millionths"),
         ("positions", array(array(text("inst-1"), whole(257)), array(text("inst-2"), whole(0))), "nothing open before"),
-        ("evaluations", array(measured), "of that version: site, digest, value and weight in millionths"),
-    ])  # fmt: skip
+        ("memory", SEALED, "a Memory, for the coordinator alone: boxes with the key, and what it seals"),
+    ], version=2)  # fmt: skip
 
 
 def main() -> None:

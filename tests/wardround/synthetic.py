@@ -8,9 +8,9 @@ from schemas.records import (
     Announcement,
     BodyAt,
     BodyRef,
-    Evaluation,
     Header,
     Offer,
+    OpenEvaluation,
     Outcome,
     Presence,
     Receipt,
@@ -79,7 +79,7 @@ def receipt(site: str, sequence: int, outcome: Outcome, **rest: object) -> Recei
     return replace(blank, **rest)  # type: ignore[arg-type]  # fields by name
 
 
-def _evaluation(site: str, version: int, rng: random.Random, *, up: int, final: bool) -> Evaluation:
+def _evaluation(site: str, version: int, rng: random.Random, *, up: int, final: bool) -> OpenEvaluation:
     n, level = 10 + 3 * int(site[-1]), 0.5 + 0.01 * int(site[-1])
     metric = level + 0.12 * (1 - 0.8**version) + rng.uniform(-0.015, 0.015)
     values = {
@@ -89,7 +89,7 @@ def _evaluation(site: str, version: int, rng: random.Random, *, up: int, final: 
     if final:
         values |= {"c-index-low": metric - 0.11, "c-index-high": metric + 0.1}
         values |= {"alone-c-index": level + 0.03, "alone-c-index-low": level - 0.1, "alone-c-index-high": level + 0.14}
-    return Evaluation(STUDY, site, version, ZERO, tuple(sorted((k, round(v * 1e6)) for k, v in values.items())))
+    return OpenEvaluation(STUDY, site, version, ZERO, tuple(sorted((k, round(v * 1e6)) for k, v in values.items())))
 
 
 def records(seed: int = 3, versions: int = 20) -> list[tuple[int, StudyRecord]]:

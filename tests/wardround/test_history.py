@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.records import Announcement, Decided, Evaluation, Failed, Outcome, Presence, Request, SiteState, Stop
+from schemas.records import Announcement, Decided, Failed, OpenEvaluation, Outcome, Presence, Request, SiteState, Stop
 from tests.wardround.synthetic import START_MS, STUDY, announcement, history, offer, plan, receipt, records, request
 from wardround.history import OVERTAKEN, StudyHistory, StudyRecord
 
@@ -144,9 +144,9 @@ def test_the_overall_metric_weighs_sites_as_the_plan_says_and_carries_the_last_j
     assert grown.overall(0, "auc") is None
 
 
-def _judged(site: str, version: int, *, metric: float, pairs: int) -> Evaluation:
+def _judged(site: str, version: int, *, metric: float, pairs: int) -> OpenEvaluation:
     values = (("c-index", round(metric * 1e6)), ("pairs", pairs * 10**6))
-    return Evaluation(STUDY, site, version, ZERO, values)
+    return OpenEvaluation(STUDY, site, version, ZERO, values)
 
 
 @cache

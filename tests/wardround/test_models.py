@@ -12,7 +12,7 @@ from learning.entry import folder_digest
 from learning.model_file import ModelHeader, read_model
 from protocol.digests import digest_of
 from schemas.errors import LocalError
-from schemas.records import Evaluation
+from schemas.records import OpenEvaluation
 from tests.wardround import synthetic
 from wardround.history import StudyHistory
 from wardround.models import best_version, choose, export_version, header_of, kept
@@ -35,7 +35,7 @@ def history(values: dict[int, dict[str, float]], *, higher: bool = True, kept_ve
     for version, measured in values.items():
         for site, value in measured.items():
             numbers = (("c-index", round(value * 1e6)), ("n-test", 10_000_000))
-            grown.feed(Evaluation(plan.study, site, version, bytes(32), numbers), 1000 + version)
+            grown.feed(OpenEvaluation(plan.study, site, version, bytes(32), numbers), 1000 + version)
     return grown
 
 

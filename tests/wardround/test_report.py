@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from schemas.errors import LocalError
-from schemas.records import Action, Command, Evaluation, Outcome
+from schemas.records import Action, Command, OpenEvaluation, Outcome
 from tests.wardround.synthetic import START_MS, announcement, history, offer, plan, receipt, records
 from wardround.history import Commanded, StudyHistory
 from wardround.report import Score, compare, conduct_figures, learning_figures, prose, style, write_report
@@ -109,7 +109,7 @@ def test_a_running_study_shows_no_column_and_no_words_for_what_is_not_there_yet(
     made, early = plan(), START_MS + 2000
     running = StudyHistory(made, made.digest, {f"site-{i}": "" for i in range(1, 7)})
     for at_ms, record in records():
-        if not (isinstance(record, Evaluation) and (record.version == 0 or at_ms > early)):
+        if not (isinstance(record, OpenEvaluation) and (record.version == 0 or at_ms > early)):
             running.feed(record, at_ms)
     text = render(running, compare(running), period_s=0.75)
     for words in ("<th>Alone</th>", "<em>Alone</em>", "bootstrap intervals over"):

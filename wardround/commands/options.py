@@ -19,9 +19,23 @@ if TYPE_CHECKING:
     from protocol.signing import SigningKey
     from transport.settings import KafkaSettings
 
+SEALED = (
+    "what single sites measured is sealed to the coordinator and the plan's auditors; the opening key of one of them "
+    "shows it: --key FILE"
+)
 BROKER_VARIABLE = "WARDROUND_KAFKA_BOOTSTRAP"
 REGISTRAR_KEY_VARIABLE = "WARDROUND_KEYS_REGISTRAR"
 _UNITS = ((2**40, "TB"), (2**30, "GB"), (2**20, "MB"), (2**10, "kB"))
+
+
+def add_reader_key(parser: argparse.ArgumentParser) -> None:
+    """`--key`: whose measurements of single sites are sealed to."""
+    parser.add_argument(
+        "--key",
+        type=Path,
+        metavar="FILE",
+        help="opening key of the coordinator or of an auditor of the plan: shows what single sites measured",
+    )
 
 
 def subcommand(

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("study", nargs="?", help="one study (default: all of them)")
     options.add_registrar_public(parser)
+    options.add_reader_key(parser)
     options.add_broker(parser)
     options.add_json(parser)
     parser.set_defaults(run=run)
@@ -55,6 +56,7 @@ def study_values(history: "StudyHistory", now_ms: int) -> dict[str, Any]:
         "stop": history.stop.name.lower(),
         "metric": history.plan.evaluation.metric,
         "value": history.overall(history.version),
+        "sealed": history.sealed,
         "offers": history.offered,
         "counted": history.counted,
         "refused": history.refused,
@@ -116,6 +118,7 @@ def study_lines(history: "StudyHistory", now_ms: int) -> list[str]:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     table = ["  " + "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)) for row in rows]
     tail = f"  offers {history.offered}, counted {history.counted}, refused {refused}"
+    sealed = [f"  {options.SEALED}"] * history.sealed
     warned = [f"  warning: {site['site']}: {said}" for site in values["sites"] for said in site["warnings"]]
     missing = [_missing_line(history, topic) for topic in history.missing]
     strange = [f"  passed over on {topic}: {count} records" for topic, count in sorted(history.left_out.items())]
@@ -125,6 +128,7 @@ def study_lines(history: "StudyHistory", now_ms: int) -> list[str]:
         tail,
         *warned,
         *_command_lines(values, now_ms),
+        *sealed,
         *strange,
         *missing,
     ]
@@ -193,6 +197,6 @@ async def _read(arguments: argparse.Namespace) -> list["StudyHistory"]:
     from wardround.federation import Federation
 
     options.kafka_settings(arguments)
-    async with Federation(arguments.broker, registrar_key=arguments.registrar) as federation:
+    async with Federation(arguments.broker, registrar_key=arguments.registrar, opening_key=arguments.key) as federation:
         names = [arguments.study] if arguments.study else sorted(await federation.studies())
         return [await federation.history(name) for name in names]

@@ -27,6 +27,7 @@ from wardround.demo.outcome import final_table, read_pooled, summary
 from wardround.demo.processes import Process, Processes
 from wardround.demo.running import Running
 from wardround.demo.script import Act
+from wardround.demo.stage import COORDINATOR
 from wardround.demo.trial import MODEL, Trial
 from wardround.federation import Federation
 from wardround.history import StudyHistory
@@ -130,7 +131,12 @@ class _Demo:
 
     async def _follow(self, study: str) -> None:
         """Follow one study until it is over. The broker may be away at any moment."""
-        federation = Federation(self._running.bootstrap, registrar_key=self._running.stage.registrar.public)
+        stage = self._running.stage
+        federation = Federation(
+            self._running.bootstrap,
+            registrar_key=stage.registrar.public,
+            opening_key=stage.keys / f"{COORDINATOR}.open",  # measurements are sealed to it
+        )
         final_s: float | None = None
         while True:
             with contextlib.suppress(TransientError):
@@ -268,11 +274,15 @@ class _Demo:
 
 
 def complete(history: StudyHistory) -> bool:
-    """Whether nothing more is to come: every site has judged the final version, and every offer has its answer."""
+    """Whether nothing more is to come: every site has judged the final version, and every offer has its answer.
+
+    A site whose test set is too small tells of the final version without its metric.
+    """
     metric, version = history.plan.evaluation.metric, history.version
     wanted = {metric, f"alone-{metric}"} if history.plan.evaluation.alone else {metric}
     judged = all(
-        wanted <= site.evaluations.get(version, {}).keys() or site.evaluations.get(version, {}).get("n-test") == 0
+        version in site.evaluations
+        and (wanted <= site.evaluations[version].keys() or metric not in site.evaluations[version])
         for site in history.sites.values()
     )
     return history.final and judged and history.undecided == 0

@@ -14,7 +14,7 @@ from rich.table import Table
 from schemas.errors import LocalError
 from wardround.history import StudyHistory
 from wardround.report.comparison import Comparison, Row, Score
-from wardround.report.prose import human_score
+from wardround.report.prose import human_score, without
 
 
 def read_pooled(path: Path) -> dict[str, Score]:
@@ -39,6 +39,11 @@ def final_table(comparison: Comparison) -> Table:
         _add(table, row, comparison)
     table.add_section()
     _add(table, comparison.overall, comparison, style="bold")
+    remarks = [without(comparison).strip()] if comparison.left_out else []
+    if comparison.lacks_intervals:
+        remarks.append("Without an interval: so few test patients that resampling them cannot give one.")
+    if remarks:
+        table.caption, table.caption_justify = " ".join(remarks), "left"
     return table
 
 
@@ -70,6 +75,7 @@ def summary(history: StudyHistory, comparison: Comparison, seconds: float) -> di
                 "alone": _value(overall.alone),
                 "federated": _value(overall.federated),
                 "pooled": _value(overall.pooled),
+                "left_out": dict(comparison.left_out),
             },
         },
     }

@@ -4,10 +4,12 @@ Knows:    which version counts as the federated one, and how sites weigh in the 
 Used by:  wardround.report, wardround.demo (table and summary).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from wardround.history import SiteHistory, StudyHistory
+
+COLUMNS = ("alone", "federated", "pooled")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +34,19 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Rows by site and the overall one; `version` is the newest that some site has evaluated."""
+    """Rows by site and the overall one; `version` is the newest that some site has evaluated.
+
+    left_out   sites that the overall row is without, each with the reason: it has the same sites in every column
+    sealed     whether measurements of single sites are sealed to others than who looks
+    """
 
     metric: str
     higher_is_better: bool
     version: int
     rows: tuple[Row, ...]
     overall: Row
+    left_out: tuple[tuple[str, str], ...] = ()
+    sealed: bool = False
 
     @property
     def has_alone(self) -> bool:
@@ -50,20 +58,48 @@ class Comparison:
         scores = (score for row in self.rows for score in (row.alone, row.federated, row.pooled))
         return any(score is not None and score.low is not None and score.high is not None for score in scores)
 
+    @property
+    def lacks_intervals(self) -> bool:
+        """Whether some have an interval, and some have not."""
+        scores = [score for row in self.rows for score in (row.alone, row.federated, row.pooled) if score is not None]
+        return self.has_intervals and any(score.low is None for score in scores)
+
 
 def compare(history: StudyHistory, pooled: Mapping[str, Score] | None = None) -> Comparison:
     """Judge the newest evaluated version. `pooled` by site, where somebody could compute it: the demo alone can."""
     name = history.plan.evaluation.metric
     version = max((max(site.evaluations, default=-1) for site in history.sites.values()), default=-1)
     rows = tuple(_row(site, name, (pooled or {}).get(site.name)) for _, site in sorted(history.sites.items()))
+    shown = _columns(rows)
+    common = [row for row in rows if not _lacking(row, shown)]
     overall = Row(
         "overall",
-        sum(row.tested or 0 for row in rows) or None,
-        _mean(history, {row.name: row.alone for row in rows}),
-        _mean(history, {row.name: row.federated for row in rows}),
-        _mean(history, {row.name: row.pooled for row in rows}),
+        sum(row.tested or 0 for row in common) or None,
+        *(_mean(history, common, column) if column in shown else None for column in COLUMNS),
     )
-    return Comparison(name, history.plan.evaluation.higher_is_better, version, rows, overall)
+    left_out = tuple((row.name, _why(history.sites[row.name], row, shown)) for row in rows if _lacking(row, shown))
+    higher = history.plan.evaluation.higher_is_better
+    return Comparison(name, higher, version, rows, overall, left_out, history.sealed)
+
+
+def _columns(rows: Sequence[Row]) -> tuple[str, ...]:
+    """The models that are compared overall: all that some site has; while no site has them all, the federated one."""
+    shown = tuple(column for column in COLUMNS if any(getattr(row, column) is not None for row in rows))
+    together = any(not _lacking(row, shown) for row in rows)
+    return shown if together else tuple(column for column in shown if column == "federated")
+
+
+def _lacking(row: Row, shown: Sequence[str]) -> list[str]:
+    return [column for column in shown if getattr(row, column) is None]
+
+
+def _why(site: SiteHistory, row: Row, shown: Sequence[str]) -> str:
+    """Why a site has no say in the overall row, as far as the log tells."""
+    if row.federated is not None:
+        return f"nothing of the model {' and '.join(_lacking(row, shown))} yet"
+    if not site.evaluations:
+        return "nothing measured yet"
+    return "it keeps what it measures: too few test patients, or its policy"
 
 
 def _row(site: SiteHistory, name: str, pooled: Score | None) -> Row:
@@ -86,6 +122,6 @@ def _score(site: SiteHistory, name: str) -> Score | None:
     return None
 
 
-def _mean(history: StudyHistory, scores: Mapping[str, Score | None]) -> Score | None:
-    value = history.mean({site: score.value for site, score in scores.items() if score is not None})
+def _mean(history: StudyHistory, rows: Sequence[Row], column: str) -> Score | None:
+    value = history.mean({row.name: getattr(row, column).value for row in rows})
     return None if value is None else Score(value)

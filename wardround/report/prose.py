@@ -77,7 +77,15 @@ def human_moment(at_ms: int) -> str:
     return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%d %B %Y, %H:%M UTC").lstrip("0")
 
 
+LEFT_OUT_NAMED = 6
+SEALED = (
+    "What single sites measured is sealed to the coordinator and to the auditors that the plan names, so this page "
+    "compares no models. Make it with the opening key of one of them: wardround report … --key FILE."
+)
+
+
 def human_score(score: Score | None, *, interval: bool = True) -> str:
+    """A metric with its interval; without one where resampling the test patients could not give it."""
     if score is None:
         return "–"
     text = human_number(score.value)
@@ -204,9 +212,14 @@ def _refusals(history: StudyHistory) -> str:
 def verdict(comparison: Comparison) -> str:
     """How the federated model compares overall, without more certainty than the intervals allow."""
     alone, federated, pooled = comparison.overall.alone, comparison.overall.federated, comparison.overall.pooled
+    if comparison.sealed:
+        return SEALED
     if federated is None:
         return "No site has reported the metric yet."
-    text = f"Over all sites the federated model reaches {comparison.metric} {human_number(federated.value)}"
+    over = (
+        f"the {len(comparison.rows) - len(comparison.left_out)} sites compared" if comparison.left_out else "all sites"
+    )
+    text = f"Over {over} the federated model reaches {comparison.metric} {human_number(federated.value)}"
     if alone is not None:
         text += f"; models trained by each site alone reach {human_number(alone.value)}"
     if pooled is not None:
@@ -217,7 +230,16 @@ def verdict(comparison: Comparison) -> str:
             ". The intervals (95 %, by bootstrap over test patients) are wide where a site has few test patients: "
             "a difference smaller than its interval may be chance"
         )
-    return text + "."
+    return text + "." + without(comparison)
+
+
+def without(comparison: Comparison) -> str:
+    """A sentence of its own on the sites that the overall row leaves out; empty when it has them all."""
+    if not comparison.left_out:
+        return ""
+    named = [f"{site} ({why})" for site, why in comparison.left_out[:LEFT_OUT_NAMED]]
+    more = len(comparison.left_out) - len(named)
+    return f" Overall is without {listing([*named, *([f'{more} more'] if more else [])])}."
 
 
 def plan_in_words(plan: Plan) -> list[tuple[str, str]]:

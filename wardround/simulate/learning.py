@@ -106,13 +106,13 @@ class StudyJudge:
             cancelled=lambda: False,
         )  # fmt: skip
 
-    def _measure(self, site: str, vector: Vector) -> tuple[int, int]:
-        """The site's own metric in 1e-6 and its weight; one that is undefined there weighs nothing."""
+    def _measure(self, site: str, vector: Vector) -> tuple[float, float]:
+        """The site's own metric and its weight; one that is undefined there weighs nothing."""
         task = self.patients.task
         values = task.evaluate(vector, self.patients.sites[site])
         if task.metric not in values:
-            return 0, 0
-        return round(values[task.metric] * 1e6), round(values[task.weight])
+            return 0.0, 0.0
+        return float(values[task.metric]), float(values[task.weight])
 
 
 def target_of(pooled: float, *, higher_is_better: bool) -> float:
