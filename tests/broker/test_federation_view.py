@@ -203,7 +203,12 @@ async def test_a_status_without_a_sites_topic_shows_the_others_and_says_whose_is
         public = ["--registrar", str(tmp_path / "registrar.pub"), "--broker", small.bootstrap]
         assert await asyncio.to_thread(main, ["status", plan.study, *public]) == 0
         told = capsys.readouterr().out
-        assert await asyncio.to_thread(main, ["status", plan.study, "--json", *public]) == 0
+        assert (
+            await asyncio.to_thread(
+                main, ["status", plan.study, "--json", "--key", str(small.folder / "coordinator.open"), *public]
+            )
+            == 0
+        )
         (values,) = json.loads(capsys.readouterr().out)["studies"]
         async with view(small, "view-missing-0") as seen:
             await delete_topics(small.kafka, topics.keys(plan.study))
