@@ -270,6 +270,19 @@ async def test_a_study_that_is_loading_is_not_killed_for_what_is_cancelled_meanw
     assert trainer.pid == pid
 
 
+async def test_a_task_that_writes_to_the_service_itself_costs_its_trainer_and_no_other_study(
+    trainer: Trainer, train: Callable[..., Any]
+) -> None:
+    await trainer.load(load("garbles", study="bad"))
+    await trainer.load(load(study="good"))
+    first = trainer.pid
+    with pytest.raises(TrainerLostError) as lost:
+        await train(study="bad")
+    assert lost.value.reason == "garbled"
+    assert len(await train(study="good")) == 2
+    assert trainer.pid != first
+
+
 async def test_nan_is_told_apart_from_a_lost_trainer(trainer: Trainer, train: Callable[..., Any]) -> None:
     await trainer.load(load("nan"))
     with pytest.raises(TrainerRefusedError, match="NaN") as refused:

@@ -1,13 +1,14 @@
 """Linear regression on a few invented rows; the site's name says how it misbehaves.
 
 site-1 is well; `nan` trains to NaN, `hangs` never reports, `slow` reports until it is cancelled, `mute` only asks
-whether it was, `dies` kills its
-process, `dies-loading` while it loads, `leaks` fails with a patient's value in its message, `broken` breaks the data
-contract, `folder` does so while there is a file `gone` in its folder.
+whether it was, `dies` kills its process, `dies-loading` while it loads, `garbles` writes to its service itself, `leaks`
+fails with a patient's value in its message, `broken` breaks the data contract, `folder` does so while there is a file
+`gone` in its folder.
 """
 
 import os
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -76,6 +77,10 @@ class Tiny(Task):
             os.kill(os.getpid(), signal.SIGKILL)
         if data.site == "hangs":
             time.sleep(600)
+        if data.site == "garbles":
+            for handle in (int(path.name) for path in Path("/proc/self/fd").iterdir()):
+                if os.path.exists(f"/proc/self/fd/{handle}") and stat.S_ISSOCK(os.fstat(handle).st_mode):
+                    os.write(handle, b"\xff" * 64)
         if data.site == "leaks":
             raise ValueError(f"row of patient {SECRET}")
         while data.site == "slow":
