@@ -3,8 +3,12 @@
 Used by:  wardround.commands.plan, wardround.demo.trial; a test reads every line of it back.
 """
 
+import math
 from collections.abc import Sequence
 
+from learning.advice import clip_for
+
+OPTIMISER, RATE, STEPS, VERSIONS = "adam", 0.01, 10, 50  # chosen by trial on six studies: docs/defaults.md
 _TEMPLATE = """\
 # The plan of one study: everything its members agree on. Lines with # show the default; take the # away to change it.
 # `wardround plan check` says what it means, `wardround plan sign` makes it final.
@@ -23,12 +27,16 @@ entry = "{entry}"     # {parameters:,} parameters, judged by {metric} ({directio
 [task.options]                  # texts that the task understands
 # split = "0"
 
+# How to choose what stands here without #: docs/defaults.md. In short: try it (`wardround simulate --learn`,
+# `python -m studies.experiment`) and follow the words after `look again`. A study that ends before it has learnt wants
+# three times the rate, then more steps or versions; one that diverges a third of the rate; clipped updates a larger
+# clip.
 [training]                      # what a site does for one update
-optimiser = "sgd"               # sgd or adam, with fresh state each time
-learning_rate = 0.01
+optimiser = "{optimiser}"              # adam (takes a loss of any scale) or sgd; with fresh state each time
+learning_rate = {rate}
 # momentum = 0.0                # sgd alone
 # weight_decay = 0.0
-epochs = 1                      # passes over the training patients; or `steps` instead
+steps = {steps}                      # batches, the same number at each site; or `epochs`: passes over its patients
 batch = 32                      # 0: all patients at once
 # proximal = 0.0                # FedProx: holds an update near the version it began from
 # time_limit_s = 3600           # after that, what was reached is the update
@@ -54,7 +62,7 @@ preset = "fedbuff"              # fedbuff: two thirds of the sites; fedavg: all 
 # epsilon = 0.001
 
 [privacy]
-clip = 1.0                      # most an update may be long; longer ones are scaled down
+clip = {clip:<5}                    # most an update may be long; longer ones are scaled down
 # clip_inf = {clip_inf}                # most one coordinate may be
 # scale_bits = {scale_bits}               # fixed point: the largest that cannot overflow
 # examples = false              # true: a site weighs by its number of training patients
@@ -71,7 +79,7 @@ clip = 1.0                      # most an update may be long; longer ones are sc
 # weight_max = 10.0             # where versions are judged, a site weighs at most so many times the one in the middle
 
 [stop]
-versions = 20
+versions = {versions}
 # patience = 0                  # versions without progress; 0: never mind
 # target = 0.8                  # enough, in {metric}
 # time_s = 0                    # 0: no limit
@@ -114,7 +122,8 @@ def plan_template(
 
     goal = goal_of("fedbuff", len(sites))
     minimum = minimum_of(goal, len(sites))
-    clip_inf = 1.0 if parameters <= 4096 else 0.125
+    clip = max(1.0, clip_for(RATE * STEPS * math.sqrt(parameters) / 2))
+    clip_inf = clip if parameters <= 4096 else clip / 8
     scale_bits = largest_scale_bits(cohort_max=goal, bound=clip_inf, noise_std=0.0, trustees=0, modulus_bits=32)
     return _TEMPLATE.format(
         study=study,
@@ -127,6 +136,11 @@ def plan_template(
         goal=goal,
         minimum=minimum,
         deadline=deadline_s(goal, minimum),
+        clip=clip,
         clip_inf=clip_inf,
+        optimiser=OPTIMISER,
+        rate=RATE,
+        steps=STEPS,
+        versions=VERSIONS,
         scale_bits=scale_bits,
     )

@@ -6,6 +6,7 @@ Used by:  wardround.commands.plan.
 from dataclasses import asdict
 from typing import Any
 
+from learning import advice
 from schemas.plan import Plan
 from schemas.plan_meaning import meaning
 from schemas.text import plain
@@ -16,7 +17,8 @@ from wardround.commands.options import human_bytes, human_time
 def plan_values(plan: Plan, round_s: float) -> dict[str, Any]:
     """The same facts as `plan_lines`, units in the names."""
     facts = {"study": plan.study, "plan": plan.digest.hex(), "round_s": round_s}
-    return {**facts, **_leaves(plan), **asdict(meaning(plan, round_s))}
+    found = {**facts, **_leaves(plan), **asdict(meaning(plan, round_s))}
+    return {**found, "warnings": [*found["warnings"], *_of_training(plan)]}
 
 
 def _leaves(plan: Plan) -> dict[str, Any]:
@@ -48,7 +50,15 @@ def plan_lines(plan: Plan, round_s: float) -> list[str]:
     width = max(len(name) for name, _ in facts)
     lines = [f"{name:<{width}}  {text}" for name, text in facts]
     lines += [f"{'off':<{width}}  {text}" for text in means.off]
-    return lines + [f"{'look again':<{width}}  {text}" for text in means.warnings]
+    return lines + [f"{'look again':<{width}}  {text}" for text in (*means.warnings, *_of_training(plan))]
+
+
+def _of_training(plan: Plan) -> list[str]:
+    """What the numbers alone tell of rate and clip."""
+    training = plan.training
+    return advice.of_rate(training.optimiser, training.learning_rate) + advice.of_longest(
+        training.optimiser, training.learning_rate, training.steps, plan.parameters, plan.privacy.clip
+    )
 
 
 def _training(plan: Plan) -> str:

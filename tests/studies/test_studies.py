@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -154,3 +155,60 @@ def test_a_study_without_a_test_patient_says_that_there_is_nothing_to_judge(judg
 def test_bytes_of_raw_data_are_those_of_the_site() -> None:
     shares: dict[str, Any] = {data.site: data.bytes_data for data in sites_of("breast/plan.toml")[1]}
     assert sum(shares.values()) == pytest.approx(119_913, abs=5)
+
+
+LINE = STUDIES / "linear_regression" / "plan_plain.toml"
+
+
+def test_a_misspelt_key_ends_an_experiment_before_anything_is_trained(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan = tmp_path / "plan.toml"
+    plan.write_text(LINE.read_text().replace("[aggregation]", "[aggregation]\ngoaal = 3"))
+    assert experiment.main([str(plan), "--seeds", "1"]) == 2
+    told = capsys.readouterr()
+    assert "unknown key aggregation.goaal; did you mean `goal`?" in told.err
+    assert told.out == ""
+
+
+def test_one_run_has_no_interval_and_says_why(capsys: pytest.CaptureFixture[str]) -> None:
+    assert experiment.main([str(LINE), "--seeds", "1", "--versions", "2"]) == 0
+    told = capsys.readouterr().out
+    assert "nan" not in told
+    assert "no interval: one run" in told
+
+
+def test_a_metric_that_no_site_measures_is_told_from_patients_that_are_missing() -> None:
+    task, sites = sites_of("linear_regression/plan_plain.toml")
+    with pytest.raises(LocalError, match=r"finite msee; the task measured mse") as caught:
+        overall(task, [task.initial(0)] * len(sites), sites, "msee")
+    assert "spelt" in caught.value.hint
+
+
+def test_what_deserves_a_word_follows_the_figures(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    plan = tmp_path / "plan.toml"
+    text = LINE.read_text()
+    plan.write_text(re.sub(r"(?m)^clip = .*$", "clip = 0.001", text))
+    assert plan.read_text() != text
+    assert experiment.main([str(plan), "--seeds", "2", "--versions", "3"]) == 0
+    told = capsys.readouterr().out
+    assert "look again: updates are clipped" in told
+    assert "look again: the study ends before it has learnt" in told
+    assert "look again: federated stays below alone" in told
+
+
+def test_sites_whose_patients_are_all_for_testing_are_named_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    task, sites = sites_of("linear_regression/plan_plain.toml")
+    nobody = [SiteData(data.site, data.train.take(np.arange(0)), data.test, 0) for data in sites[:2]]
+    monkeypatch.setattr(experiment.Study, "load", lambda *_, **__: [*nobody, *sites[2:]])
+    assert experiment.main([str(LINE), "--seeds", "1", "--versions", "2"]) == 0
+    told = capsys.readouterr().out
+    assert (
+        told.count("left out of every figure: 2 of 10 sites, whose patients are all for testing: site-010, site-020")
+        == 1
+    )
+    with pytest.raises(LocalError, match="no site has a training patient"):
+        experiment.run_once(read_study(LINE), nobody, seed=0)
+    assert task.metric == "mse"

@@ -14,6 +14,7 @@ from schemas.plan_toml import SECTIONS
 from tests.wardround import synthetic
 from wardround.authoring import author_plan, read_signed_plan
 from wardround.cli import main
+from wardround.commands.options import human_time
 from wardround.models import header_of
 
 ENTRY = "tests.wardround.tasks.small:task"
@@ -59,7 +60,7 @@ def test_every_line_that_the_template_shows_as_a_default_is_one(draft: Path) -> 
 def _left_out() -> set[tuple[str, str]]:
     """Keys that a beginner's plan does not show."""
     privacy = ("encoding", "modulus_bits", "aggregate_interval_s", "aggregates_max", "offer_age_max_s", "prg", "kem")
-    return {("training", "steps"), *(("privacy", key) for key in privacy)}
+    return {("training", "epochs"), *(("privacy", key) for key in privacy)}
 
 
 def test_signing_writes_a_plan_that_names_its_version_0(draft: Path, keys: Path) -> None:
@@ -134,19 +135,19 @@ def test_a_cut_plan_file_is_refused(draft: Path, keys: Path, capsys: pytest.Capt
 def test_check_tells_people_and_scripts_the_same(draft: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plan", "check", str(draft), "--round", "1h"]) == 0
     words = capsys.readouterr().out
-    assert "absence of 20 hours still counts" in words
+    assert f"absence of {human_time(50 * 3600)} still counts" in words
     assert "no masking" in words
     assert main(["plan", "check", str(draft), "--round", "1h", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["absence_s"] == 20 * 3600
+    assert json.loads(capsys.readouterr().out)["absence_s"] == 50 * 3600
 
 
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (("epochs = 1", "epochs = 1\nsteps = 2"), "training needs either epochs or steps"),
+        (("steps = 10", "steps = 10\nepochs = 2"), "training needs either epochs or steps"),
         (("[training]", "[trainng]"), "unknown section [trainng]; did you mean `training`?"),
         (("tasks.small:task", "tasks.none:task"), "no module"),
-        (('optimiser = "sgd"', 'optimiser = "adam"\nmomentum = 0.5'), "training.momentum"),
+        (("batch = 32", "batch = 32\nmomentum = 0.5"), "training.momentum"),
     ],
 )
 def test_a_mistake_in_a_plan_is_one_clear_message(
@@ -217,3 +218,47 @@ def test_the_files_of_a_task_can_be_compared_before_and_after_the_plan_is_signed
     draft.write_text(draft.read_text() + "\n# a comment after signing\n")
     assert main(["plan", "digest", str(draft), "--files"]) == 0
     assert ours["digest"] in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--site", "Hospital_A"), ("--site Hospital_A", "for example --site hospital-a")),
+        (("--site", "a", "--site", "a"), ("names a more than once",)),
+        (("--study", "Lung 2"), ("--study Lung 2", "for example --study lung-2")),
+    ],
+    ids=["capital", "twice", "study"],
+)
+def test_a_name_that_a_plan_may_not_have_is_refused_before_a_plan_is_written(
+    words: tuple[str, ...], said: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "plan.toml"
+    assert main(["plan", "init", ENTRY, *words, "--out", str(path)]) == 2
+    told = capsys.readouterr().err
+    assert all(part in told for part in said)
+    assert not path.exists()
+
+
+def test_a_plan_is_written_over_by_force_alone(draft: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    draft.write_text("mine")
+    words = ["plan", "init", ENTRY, "--study", "small", "--site", "a", "--out", str(draft)]
+    assert main(words) == 2
+    assert "--force" in capsys.readouterr().err
+    assert draft.read_text() == "mine"
+    assert main([*words, "--force"]) == 0
+    assert tomllib.loads(draft.read_text())["members"]["sites"] == ["a"]
+
+
+def test_checking_warns_of_a_rate_that_is_far_off_and_of_a_clip_that_may_brake(
+    draft: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = draft.read_text()
+    assert main(["plan", "check", str(draft)]) == 0
+    assert "learning_rate" not in capsys.readouterr().out
+    draft.write_text(text.replace("learning_rate = 0.01", "learning_rate = 1e30"))
+    assert main(["plan", "check", str(draft)]) == 0
+    told = capsys.readouterr().out
+    assert "learning_rate 1e+30 is very large" in told
+    assert "an update of 10 steps of adam at 1e+30 may be up to" in told
+    assert main(["plan", "check", str(draft), "--json"]) == 0
+    assert any("very large" in one for one in json.loads(capsys.readouterr().out)["warnings"])

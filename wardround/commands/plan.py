@@ -36,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     init.add_argument("--study", help="the study's id (default: the name of the task's folder)")
     init.add_argument("--site", action="append", default=[], help="a site expected to take part; repeatable")
     init.add_argument("--out", type=Path, metavar="FILE", help="where to write (default: print it)")
+    init.add_argument("--force", action="store_true", help="write over a file that is there")
     check = options.subcommand(
         into,
         "check",
@@ -85,10 +86,13 @@ def run_init(arguments: argparse.Namespace) -> int:
     from wardround.plan_template import plan_of_task
 
     if arguments.out is not None:
-        if arguments.out.exists():
-            raise LocalError(f"{arguments.out} exists already", hint="name another file with --out")
+        if arguments.out.exists() and not arguments.force:
+            raise LocalError(
+                f"{arguments.out} exists already", hint="name another file with --out, or write over it with --force"
+            )
         check_place(arguments.out)
     study = arguments.study or arguments.entry.split(":")[0].split(".")[-2].replace("_", "-").lower()
+    _check_names(study, arguments.site)
     with options.waiting(f"importing {arguments.entry}"):
         text = plan_of_task(arguments.entry, study=study, sites=arguments.site or ["site-1", "site-2", "site-3"])
     if arguments.out is None:
@@ -97,6 +101,21 @@ def run_init(arguments: argparse.Namespace) -> int:
     write_whole(arguments.out, text.encode())
     print(f"{arguments.out} written; next: `wardround plan check {arguments.out}`")
     return 0
+
+
+def _check_names(study: str, sites: list[str]) -> None:
+    """Raises LocalError for names that `plan check` would refuse, with one that it takes."""
+    from schemas.codec import ID
+    from schemas.errors import LocalError
+
+    for option, name in [("--study", study), *(("--site", site) for site in sites)]:
+        try:
+            ID.pack(name)
+        except ValueError as error:
+            near = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40]
+            raise LocalError(f"{option} {name}: {error}", hint=f"for example {option} {near or 'site-1'}") from None
+    if twice := sorted({site for site in sites if sites.count(site) > 1}):
+        raise LocalError(f"--site names {', '.join(twice)} more than once", hint="each site has a name of its own")
 
 
 def run_check(arguments: argparse.Namespace) -> int:

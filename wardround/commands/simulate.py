@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from schemas.plan import Plan
     from schemas.plan_toml import Draft
     from studies.experiment import Judge as JudgedBy
-    from wardround.simulate.learning import Patients
+    from wardround.simulate.learning import Patients, StudyJudge
     from wardround.simulate.play import Connected, Judge, Played, Setting
     from wardround.simulate.variants import Tables, Variant
 
@@ -86,17 +86,31 @@ def run(arguments: argparse.Namespace) -> int:
         )
     setting = _setting(arguments, tables, patients)
     played, target = _play(arguments, found, setting, patients)
+    untrained = _untrained(patients)
     if arguments.html and played:
         from wardround.simulate.page import write_page
 
-        write_page(found, played, table.circumstances(arguments, len(setting.speeds)), target, arguments.html)
+        assumed = table.circumstances(arguments, len(setting.speeds))
+        assumed += [("Look again", f"{one.label}: {said}") for one in played for said in one.look_again]
+        assumed += [("Left out", said) for said in untrained]
+        write_page(found, played, assumed, target, arguments.html)
     if arguments.json:
         options.emit(arguments, table.values(found, played, target, arguments.seed), [])
     else:
         table.show(found, played, target)
+        print("".join(f"{said}\n" for said in untrained), end="")
         if arguments.html and played:
             print(f"{arguments.html} written")
     return 0 if played else 2
+
+
+def _untrained(patients: "Patients | None") -> list[str]:
+    """Which sites are left out of every figure, in one sentence; nothing where there are none."""
+    from studies.experiment import left_out
+
+    if patients is None or not patients.untrained:
+        return []
+    return [left_out(patients.untrained, len(patients.sites) + len(patients.untrained))]
 
 
 def _check(arguments: argparse.Namespace) -> None:
@@ -226,6 +240,8 @@ def _rate(text: str, option: str) -> float:
 def _play(
     arguments: argparse.Namespace, found: "Sequence[Variant]", setting: "Setting", patients: "Patients | None"
 ) -> "tuple[list[Played], float | None]":
+    from dataclasses import replace
+
     from wardround.simulate.learning import target_of
     from wardround.simulate.play import play
     from wardround.simulate.progress import Progress
@@ -239,16 +255,27 @@ def _play(
             if patients is not None and target is None:
                 pooled = patients.pooled(plan, _judged_by(arguments))
                 target = target_of(pooled, higher_is_better=plan.evaluation.higher_is_better)
-            judge = None if patients is None else _judges(arguments, plan, patients)
+            judges: list[StudyJudge] = []
+            judge = None if patients is None else _judges(arguments, plan, patients, judges)
             told = progress.of(variant.label, plan.stop.versions)
-            played.append(play(variant.label, plan, setting, judge=judge, progress=told))
+            one = play(variant.label, plan, setting, judge=judge, progress=told)
+            if patients is not None:
+                one = replace(one, look_again=tuple(patients.advice(plan, judges[-1], _judged_by(arguments))))
+            played.append(one)
     return played, target
 
 
-def _judges(arguments: argparse.Namespace, plan: "Plan", patients: "Patients") -> "Callable[[], Judge]":
+def _judges(
+    arguments: argparse.Namespace, plan: "Plan", patients: "Patients", made: "list[StudyJudge]"
+) -> "Callable[[], Judge]":
+    """Makes a judge for each try at one history; the last of `made` has seen it to its end."""
     from wardround.simulate.learning import StudyJudge
 
-    return lambda: StudyJudge(plan, patients, _judged_by(arguments), arguments.seed)
+    def make() -> StudyJudge:
+        made.append(StudyJudge(plan, patients, _judged_by(arguments), arguments.seed))
+        return made[-1]
+
+    return make
 
 
 def _judged_by(arguments: argparse.Namespace) -> "JudgedBy":

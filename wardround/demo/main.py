@@ -34,6 +34,7 @@ from wardround.history import StudyHistory
 from wardround.keyfiles import write_whole
 from wardround.progress import Show
 from wardround.report import Score, compare, write_report
+from wardround.report.look_again import look_again
 
 INTERRUPTED = 130
 BACK_S = 120.0  # how long a service may be gone
@@ -258,7 +259,10 @@ class _Demo:
 
     def _print(self, pooled: dict[str, dict[str, Score]]) -> None:
         for study, history in self._histories.items():
-            self._show.console.print(final_table(compare(history, pooled[study])))
+            comparison = compare(history, pooled[study])
+            self._show.console.print(final_table(comparison))
+            for said in look_again(comparison):
+                self._show.console.print(f"look again: {said}", soft_wrap=True, highlight=False)
             places = [f"report: {self._out / study / 'report.html'}"]
             places += [f"model:  {path}"] if (path := self._out / study / MODEL).exists() and self._trial.model else []
             self._show.console.print("\n".join([_ending(history), *places]), soft_wrap=True, highlight=False)

@@ -17,6 +17,7 @@ from schemas.text import visible
 from wardround.history import PRESENCE_PERIOD_S, StudyHistory
 from wardround.report import prose
 from wardround.report.comparison import Comparison, Score, compare
+from wardround.report.look_again import look_again
 from wardround.standing import standings
 
 TEMPLATE = "page.html"
@@ -92,6 +93,7 @@ def _words(history: StudyHistory, comparison: Comparison) -> dict[str, Any]:
         "sites_said": prose.site_count(history),
         "approval": prose.approval(history),
         "verdict": prose.verdict(comparison),
+        "look_again": look_again(comparison),
         "plan_words": prose.plan_in_words(history.plan),
         "sites": [history.sites[name] for name in sorted(history.sites)],
         "institutions": any(site.institution not in ("", site.name) for site in history.sites.values()),

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from learning import advice
 from learning.entry import load_task
 from learning.settings import settings_of
 from learning.task import DataSource, SiteData, Task, Vector
@@ -22,7 +23,8 @@ from schemas.plan_toml import Draft
 from simulation.vectors import Learner
 from simulation.world import World
 from studies.experiment import Judge as JudgedBy
-from studies.experiment import patients_of
+from studies.experiment import alone_of, losses_of, patients_of, without_training
+from studies.federate import trained
 
 NEAR = 0.99  # of the pooled metric: the target unless another is named
 
@@ -40,10 +42,11 @@ class _Watched(DataSource):
 
 @dataclass(frozen=True, slots=True)
 class Patients:
-    """Everybody's patients, loaded once for all alternatives. Sites without a training patient are left out."""
+    """Everybody's patients, loaded once for all alternatives. Sites without a training patient are `untrained`."""
 
     task: Task
     sites: Mapping[str, SiteData]
+    untrained: tuple[str, ...] = ()
 
     @classmethod
     def load(cls, draft: Draft, folder: Path | None) -> "Patients":
@@ -55,25 +58,53 @@ class Patients:
             raise LocalError(
                 f"--data {folder} does nothing: the task {draft.entry} brings its own data", hint="leave --data out"
             )
-        return cls(task, {data.site: data for data in loaded if len(data.train)})
+        known = {data.site: data for data in loaded if len(data.train)}
+        if not known:
+            raise LocalError("no site has a training patient", hint="does the split leave some of them for training?")
+        return cls(task, known, without_training(loaded))
 
     def pooled(self, plan: Plan, judged_by: JudgedBy) -> float:
         """The metric of the model that central learning would have given."""
-        everybody = self.task.pool(list(self.sites.values()))
-        vector = self.task.alone(everybody, settings_of(plan), seed=plan.seed, progress=lambda _: None)
-        seen = [self.task.as_pooled(data, everybody) for data in self.sites.values()]
+        vector, seen = self._central(plan)
         return judged_by(self.task, [vector] * len(seen), seen)
+
+    def advice(self, plan: Plan, judge: "StudyJudge", judged_by: JudgedBy) -> list[str]:
+        """What deserves a word about the history that `judge` has watched, once it is over."""
+        if judge.last is None or not judge.lengths:
+            return []
+        task, sites, settings = self.task, list(self.sites.values()), settings_of(plan)
+        vector, seen = self._central(plan)
+        losses = losses_of(task, sites, seen, seed=plan.seed, federated=judge.last, pooled=vector)
+        alone = judged_by(task, [alone_of(task, data, settings, seed=plan.seed) for data in sites], sites)
+        return [
+            *advice.of_clip(judge.lengths, plan.privacy.clip),
+            *advice.of_learning(losses.first, losses.last, losses.pooled),
+            *advice.of_comparison(
+                alone, judge.curve[-1][1], higher_is_better=task.higher_is_better, metric=task.metric
+            ),
+        ]
+
+    def _central(self, plan: Plan) -> tuple[Vector, list[SiteData]]:
+        """The pooled model, and the sites as it wants them."""
+        everybody = self.task.pool(list(self.sites.values()))
+        vector = alone_of(self.task, everybody, settings_of(plan), seed=plan.seed)
+        return vector, [self.task.as_pooled(data, everybody) for data in self.sites.values()]
 
 
 @dataclass(slots=True)
 class StudyJudge:
-    """Trains and judges one history; see wardround.simulate.play.Judge."""
+    """Trains and judges one history; see wardround.simulate.play.Judge.
+
+    lengths   of the updates before clipping, examples weighed in; last: the newest version
+    """
 
     plan: Plan
     patients: Patients
     judged_by: JudgedBy
     seed: int
     curve: list[tuple[int, float]] = field(default_factory=list)
+    lengths: list[float] = field(default_factory=list)
+    last: Vector | None = None
     _world: World | None = None
 
     def watch(self, world: World) -> None:
@@ -85,7 +116,7 @@ class StudyJudge:
         model = self._world.model()
         assert model is not None
         assert model.vector is not None
-        sites = list(self.patients.sites.values())
+        sites, self.last = list(self.patients.sites.values()), model.vector
         self.curve.append((now_ms, self.judged_by(self.patients.task, [model.vector] * len(sites), sites)))
 
     @property
@@ -100,11 +131,12 @@ class StudyJudge:
 
     def _train(self, site: str, base: Vector) -> Vector:
         words = f"{self.seed}/{self.plan.study}/{site}/".encode() + base.tobytes()
-        return self.patients.task.train(
-            base, self.patients.sites[site], settings_of(self.plan),
-            seed=int.from_bytes(sha256(words).digest()[:8], "big") >> 2, progress=lambda _: None,
-            cancelled=lambda: False,
-        )  # fmt: skip
+        task, data, most = self.patients.task, self.patients.sites[site], self.plan.privacy.examples_max
+        seed = int.from_bytes(sha256(words).digest()[:8], "big") >> 2
+        update = trained(task, base, data, settings_of(self.plan), seed=seed)
+        share = min(1.0, task.examples(data) / most) if most else 1.0
+        self.lengths.append(share * float(np.linalg.norm(update.astype(np.float64))))
+        return update
 
     def _measure(self, site: str, vector: Vector) -> tuple[float, float]:
         """The site's own metric and its weight; one that is undefined there weighs nothing."""

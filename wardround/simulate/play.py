@@ -24,13 +24,14 @@ Connected = Callable[[str, int], Windows]  # (site, until_ms) -> its windows up 
 
 @dataclass(frozen=True, slots=True)
 class Played:
-    """How one plan went. `curve`: (ms, metric) of each version, where something was learnt."""
+    """How one plan went. `curve`: (ms, metric) of each version; `look_again`: advice; where something was learnt."""
 
     label: str
     plan: Plan
     course: Course
     ended: str  # "versions", "stopped" by the plan's own rule, or "limit"
     curve: tuple[tuple[int, float], ...] = ()
+    look_again: tuple[str, ...] = ()
 
     def reached_ms(self, target: float) -> int | None:
         """When the metric first was as good as `target`; None: never."""

@@ -73,6 +73,9 @@ def show(found: Sequence[Variant], played: Sequence[Played], target: float | Non
         console.print()
     if cells:
         console.print(EXPLAINED, style="bright_black")
+    for history in played:
+        for said in history.look_again:
+            console.print(f"look again, {history.label}: {said}", markup=False, soft_wrap=True)
     for variant in found:
         if variant.refused:
             console.print(f"{variant.label}: no plan: {variant.refused}", markup=False)
@@ -89,6 +92,7 @@ def values(found: Sequence[Variant], played: Sequence[Played], target: float | N
                 "plan": one.plan.digest.hex(),
                 "ended": one.ended,
                 **one.course.values(),
+                "look_again": list(one.look_again),
                 "curve": [[at / 1000, value] for at, value in one.curve],
                 "reached_s": _seconds(one.reached_ms(target)) if target is not None else None,
                 "held_s": _seconds(one.held_ms(target)) if target is not None else None,
