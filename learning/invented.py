@@ -11,6 +11,7 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -45,15 +46,22 @@ def write_table(path: Path, contract: DataContract, table: Table, *, names: Sequ
             writer.writerow([cells.get(name, "") for name in names or columns])
 
 
+@dataclass(frozen=True, slots=True)
 class InventedSource(DataSource):
-    """A site whose tables are invented when a task asks for them: written into its folder, then read as any other."""
+    """A site whose tables are invented when a task asks for them: written into its folder, then read as any other.
+
+    tables   the names of those that were, in the order in which they were asked for
+    """
+
+    tables: list[str] = field(default_factory=list)
 
     def table(self, contract: DataContract, name: str, *, names: Sequence[str] | None = None, skip: int = 0) -> Table:
         self.invent(contract, self.path(name), names=names)
-        return super().table(contract, name, names=names)
+        return DataSource.table(self, contract, name, names=names)
 
     def invent(self, contract: DataContract, path: Path, *, names: Sequence[str] | None = None) -> None:
         """Write this site's table, unless it is there."""
+        self.tables.append(path.name)
         if not path.exists():
             write_table(path, contract, invented_table(contract, seed=crc32(self.site.encode())), names=names)
 

@@ -113,7 +113,7 @@ class Worker:
     def _load(self, message: Message) -> Message:
         from learning.entry import load_task, task_folder
         from learning.quarantine import Quarantine
-        from learning.task import DataSource
+        from learning.task import DataSource, SiteData
 
         entry, code = message["entry"], message["code"]
         self._tells = message["words"]
@@ -126,6 +126,8 @@ class Worker:
             data = task.load(DataSource(message["site"], folder, message["options"], quarantine))
         except LocalError as error:
             raise _DataError(str(error), hint=error.hint) from error
+        if not isinstance(data, SiteData):
+            raise LocalError(f"the task's load returned a {type(data).__name__}", hint="ask its author for a SiteData")
         for key in [key for key in self._begun if key[0] == message["study"]]:
             self._begun.pop(key)[1].close()  # of other data, maybe
         self._studies[message["study"]] = _Study(task, data, task_folder(entry))
@@ -158,8 +160,9 @@ class Worker:
             cancelled=self._cancelled,
         )
         seconds = time.monotonic() - started_s
-        if update.shape != base.shape or update.dtype != np.float32:
-            raise LocalError(f"the task returned {update.dtype} {update.shape}, expected float32 {base.shape}")
+        if not isinstance(update, np.ndarray) or update.shape != base.shape or update.dtype != np.float32:
+            kind = f"{getattr(update, 'dtype', type(update).__name__)} {getattr(update, 'shape', '')}"
+            raise LocalError(f"the task's train returned {kind}, expected float32 {base.shape}")
         if not all(np.isfinite(update[at : at + BLOCK]).all() for at in range(0, len(update), BLOCK)):
             raise TrainingError("the update holds NaN or infinity")
         _write(message[FILES][1], update)

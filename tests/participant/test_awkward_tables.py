@@ -118,6 +118,15 @@ async def test_an_error_of_the_tasks_own_code_names_its_line_and_no_cell(
 
 
 @pytest.mark.asyncio(loop_scope="module")
+async def test_a_load_that_returns_nonsense_is_said_and_not_shown(trainer: Trainer, tmp_path: Path) -> None:
+    (tmp_path / "ward.csv").write_text(GOOD)
+    site = Site(trainer, tmp_path, {"way": "nonsense"}, 0.0)
+    assert await site.load() is None
+    assert "the task's load returned a dict" in site.held[0]
+    assert "PXQ" not in site.told
+
+
+@pytest.mark.asyncio(loop_scope="module")
 async def test_a_task_written_before_contracts_read_tables_reads_on(trainer: Trainer, tmp_path: Path) -> None:
     (tmp_path / "ward.csv").write_text(GOOD)
     assert await Site(trainer, tmp_path, {"way": "old"}, 0.0).load() == 20
