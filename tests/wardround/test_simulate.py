@@ -260,3 +260,30 @@ def _draft() -> Draft:
     found = variants(read_tables(PLAN), [], author, presets=False, where="")[0].draft
     assert found is not None
     return found
+
+
+def test_more_epochs_take_longer_and_the_same_work_takes_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    given = ("--vary", "training.epochs=5,15", "--spread", "1")
+    this, same, more = played(capsys, str(PLAN), *FEW, *given)["plans"]
+    assert this["version_s"] == same["version_s"]
+    assert more["version_s"][-1] > 2.5 * this["version_s"][-1]
+
+
+def test_plans_that_played_alike_and_clipped_updates_are_said(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["simulate", str(LINE), "--versions", "2", "--learn", "--target", "1000", "--vary", "privacy.clip=0.001"]
+    assert main(words) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert "the same history: this plan, clip 0.001" in told
+    assert "look again, clip 0.001: updates are clipped: 20 of 20 (100%)" in told
+    assert "look again, clip 0.001: federated stays below alone" in told
+    assert "version 0, untrained, is at the target of 1000.000 already" in told
+
+
+def test_a_site_with_nobody_to_train_on_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("wardround.simulate.learning.without_training", lambda _: ("site-x",))
+    assert main(["simulate", str(LINE), "--versions", "2", "--learn"]) == 0
+    assert (
+        "left out of every figure: 1 of 11 sites, whose patients are all for testing: site-x" in capsys.readouterr().out
+    )

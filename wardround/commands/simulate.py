@@ -91,7 +91,7 @@ def run(arguments: argparse.Namespace) -> int:
         from wardround.simulate.page import write_page
 
         assumed = table.circumstances(arguments, len(setting.speeds))
-        assumed += [("Look again", f"{one.label}: {said}") for one in played for said in one.look_again]
+        assumed += [("Remark", said) for said in table.remarks(played, target)]
         assumed += [("Left out", said) for said in untrained]
         write_page(found, played, assumed, target, arguments.html)
     if arguments.json:
@@ -258,11 +258,32 @@ def _play(
             judges: list[StudyJudge] = []
             judge = None if patients is None else _judges(arguments, plan, patients, judges)
             told = progress.of(variant.label, plan.stop.versions)
-            one = play(variant.label, plan, setting, judge=judge, progress=told)
+            one = play(
+                variant.label, plan, _as_long(setting, plan, found[0].plan, patients), judge=judge, progress=told
+            )
             if patients is not None:
-                one = replace(one, look_again=tuple(patients.advice(plan, judges[-1], _judged_by(arguments))))
+                said = patients.advice(plan, judges[-1], _judged_by(arguments))
+                one = replace(one, look_again=tuple(said), clipped=judges[-1].clipped)
             played.append(one)
     return played, target
+
+
+def _as_long(setting: "Setting", plan: "Plan", asked: "Plan | None", patients: "Patients | None") -> "Setting":
+    """The setting with trainings as long as `plan` makes them: speeds are those of the plan that is asked about."""
+    from dataclasses import replace
+
+    from wardround.simulate.work import times_as_long
+
+    if asked is None or plan.training == asked.training:
+        return setting
+    known = {name: len(data.train) for name, data in patients.sites.items()} if patients else {}
+    return replace(
+        setting,
+        speeds={
+            site: replace(speed, train_s=speed.train_s * times_as_long(plan, asked, known, site))
+            for site, speed in setting.speeds.items()
+        },
+    )
 
 
 def _judges(

@@ -120,6 +120,11 @@ class StudyJudge:
         self.curve.append((now_ms, self.judged_by(self.patients.task, [model.vector] * len(sites), sites)))
 
     @property
+    def clipped(self) -> float:
+        """Share of the updates that were longer than the plan's clip."""
+        return float(np.mean([length > self.plan.privacy.clip for length in self.lengths])) if self.lengths else 0.0
+
+    @property
     def learner(self) -> Learner:
         task, sites, rule = self.patients.task, self.patients.sites, self.plan.stop
         return Learner(

@@ -24,7 +24,11 @@ Connected = Callable[[str, int], Windows]  # (site, until_ms) -> its windows up 
 
 @dataclass(frozen=True, slots=True)
 class Played:
-    """How one plan went. `curve`: (ms, metric) of each version; `look_again`: advice; where something was learnt."""
+    """How one plan went. What `curve`, `look_again` and `clipped` hold comes of learning.
+
+    curve     (ms, metric) of each version, from version 0 on
+    clipped   share of the updates that were clipped
+    """
 
     label: str
     plan: Plan
@@ -32,15 +36,20 @@ class Played:
     ended: str  # "versions", "stopped" by the plan's own rule, or "limit"
     curve: tuple[tuple[int, float], ...] = ()
     look_again: tuple[str, ...] = ()
+    clipped: float | None = None
 
     def reached_ms(self, target: float) -> int | None:
-        """When the metric first was as good as `target`; None: never."""
-        return next((at for at, value in self.curve if self._good(value, target)), None)
+        """When the metric of something learnt first was as good as `target`; None: never. Version 0 does not count."""
+        return next((at for at, value in self.curve[1:] if self._good(value, target)), None)
+
+    def untrained_reaches(self, target: float) -> bool:
+        """Whether version 0 is as good already, before anybody has trained."""
+        return bool(self.curve) and self._good(self.curve[0][1], target)
 
     def held_ms(self, target: float) -> int | None:
         """From when on it stayed as good as `target` until the last version; None: it was not, at the end."""
         held = None
-        for at, value in self.curve:
+        for at, value in self.curve[1:]:
             held = None if not self._good(value, target) else (at if held is None else held)
         return held
 

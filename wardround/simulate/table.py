@@ -28,7 +28,7 @@ def rows(played: Sequence[Played], target: float | None) -> tuple[list[str], lis
     head += ["least share", "most share", "up a site", "down a site"]
     if target is not None:
         name = played[0].plan.evaluation.metric
-        head += [f"{name} at the end", f"until {target:.3f}", "for good"]
+        head += ["clipped", f"{name} at the end", f"until {target:.3f}", "for good"]
     return head, [_row(one, target) for one in played]
 
 
@@ -53,6 +53,7 @@ def _row(one: Played, target: float | None) -> list[str]:
     ]
     if target is not None:
         times = (one.reached_ms(target), one.held_ms(target))
+        cells.append("–" if one.clipped is None else f"{one.clipped:.0%}")
         cells += [f"{one.curve[-1][1]:.4f}", *("never" if at is None else human_time(at / 1000) for at in times)]
     return cells
 
@@ -73,12 +74,32 @@ def show(found: Sequence[Variant], played: Sequence[Played], target: float | Non
         console.print()
     if cells:
         console.print(EXPLAINED, style="bright_black")
-    for history in played:
-        for said in history.look_again:
-            console.print(f"look again, {history.label}: {said}", markup=False, soft_wrap=True)
+    for said in remarks(played, target):
+        console.print(said, markup=False, soft_wrap=True)
     for variant in found:
         if variant.refused:
             console.print(f"{variant.label}: no plan: {variant.refused}", markup=False)
+
+
+def remarks(played: Sequence[Played], target: float | None) -> list[str]:
+    """What a reader of the table might misread: advice, an untrained model at the target, plans that played alike."""
+    said = [f"look again, {one.label}: {word}" for one in played for word in one.look_again]
+    untrained = [one.label for one in played if target is not None and one.untrained_reaches(target)]
+    if untrained:
+        said.append(
+            f"version 0, untrained, is at the target of {target:.3f} already ({', '.join(untrained)}): times are those "
+            "of later versions; a plan with this stop.target would end after version 1"
+        )
+    alike: dict[tuple[object, ...], list[str]] = {}
+    for one in played:
+        history = (tuple(one.course.version_ms), tuple(sorted(one.course.shares().items())), one.course.counted)
+        alike.setdefault(history, []).append(one.label)
+    for labels in alike.values():
+        if len(labels) > 1:
+            said.append(
+                f"the same history: {', '.join(labels)}; what tells them apart changed nothing in who was heard when"
+            )
+    return said
 
 
 def values(found: Sequence[Variant], played: Sequence[Played], target: float | None, seed: int) -> Mapping[str, Any]:
@@ -93,6 +114,7 @@ def values(found: Sequence[Variant], played: Sequence[Played], target: float | N
                 "ended": one.ended,
                 **one.course.values(),
                 "look_again": list(one.look_again),
+                "clipped": one.clipped,
                 "curve": [[at / 1000, value] for at, value in one.curve],
                 "reached_s": _seconds(one.reached_ms(target)) if target is not None else None,
                 "held_s": _seconds(one.held_ms(target)) if target is not None else None,
