@@ -12,8 +12,9 @@ from coordinator.shell.leading import Leading
 from coordinator.shell.metrics import CoordinatorMetrics
 from coordinator.shell.services import Services, closing
 from coordinator.shell.strangers import Strangers
-from protocol.directory import Directory
+from protocol.directory import OLDER_HINT, Directory
 from protocol.key_files import read_registrar_key
+from protocol.roster_memory import FILE, RosterMemory
 from protocol.sealing import OpenKey
 from protocol.signing import SigningKey
 from runtime import metrics_port
@@ -81,7 +82,7 @@ def _services(settings: Settings) -> Services:
         link=link,
         signing=SigningKey.load(settings.keys.signing),
         opening=OpenKey.load(settings.keys.opening),
-        directory=Directory(read_registrar_key(settings.keys.registrar)),
+        directory=_directory(settings),
         writer=writer,
         bodies=BodyWriter(kafka, link, writer),
         reader=BodyReader(kafka, link),
@@ -89,6 +90,16 @@ def _services(settings: Settings) -> Services:
         metrics=metrics,
         strangers=Strangers(metrics),
     )
+
+
+def _directory(settings: Settings) -> Directory:
+    """What the registrar says, and nothing older than what it said before."""
+    registrar = read_registrar_key(settings.keys.registrar)
+
+    def lost(error: OSError) -> None:
+        log.error("the newest roster cannot be remembered", folder=str(settings.data_dir), reason=error.strerror)
+
+    return Directory(registrar, RosterMemory(settings.data_dir / FILE, registrar, lost))
 
 
 def _models_folder(data_dir: Path) -> Path:
@@ -114,6 +125,7 @@ class _Coordinator:
         self._leading = Leading(services, self._election.confirmed)
         self._waits = False
         self._seen_roster = b""
+        self._behind = ""  # as it was said
 
     async def run(self) -> None:
         """Until cancelled; at the end group, studies and directory are given up side by side, then their clients."""
@@ -163,7 +175,10 @@ class _Coordinator:
     async def _follow(self) -> None:
         membership = self._services.directory.membership
         if membership is None:
-            if not self._waits:
+            behind = self._services.directory.behind
+            if behind:
+                self._say_behind(behind)
+            elif not self._waits:
                 log.info("waiting for the registrar's roster")
             self._waits = True
             return
@@ -174,6 +189,12 @@ class _Coordinator:
         for plan, record in list(self._services.directory.plans.values()):
             if not self._settings.studies or plan.study in self._settings.studies:
                 self._leading.add(plan, record)
+
+    def _say_behind(self, behind: str) -> None:
+        """Nothing is led by an older roster: it holds until there is a newer one."""
+        if behind != self._behind:
+            log.error("held: the log is older than what was met here before", reason=behind, hint=OLDER_HINT)
+        self._behind = behind
 
     def _check_own_place(self) -> None:
         """Raises LocalError when the roster does not know this coordinator under the keys it holds."""

@@ -32,6 +32,7 @@ from participant.training.launch import Launcher
 from participant.training.output import TaskOutput
 from protocol.directory import Directory
 from protocol.key_files import read_registrar_key
+from protocol.roster_memory import FILE, RosterMemory
 from protocol.sealing import OpenKey
 from protocol.signing import SigningKey
 from runtime import metrics_port
@@ -171,7 +172,7 @@ def _services(
         link=link,
         signing=SigningKey.load(settings.keys.signing),
         opening=OpenKey.load(settings.keys.opening),
-        directory=Directory(read_registrar_key(settings.keys.registrar)),
+        directory=_directory(settings),
         writer=writer,
         bodies=sender,
         reader=reader,
@@ -189,6 +190,16 @@ def _services(
         stopping=threading.Event(),
         spawn=tasks.spawn,
     )
+
+
+def _directory(settings: Settings) -> Directory:
+    """What the registrar says, and nothing older than what it said before."""
+    registrar = read_registrar_key(settings.keys.registrar)
+
+    def lost(error: OSError) -> None:
+        log.error("the newest roster cannot be remembered", folder=str(settings.data_dir), reason=error.strerror)
+
+    return Directory(registrar, RosterMemory(settings.data_dir / FILE, registrar, lost))
 
 
 def _make_folders(data_dir: Path) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from protocol.digests import record_digest
+from protocol.roster_memory import Met, RosterMemory
 from protocol.signing import verify
 from schemas import topics
 from schemas.errors import PeerError
@@ -15,18 +16,42 @@ from schemas.plan import Plan, plan_of
 from schemas.records import Member, PlanRecord, Roster, Signed
 from schemas.roster import Membership, assemble
 
+OLDER = "the topic of members is an older copy, in which keys count that were revoked since"
+OLDER_HINT = (
+    "ask whoever runs the broker what was put back, and the registrar to publish the members and a roster of a higher "
+    "serial; if this log is meant to be another federation's, give this service a data folder of its own"
+)
+
 
 class Directory:
     """Feed it every record of `wardround.members` and `wardround.plans`; read `membership` and `plans`."""
 
-    def __init__(self, registrar: bytes) -> None:
-        """`registrar` is the registrar's Ed25519 public key, pinned at enrolment."""
-        self._registrar = registrar
+    def __init__(self, registrar: bytes, memory: RosterMemory | None = None) -> None:
+        """`registrar` is the registrar's Ed25519 public key, pinned at enrolment; `memory` is of the newest roster met.
+
+        What is older than that makes no membership: see `behind`.
+        """
+        self._registrar, self._memory = registrar, memory
         self._members: dict[bytes, Member] = {}
         self._signed: dict[bytes, bytes] = {}
         self._plans: dict[bytes, tuple[Plan, PlanRecord]] = {}
         self._newest: tuple[bytes, Roster] | None = None
         self.membership: Membership | None = None
+
+    @property
+    def behind(self) -> str:
+        """What is wrong with a log that ends before the newest roster that was met; empty while nothing is."""
+        met = self._memory.newest if self._memory is not None else None
+        if met is None or self.membership is not None:
+            return ""
+        if self._newest is None:
+            return f"the log holds no roster, serial {met.serial} was met here before; {OLDER}"
+        found = self._newest[1].serial
+        if found == met.serial and self._newest[0] != met.digest:
+            return f"the log holds another roster of serial {found} than the one that was met here before; {OLDER}"
+        if found < met.serial:
+            return f"the newest roster on the log has serial {found}, serial {met.serial} was met here before; {OLDER}"
+        return ""
 
     @property
     def plans(self) -> Mapping[bytes, tuple[Plan, PlanRecord]]:
@@ -78,5 +103,10 @@ class Directory:
         if self._newest is None:
             return
         digest, roster = self._newest
+        met = self._memory.newest if self._memory is not None else None
+        if met is not None and (roster.serial < met.serial or (roster.serial == met.serial and digest != met.digest)):
+            return
         if all(member in self._members for _, member in roster.members):
             self.membership = assemble(roster, digest, self._members)
+            if self._memory is not None:
+                self._memory.meet(Met(roster.serial, digest))

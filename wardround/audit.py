@@ -15,6 +15,7 @@ import numpy as np
 from protocol.digests import model_subject, record_digest, state_subject, update_subject
 from protocol.fixed_point import Floats
 from protocol.recompute import Contribution, Recomputed, recompute
+from protocol.roster_memory import RosterMemory
 from protocol.sealing import ChunkOpener, OpenKey, open_body_box, open_epoch_box
 from protocol.signing import verify, verify_update
 from schemas import topics
@@ -55,8 +56,11 @@ class Audit:
 class Auditor:
     """Reads one study with one opening key: the coordinator's, or that of an auditor the plan names."""
 
-    def __init__(self, settings: KafkaSettings, registrar: bytes, opening: OpenKey) -> None:
-        self._settings, self._registrar, self._opening = settings, registrar, opening
+    def __init__(
+        self, settings: KafkaSettings, registrar: bytes, opening: OpenKey, memory: RosterMemory | None = None
+    ) -> None:
+        """`memory` is of the newest roster met: a log that is older is not audited."""
+        self._settings, self._registrar, self._opening, self._memory = settings, registrar, opening, memory
         self._link = Link(settings)
         self._reader = BodyReader(settings, self._link)
 
@@ -69,7 +73,7 @@ class Auditor:
 
     async def read(self, study: str) -> AuditLog:
         """Read and check the study's log, once for any number of versions. Raises as `read_audit_log` does."""
-        return await read_audit_log(self._settings, self._link, self._registrar, study, self._opening)
+        return await read_audit_log(self._settings, self._link, self._registrar, study, self._opening, self._memory)
 
     async def check_version(self, log: AuditLog, version: int) -> Audit:
         """Recompute one version of a log that was read. Raises as `check` does."""

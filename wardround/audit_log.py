@@ -9,7 +9,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from protocol.digests import record_digest
-from protocol.directory import Directory
+from protocol.directory import OLDER_HINT, Directory
+from protocol.roster_memory import RosterMemory
 from protocol.rounds import RoundsView
 from protocol.sealing import OpenKey, open_epoch_key
 from protocol.written import ForeignError, read_epoch_key, read_rounds
@@ -35,16 +36,25 @@ class AuditLog:
     foreign: int = 0  # records that no coordinator wrote, passed over
 
 
-async def read_audit_log(settings: KafkaSettings, link: Link, registrar: bytes, study: str, key: OpenKey) -> AuditLog:
-    """Read and check a study; `key` opens the study keys that are sealed to it.
+async def read_audit_log(
+    settings: KafkaSettings,
+    link: Link,
+    registrar: bytes,
+    study: str,
+    key: OpenKey,
+    memory: RosterMemory | None = None,
+) -> AuditLog:
+    """Read and check a study; `key` opens the study keys that are sealed to it, `memory` is of the newest roster met.
 
     Raises LocalError when there is no such study, PeerError where the log breaks a rule.
     """
-    directory = Directory(registrar)
+    directory = Directory(registrar, memory)
     for entry in await read_to_end(settings, link, [topics.MEMBERS, topics.PLANS]):
         with suppress(PeerError):  # not signed by this registrar: of no account, whoever wrote it
             directory.feed(entry.topic, entry.key, entry.value)
     plan = _plan_of(directory, study)
+    if directory.behind:
+        raise LocalError(directory.behind, hint=OLDER_HINT)
     if directory.membership is None:
         raise LocalError(
             "the log has no whole roster under this registrar's key", hint="is it the right registrar.pub?"

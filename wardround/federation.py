@@ -23,8 +23,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protocol.digests import model_subject
-from protocol.directory import Directory
+from protocol.directory import OLDER_HINT, Directory
 from protocol.key_files import read_registrar_key
+from protocol.roster_memory import RosterMemory
 from protocol.sealing import ChunkOpener, OpenKey, open_epoch_box, open_epoch_key
 from schemas import topics
 from schemas.errors import LocalError, PeerError
@@ -60,9 +61,11 @@ class Federation:
         registrar_key: bytes | Path,
         member: str | None = None,
         opening_key: OpenKey | Path | None = None,
+        memory: RosterMemory | None = None,
     ) -> None:
         """`registrar_key` is registrar.pub or its 32 bytes. `member` and its `opening_key` are needed for `version`.
 
+        `memory` is of the newest roster met: beside the file of the opening key, where there is one.
         The coordinator's or an auditor's `opening_key`, also without `member`, opens what single sites measured.
         """
         self._settings = KafkaSettings(bootstrap=bootstrap, client_id="wardround-federation", fetch_wait_ms=100)
@@ -71,6 +74,9 @@ class Federation:
         self._registrar = public
         self._member = member
         self._open_key = OpenKey.load(opening_key) if isinstance(opening_key, Path) else opening_key
+        self._memory = memory
+        if isinstance(opening_key, Path) and memory is None:
+            self._memory = RosterMemory.beside(opening_key, public)
 
     @classmethod
     def connect(
@@ -175,13 +181,15 @@ class Federation:
         return export_version(path, await self.version(study, number), header, folder, remarks)
 
     async def _directory(self) -> Directory:
-        directory = Directory(self._registrar)
+        directory = Directory(self._registrar, self._memory)
         entries = [entry for entry in await self._read([topics.MEMBERS, topics.PLANS]) if entry.value is not None]
         if not sum(_feed(directory, entry) for entry in entries) and entries:
             raise LocalError(
                 f"the log at {self._settings.bootstrap} belongs to another registrar",
                 hint="is it the right broker (--broker), and the right registrar.pub (--registrar)?",
             )
+        if directory.behind:
+            raise LocalError(directory.behind, hint=OLDER_HINT)
         return directory
 
     async def _study_log(self, study: str, *also: str) -> StudyLog:

@@ -10,6 +10,7 @@ import difflib
 from dataclasses import dataclass
 
 from protocol.digests import record_digest
+from protocol.roster_memory import RosterMemory
 from protocol.signing import SigningKey
 from schemas import topics
 from schemas.errors import LocalError, PeerError, TransientError
@@ -40,16 +41,17 @@ class Given:
 
 async def command(
     settings: KafkaSettings, registrar: bytes, key: SigningKey, study: str, action: Action, *, site: str | None = None,
-    reason: str,
+    reason: str, memory: RosterMemory | None = None,
 ) -> Given:  # fmt: skip
     """Write one command. Raises LocalError when it could not hold or would mean nothing, TransientError after 10 s.
 
     registrar   the registrar's public key, 32 bytes
     site        whom to exclude or include
+    memory      of the newest roster that this operator has met
     reason      a line of at most 200 bytes, for everybody to read
     """
     check_reason(reason)
-    async with Federation(settings.bootstrap, registrar_key=registrar) as federation:
+    async with Federation(settings.bootstrap, registrar_key=registrar, memory=memory) as federation:
         for _ in range(TRIES):
             history = await federation.history(study)
             operator = _operator(await federation.membership(), key, study)

@@ -13,6 +13,7 @@ import structlog
 from participant.core.events import Announced, Event, Held, LogRead, ReceiptRead, Requested
 from participant.core.past import ASK
 from participant.shell.services import Services
+from protocol.directory import OLDER_HINT
 from protocol.rounds import RoundsView
 from protocol.sealing import open_epoch_key
 from protocol.written import read_epoch_key, read_receipt, read_rounds
@@ -166,7 +167,10 @@ class StudyLog:
 
     def _why_held(self) -> str:
         """Why this site must not work on the study right now; empty when it may."""
-        return self._broken or self.unread or self._place.why_not(self._services.directory.membership, self._plan.study)
+        directory = self._services.directory
+        if directory.behind:
+            return f"{directory.behind}; {OLDER_HINT}"
+        return self._broken or self.unread or self._place.why_not(directory.membership, self._plan.study)
 
     def _say_held(self, held: str) -> None:
         """A line for each reason, and one when it is gone; of topics that are not read their reader has said so."""

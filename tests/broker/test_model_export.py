@@ -60,10 +60,10 @@ async def test_a_member_exports_a_version_by_its_tasks_names_and_a_stranger_does
             member="exported-1",
             opening_key=tmp_path / "exported-1.open",
         ) as seen:
-            exported = await seen.export("exported", tmp_path / "zero.safetensors", version=0)
+            exported = await seen.export("exported", tmp_path / "one.safetensors", version=1)
             with pytest.raises(LocalError, match="has no version 7"):
                 await seen.export("exported", tmp_path / "seven.safetensors", version=7)
-    assert exported.header.sites == ()
+    assert exported.header.sites == tuple(small.sites)
     assert not (tmp_path / "seven.safetensors").exists()
 
 

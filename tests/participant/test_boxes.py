@@ -42,7 +42,7 @@ class Sending:
 
     def __init__(self, folder: Path, *roster: Member) -> None:
         (folder / f"{ROW.study}.{ROW.sequence}").write_bytes(bytes(ROW.size_bytes))
-        self.directory = SimpleNamespace(membership=membership(*roster))
+        self.directory = SimpleNamespace(behind="", membership=membership(*roster))
         store = Mock()
         store.row.return_value = ROW
         services = SimpleNamespace(

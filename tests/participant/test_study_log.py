@@ -57,7 +57,7 @@ class Following:
     """A StudyLog with its topics: write a record, signed by whom you like, and see what the core is told."""
 
     def __init__(self, folder: Path) -> None:
-        self.directory = SimpleNamespace(membership=membership())
+        self.directory = SimpleNamespace(behind="", membership=membership())
         self.store = Store(folder, "site-1")
         self.scribe = Scribe(PLAN.study, PLAN.digest)
         self.begin()

@@ -49,6 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     from protocol.key_files import read_registrar_key
+    from protocol.roster_memory import RosterMemory
     from protocol.signing import SigningKey
     from schemas.records import Action
     from wardround.operator import command
@@ -59,7 +60,8 @@ def run(arguments: argparse.Namespace) -> int:
     with options.waiting(f"talking to {arguments.broker}"):
         given = asyncio.run(
             command(
-                settings, registrar, key, arguments.study, action, site=arguments.site, reason=arguments.reason
+                settings, registrar, key, arguments.study, action, site=arguments.site, reason=arguments.reason,
+                memory=RosterMemory.beside(arguments.key, registrar),
             )
         )  # fmt: skip
     said = ACTIONS[arguments.action][1].format(site=arguments.site, version=given.version)

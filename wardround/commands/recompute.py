@@ -52,6 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 async def _check(arguments: argparse.Namespace) -> "Audit":
     from protocol.key_files import read_registrar_key
+    from protocol.roster_memory import RosterMemory
     from protocol.sealing import OpenKey
     from transport.admin import COMMAND_S, Admin, within
     from transport.link import Link
@@ -65,7 +66,7 @@ async def _check(arguments: argparse.Namespace) -> "Audit":
         await within(admin.existing([]), COMMAND_S, f"broker {arguments.broker}")
     finally:
         await admin.close()
-    auditor = Auditor(settings, registrar, opening)
+    auditor = Auditor(settings, registrar, opening, RosterMemory.beside(arguments.key, registrar))
     try:
         return await auditor.check(arguments.study, arguments.version)
     finally:

@@ -61,7 +61,7 @@ class Tiny(Task):
         self._noted = source.folder / "measured" if source.folder is not None and source.site == "noted" else None
         self._deaf = source.site == "deaf"
         patients = Patients(np.stack([np.ones(len(rows)), rows], axis=1), 1 + 2 * rows)
-        return SiteData(source.site, patients, patients.take(np.arange(4)), 96)
+        return SiteData(source.site, patients, patients.take(np.arange(6)), 96)
 
     def train(
         self,
