@@ -74,11 +74,13 @@ class TrainingFailed:
     """No update came of it. `again`: the same version may be tried again (the trainer died), else the next one.
 
     took_ms   how long the trainer was busy with it: others wait for it, so the next try waits at least as long
+    ever      False: this site has nobody to train on, so nothing is trained here any more, and nothing is wrong
     """
 
     base_version: int
     again: bool
     took_ms: int = 0
+    ever: bool = True
 
 
 @dataclass(frozen=True, slots=True)

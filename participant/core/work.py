@@ -47,6 +47,7 @@ class Work:
         self._job: _Job | None = None
         self._fresh: int | None = None  # fetched just now: to be trained from although a newer one may be out
         self._barren: int | None = None  # no update comes from this version: its training gave numbers that are none
+        self._nobody = False  # there is no training patient here: said once, and versions are judged alone
         self._attempt = 0
 
     @property
@@ -143,6 +144,9 @@ class Work:
 
     def _on_training_failed(self, event: seen.TrainingFailed, now_ms: int) -> None:
         """It goes on with longer and longer pauses, so that other studies have the trainer meanwhile."""
+        if not event.ever:
+            self._nobody = self._alone_done = True
+            return
         self._pauses.failed("train", now_ms, took_ms=event.took_ms)
         self._attempt += 1
         self._barren = self._barren if event.again else event.base_version
@@ -256,7 +260,7 @@ class Work:
 
     def _will_train(self, version: int) -> bool:
         """Whether an update from this version is wanted, now or after a pause."""
-        return not self.final and version not in self._trained and version != self._barren
+        return not (self.final or self._nobody) and version not in self._trained and version != self._barren
 
     def _may_train(self, version: int, now_ms: int) -> bool:
         return self._will_train(version) and not self.late(version) and self._pauses.over("train", now_ms)

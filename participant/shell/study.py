@@ -240,9 +240,13 @@ class StudyRunner:
                 total_s=self._limit_s + self._silence_s,
             )
         except (FederationError, OSError) as error:
-            self._failed("training failed", error, version=base_version)
-            again = not (isinstance(error, TrainerRefusedError) and error.reason == "numbers")
-            self.post(seen.TrainingFailed(base_version, again, _took_ms(error)))
+            reason = error.reason if isinstance(error, TrainerRefusedError) else ""
+            if reason == "nobody":
+                log.warning("no training patients here: this site judges versions and sends no update", study=study)
+            else:
+                self._failed("training failed", error, version=base_version)
+            again, ever = reason not in ("numbers", "nobody"), reason != "nobody"
+            self.post(seen.TrainingFailed(base_version, again, _took_ms(error), ever))
             return
         self._services.metrics.training_s.labels(study).observe(seconds)
         self._services.store.count(study, "train-seconds", seconds)

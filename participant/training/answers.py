@@ -22,7 +22,7 @@ SET_ASIDE_MAX = 1024
 TEXT_MAX = 1000
 NAME_MAX = 120
 BURST, RATE_S = 64, 32  # messages while one request runs; a trainer reports four times a second
-REASONS = frozenset({"numbers", "disk", "task", "data", "setup", "cancelled"})
+REASONS = frozenset({"numbers", "nobody", "disk", "task", "data", "setup", "cancelled"})
 
 log = structlog.get_logger()
 

@@ -41,7 +41,8 @@ log = structlog.get_logger()
 class TrainerRefusedError(FederationError):
     """The trainer answered with a failure.
 
-    reason   numbers (NaN), disk, task (an error in the task's code), deaf (it did not stop when it was asked to)
+    reason   numbers (NaN), nobody (no training patient here), disk, task (an error in the task's code), deaf (it did
+             not stop when it was asked to)
     took_s   how long the trainer was at it
     """
 

@@ -82,7 +82,9 @@ class Worker:
         except TrainingCancelledError:
             return _failed("cancelled", "cancelled")
         except TrainingError as error:
-            return _failed("numbers", self._words(error, message))
+            study = self._studies.get(message["study"])
+            nobody = study is not None and not len(study.data.train)
+            return _failed("nobody" if nobody else "numbers", self._words(error, message))
         except LocalError as error:
             reason = "data" if isinstance(error, _DataError) else "setup"
             return _failed(reason, self._words(error, message), error.hint if self._may_tell(error) else "")

@@ -174,3 +174,15 @@ def test_a_failure_that_took_long_waits_as_long_so_that_other_studies_have_the_t
     before_ms = site.now_ms
     site.wait()
     assert site.now_ms - before_ms == 600_000
+
+
+def test_a_site_with_nobody_to_train_on_tries_once_and_judges_every_version() -> None:
+    site = Driver(plan(every=1, alone=True))
+    site.join()
+    assert site.tell(seen.Fetched(0)) == [do.Train(0, 0)]
+    site.tell(seen.TrainingFailed(0, again=False, ever=False))
+    assert site.shown() is not State.PAUSED
+    for version in (1, 2, 3):
+        assert site.announce(version, final=version == 3) == [do.Fetch(version)]
+        assert site.tell(seen.Fetched(version)) == [do.Evaluate(version)]
+        assert site.tell(seen.Evaluated(version)) == []
