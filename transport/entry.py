@@ -3,6 +3,7 @@
 Used by:  transport.log.
 """
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,26 @@ from aiokafka import ConsumerRecord
 from transport.batches import why_refused
 
 _log = structlog.get_logger("transport")
+SAY_S = 30.0
+
+
+class Said:
+    """One line a topic in `SAY_S`, however many batches are refused there; the next says how many were left unsaid."""
+
+    def __init__(self) -> None:
+        self._topics: dict[str, tuple[float, int]] = {}
+
+    def ask(self, topic: str, now_s: float) -> int | None:
+        """How many were left unsaid before this one; None where this one is left unsaid as well."""
+        said_s, unsaid = self._topics.get(topic, (now_s - SAY_S, 0))
+        if now_s - said_s < SAY_S:
+            self._topics[topic] = said_s, unsaid + 1
+            return None
+        self._topics[topic] = now_s, 0
+        return unsaid
+
+
+_said = Said()
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +55,14 @@ class Entry:
 def entry_of(record: ConsumerRecord) -> Entry:
     """What a consumer fetched; says it when that stands for a batch which was refused."""
     refused = why_refused(record.headers)
-    if refused:
+    unsaid = _said.ask(record.topic, time.monotonic()) if refused else None
+    if unsaid is not None:
         _log.warning(
             "batch refused, nothing of it is read",
             topic=record.topic,
             offset=record.offset,
             reason=refused,
+            unsaid=unsaid,
             hint=f"no software of ours writes it; compression.type of {record.topic} has to be producer",
         )
     headers = () if refused else record.headers

@@ -10,7 +10,7 @@ from schemas.errors import PeerError
 from schemas.records import Signed
 from tests.transport.raw import batch, zipped
 from transport.batches import sieved
-from transport.entry import Entry, entry_of
+from transport.entry import SAY_S, Entry, Said, entry_of
 
 
 def _records(fetched: bytes) -> list[ConsumerRecord]:
@@ -23,8 +23,16 @@ def test_a_refused_batch_is_said_once_and_nobody_can_believe_it() -> None:
         [entry] = [entry_of(record) for record in _records(sieved(zipped(b"a", b"b")))]
     assert [(line["topic"], line["offset"], line["reason"]) for line in said] == [("t", 1, "compressed")]
     assert entry == Entry("t", 1, 1, None, b"", refused="compressed")
-    with pytest.raises(PeerError):  # so that a coordinator that rebuilds a study from it stops
+    with pytest.raises(PeerError):
         Signed.from_bytes(entry.value or b"")
+
+
+def test_a_flood_of_refused_batches_costs_one_line_in_half_a_minute_a_topic() -> None:
+    said = Said()
+    assert [said.ask("t", 0.1 * number) for number in range(300)] == [0, *[None] * 299]
+    assert said.ask("other", 1.0) == 0
+    assert said.ask("t", SAY_S) == 299
+    assert said.ask("t", 2 * SAY_S) == 0
 
 
 def test_no_writer_can_make_a_record_look_refused() -> None:
