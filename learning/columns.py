@@ -21,6 +21,7 @@ from schemas.errors import LocalError
 
 Table = Mapping[str, NDArray[Any]]  # column -> (rows,): float64, NaN where missing; object of str for kind "text"
 Fault = tuple[str, str, NDArray[np.bool_]]  # rule, what it says of the rows that break it, which rows those are
+LEVELS_TOLD = 50  # of a label; of one with more each has too few records to say anything
 KINDS = ("number", "integer", "category", "text")
 
 
@@ -117,7 +118,7 @@ def note_labels(
 ) -> None:
     """Tell the quarantine how many rows of each label there are, and how many of them are set aside."""
     for column in columns:
-        if column.label and column.values and column.name in table:
+        if column.label and 0 < len(column.values) <= LEVELS_TOLD and column.name in table:
             found = column.codes(table[column.name])
             for code, level in enumerate(column.levels):
                 rows = found == code

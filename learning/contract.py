@@ -37,6 +37,15 @@ class DataContract:
     rows_min: int = 1
     missing: tuple[str, ...] = MISSING
 
+    def __post_init__(self) -> None:
+        names = [column.name for column in self.columns]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice or not names:
+            said = f"names {', '.join(twice)} twice" if twice else "names no column"
+            raise LocalError(
+                f"the data contract {said}", hint='DataContract((Column("age"), Column("ill", label=True)))'
+            )
+
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(column.name for column in self.columns)

@@ -16,7 +16,7 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -30,9 +30,11 @@ from schemas.text import plain
 
 if TYPE_CHECKING:
     from learning.pieces import Pieces
+    from learning.quarantine import SetAside
     from learning.task import SiteData, Task, TrainingSettings, Vector
 
 PROGRESS_PERIOD_S = 0.25
+TOLD_MAX = 500  # rules, and labels
 BLOCK = 1 << 20  # values looked at together: no mask as long as the update
 
 
@@ -141,8 +143,10 @@ class Worker:
             "bytes_data": data.bytes_data,
             "records": quarantine.records,
             "bad_records": quarantine.set_aside,
-            "set_aside": [[one.where, one.column, one.rule, one.records] for one in quarantine.counts],
-            "labels": [[one.where, one.column, one.level, one.records, one.set_aside] for one in quarantine.labels],
+            "set_aside": [[one.where, one.column, one.rule, one.records] for one in _most(quarantine.counts)],
+            "labels": [
+                [one.where, one.column, one.level, one.records, one.set_aside] for one in quarantine.labels[:TOLD_MAX]
+            ],
         }
 
     def _train(self, message: Message) -> Message:
@@ -270,6 +274,11 @@ def _settings(training: dict[str, Any]) -> "TrainingSettings":
     from learning.task import TrainingSettings
 
     return TrainingSettings(**training)
+
+
+def _most(counts: "Sequence[SetAside]") -> "list[SetAside]":
+    """The rules that most records break; a table may have more columns than anybody reads."""
+    return sorted(counts, key=lambda one: -one.records)[:TOLD_MAX]
 
 
 def _failed(reason: str, text: str, hint: str = "") -> Message:

@@ -198,6 +198,12 @@ def test_a_column_that_makes_no_sense_is_refused_where_it_is_written(arguments: 
         Column(*arguments)  # type: ignore[arg-type]  # what an author may type
 
 
+@pytest.mark.parametrize("columns", [(), (Column("age"), Column("age"))])
+def test_a_contract_of_nothing_or_of_one_name_twice_is_refused(columns: tuple[Column, ...]) -> None:
+    with pytest.raises(LocalError, match="the data contract names"):
+        DataContract(columns)
+
+
 def test_a_long_table_is_read_in_pieces_with_the_lines_they_stand_in(tmp_path: Path) -> None:
     path = tmp_path / "long.csv"
     path.write_text("patient,age,sex,ill\n" + "".join(f"{n},{n % 100},F,1\n" for n in range(25)) + "x,old,F,1\n1,2\n")

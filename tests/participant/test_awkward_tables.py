@@ -130,3 +130,17 @@ async def test_a_load_that_returns_nonsense_is_said_and_not_shown(trainer: Train
 async def test_a_task_written_before_contracts_read_tables_reads_on(trainer: Trainer, tmp_path: Path) -> None:
     (tmp_path / "ward.csv").write_text(GOOD)
     assert await Site(trainer, tmp_path, {"way": "old"}, 0.0).load() == 20
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_table_of_more_broken_columns_than_anybody_reads_is_told_by_the_worst(
+    trainer: Trainer, tmp_path: Path
+) -> None:
+    columns = 1200
+    header = ",".join(["patient,age,sex,ill", *(f"gene{n}" for n in range(columns))])
+    row = ",".join(["PXQ1,50,F,1", *["0.5"] * columns])
+    broken = ",".join(["PXQ2,50,F,1", *["unknown"] * columns])
+    (tmp_path / "ward.csv").write_text("\n".join([header, *[row] * 9, broken]))
+    site = Site(trainer, tmp_path, {"genes": str(columns)}, 0.2)
+    assert await site.load() == 9
+    assert "unknown" not in site.told

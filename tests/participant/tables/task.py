@@ -58,7 +58,8 @@ class Ward(Task):
                 read_csv(path, quarantine=source.quarantine), where=FILE, quarantine=source.quarantine
             )
         else:
-            table = source.table(self.contract, FILE)
+            genes = tuple(Column(f"gene{number}") for number in range(int(source.options.get("genes", "0"))))
+            table = source.table(DataContract((*self.contract.columns, *genes)), FILE)
         patients = Patients(self.inputs(table), table["ill"].astype("int64"))
         test = np.array([is_test("ward", source.split, patient, share=0.3) for patient in table["patient"]])
         train, held = split_patients(patients, test)
