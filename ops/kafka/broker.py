@@ -14,7 +14,7 @@ import subprocess
 import time
 import uuid
 from base64 import urlsafe_b64encode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -63,6 +63,7 @@ class Broker:
         port: int | None = None,
         extra_listeners: Mapping[str, int] | None = None,
         kafka: Kafka | None = None,
+        heap_mb: int | None = None,
         wait_s: float = START_S,
     ) -> "Broker":
         """Make the folder where needed, start the broker and wait until it is ready; `wait_s` 0 does not wait.
@@ -70,6 +71,7 @@ class Broker:
         port             of the main listener; otherwise the one used in this folder before, else a free one
         extra_listeners  NAME -> port that clients of this listener are sent to: that of a proxy, which in its turn
                          connects to `listener_port(NAME)`
+        heap_mb          for more clients than a dozen or two: each has several connections with buffers
         Raises LocalError when it runs already, a port is in use, the disk is full, or the broker ends while starting.
         """
         folder = folder.resolve()
@@ -78,7 +80,8 @@ class Broker:
             raise LocalError(
                 f"a broker runs in {folder} already (process {pid})", hint="stop it: `wardround kafka down`"
             )
-        state = _prepare(folder, kafka, port, extra_listeners or {})
+        heap = (f"-Xmx{heap_mb}m",) if heap_mb else ()  # the last one counts
+        state = _prepare(folder, kafka, port, extra_listeners or {}, heap)
         write_file(folder / _STATE, json.dumps(asdict(state), indent=1))
         broker = cls(folder, state, None)
         try:
@@ -194,7 +197,9 @@ class Broker:
         return True
 
 
-def _prepare(folder: Path, kafka: Kafka, port: int | None, extra_listeners: Mapping[str, int]) -> _State:
+def _prepare(
+    folder: Path, kafka: Kafka, port: int | None, extra_listeners: Mapping[str, int], heap: Sequence[str]
+) -> _State:
     """Write settings and, in a new folder, an empty formatted data folder. Ports of an earlier start are kept."""
     before = _read(folder)
     kept = before.ports if before is not None else {}
@@ -213,7 +218,7 @@ def _prepare(folder: Path, kafka: Kafka, port: int | None, extra_listeners: Mapp
         raise LocalError(
             f"no broker can be set up in {folder}: {error}", hint="free the disk or name another folder"
         ) from error
-    return _State(command(kafka.java, kafka.jars, folder, extra=kafka.jvm_options), ports)
+    return _State(command(kafka.java, kafka.jars, folder, extra=(*kafka.jvm_options, *heap)), ports)
 
 
 def _copy_template(template: Path, folder: Path) -> None:

@@ -36,6 +36,7 @@ from wardround.demo.trial import Trial
 from wardround.registrar import NewMember, Registrar
 
 SETUP_S = 120.0
+SITES_FEW = 20
 STARTING, TOLD_EACH = "starting the sites", 25
 STARTING_MAX = 4 * max(2, os.cpu_count() or 1)
 _LOOK_S = 0.03
@@ -99,7 +100,9 @@ class Running:
         )  # fmt: skip
         listeners = {f"LINK{number}": site for number, site in enumerate(self.cast.cut)}
         ports = dict(zip(listeners, free_ports(len(listeners)), strict=True))
-        broker = Broker.start(folder / "broker", extra_listeners=ports, kafka=kafka, wait_s=0)
+        broker = Broker.start(
+            folder / "broker", extra_listeners=ports, kafka=kafka, heap_mb=_heap_mb(len(self.sites)), wait_s=0
+        )
         self._broker = broker
         self.processes.add(Process("broker", broker.argv, broker.cwd, dict(broker.env), broker.pid or 0, broker.log))
         for name, site in listeners.items():
@@ -218,3 +221,8 @@ class Running:
             if (not process.is_running() and not done()) or time.monotonic() > until_s:
                 raise LocalError(f"{what} could not be made:\n{process.last_lines()}", hint=f"see {process.log}")
             await asyncio.sleep(_LOOK_S)
+
+
+def _heap_mb(sites: int) -> int | None:
+    """The broker's own default serves the demos; with many sites it would spend its time collecting garbage."""
+    return None if sites <= SITES_FEW else 256 + 6 * sites
