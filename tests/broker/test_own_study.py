@@ -107,3 +107,15 @@ def test_an_interrupt_leaves_neither_processes_nor_folders(place: Path) -> None:
     assert trial.wait(60) == 130
     assert guard.owned(folder) == []
     assert not folder.exists()
+
+
+def test_a_task_that_fails_its_test_ends_the_trial_with_the_authors_line_before_any_site_starts(place: Path) -> None:
+    wrong = TASK[0].replace("(outputs.argmax(axis=1) == targets).mean()", "'no number'")
+    assert wrong != TASK[0]
+    (place / "ward" / "task.py").write_text(wrong)
+    done = typed("wardround try ward --data tables", place)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "FAULT" in done.stderr
+    assert "task.py" in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    assert "starting the sites" not in done.stdout

@@ -21,10 +21,13 @@ from learning.settings import settings_of
 from learning.task import DataSource
 from protocol.signing import SigningKey
 from runtime.service import report
-from schemas.errors import FederationError
+from schemas.errors import FederationError, LocalError
 from wardround.authoring import AuthoredPlan, author_draft, read_plan_draft, write_signed
 from wardround.demo.bounds import Bounds, add_arguments
+from wardround.findings import finding_lines
 from wardround.keyfiles import write_whole
+from wardround.trial import Trial as TaskTrial
+from wardround.trial import setting_of_plan
 
 NICE = 15
 RESAMPLES = 1000
@@ -51,6 +54,16 @@ def scores(authored: AuthoredPlan, data: Path | None) -> dict[str, list[float | 
     return found
 
 
+def _test(plan: Path, scratch: Path) -> None:
+    """Raise LocalError with every fault that `wardround task test` finds in the plan's task."""
+    scratch.mkdir(parents=True, exist_ok=True)
+    findings = TaskTrial(setting_of_plan(plan, scratch)).run()
+    faults = [one for one in findings if one.level == "fault"]
+    if faults:
+        said = "\n".join(finding_lines(faults))
+        raise LocalError(f"the task failed its test:\n{said}", hint=f"mend it; see `wardround task test {plan.parent}`")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--plan", type=Path, action="append", required=True)
@@ -58,12 +71,15 @@ def main() -> int:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--data", type=Path)
     parser.add_argument("--look-in", type=Path)
+    parser.add_argument("--test", action="store_true", help="try the task on invented patients first")
     add_arguments(parser)
     arguments = parser.parse_args()
     if arguments.look_in:
         look_in(arguments.look_in)
     try:
         key, bounds = SigningKey.load(arguments.key), Bounds.of(arguments)
+        if arguments.test:
+            _test(arguments.plan[0], arguments.out)
         authored = [author_draft(bounds.applied(read_plan_draft(path))) for path in arguments.plan]
         for one in authored:
             write_signed(one, key, arguments.out)

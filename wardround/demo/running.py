@@ -170,6 +170,7 @@ class Running:
         line += ["--data", str(self._trial.data.resolve())] if self._trial.data else []
         line += ["--look-in", str(self._place)] if self._place else []
         line += self._trial.bounds.words()
+        line += ["--test"] if self._trial.tested else []
         self.processes.start("central", *line, service=False, module="wardround.demo.central")
 
     def _start_site(self, site: str) -> None:

@@ -44,6 +44,7 @@ class Trial:
     data: Path | None = None
     task_folder: Path | None = None
     bounds: Bounds = field(default_factory=Bounds)
+    tested: bool = False  # whether the task has to pass its own test before it is played
     model: bool = False  # leave the best version as a file
     eventful: bool = True  # one site joins late, two lose their link for a while
     note: str = ""
@@ -87,6 +88,7 @@ def trial_of(
         data=data,
         task_folder=None if installed else folder.resolve(),
         bounds=bounds,
+        tested=True,
         model=True,
         eventful=eventful,
         note=_note(eventful=eventful),
