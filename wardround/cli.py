@@ -20,7 +20,7 @@ from wardround.output import Output
 INTERRUPTED, READER_GONE = 130, 141  # as shells tell SIGINT and SIGPIPE
 COMMANDS: Mapping[str, tuple[str, str]] = {  # name -> (module, what it does)
     "demo": ("demo", "watch hospitals learn together over a Kafka of its own"),
-    "try": ("trial", "play your own study on this machine, every site a process"),
+    "try": ("rehearse", "play your own study on this machine, every site a process"),
     "plan": ("plan", "write, check, name and sign the plan of a study"),
     "task": ("task", "try a study's task before hospitals are asked"),
     "simulate": ("simulate", "play a plan ahead on virtual time, beside alternatives"),

@@ -1,6 +1,6 @@
 """The annotated plan.toml that `plan init` writes: required keys filled in, every other one shown with its default.
 
-Used by:  wardround.commands.plan, wardround.demo.trial; a test reads every line of it back.
+Used by:  wardround.commands.plan, wardround.demo.rehearsal; a test reads every line of it back.
 """
 
 import math

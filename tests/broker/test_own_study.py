@@ -82,7 +82,7 @@ def run_again(place: Path, options: str) -> str:
     return done.stdout
 
 
-def test_a_site_that_cannot_read_its_table_ends_the_trial_by_its_name_and_leaves_nothing(place: Path) -> None:
+def test_a_site_that_cannot_read_its_table_ends_the_rehearsal_by_its_name_and_leaves_nothing(place: Path) -> None:
     (place / "tables" / "site-2.csv").write_text("patient,age\nP1,50\n")
     done = typed("wardround try ward --data tables", place)
     assert done.returncode == 2, done.stdout + done.stderr
@@ -94,22 +94,24 @@ def test_a_site_that_cannot_read_its_table_ends_the_trial_by_its_name_and_leaves
 
 def test_an_interrupt_leaves_neither_processes_nor_folders(place: Path) -> None:
     line = child_line("wardround", "try", "ward", "--data", "tables")
-    trial = subprocess.Popen(line, cwd=place, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    rehearsal = subprocess.Popen(line, cwd=place, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     mark, end = place / "out" / "try" / "ward" / ".run", time.monotonic() + 100
-    assert trial.stdout is not None
-    for said in trial.stdout:
+    assert rehearsal.stdout is not None
+    for said in rehearsal.stdout:
         if "starting the sites" in said:
             break
         assert time.monotonic() < end
     folder = Path(mark.read_text())
-    trial.send_signal(signal.SIGINT)
-    trial.stdout.read()
-    assert trial.wait(60) == 130
+    rehearsal.send_signal(signal.SIGINT)
+    rehearsal.stdout.read()
+    assert rehearsal.wait(60) == 130
     assert guard.owned(folder) == []
     assert not folder.exists()
 
 
-def test_a_task_that_fails_its_test_ends_the_trial_with_the_authors_line_before_any_site_starts(place: Path) -> None:
+def test_a_task_that_fails_its_test_ends_the_rehearsal_with_the_authors_line_before_any_site_starts(
+    place: Path,
+) -> None:
     wrong = TASK[0].replace("(outputs.argmax(axis=1) == targets).mean()", "'no number'")
     assert wrong != TASK[0]
     (place / "ward" / "task.py").write_text(wrong)

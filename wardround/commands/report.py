@@ -4,7 +4,7 @@ It shows what was learnt per site, who was there and when, what weighed how much
 Made from the log alone, with the registrar's public key. What single sites measured is sealed to the coordinator and to
 the auditors that the plan names: with the opening key of one of them the report compares sites, without it does not.
 
-examples:
+example:
   wardround report lung --out lung.html
   wardround report lung --key keys/coordinator.open
 """

@@ -1,4 +1,4 @@
-"""The demo and trials: a whole federation on one machine, each part a process of its own."""
+"""The demo and rehearsals: a whole federation on one machine, each part a process of its own."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,14 +17,14 @@ def run_demo(study: str = "lung", *, data: Path | None = None, out: Path = Path(
     return main.run(catalogue.demo(study, data), out=out)
 
 
-def run_trial(
+def run_rehearsal(
     folder: Path, *, data: Path | None, bounds: "Bounds", out: Path = Path("out/try"), eventful: bool = True
 ) -> int:
     """The same for the study in `folder`, which gets a plan where it has none. `eventful`: links fail, as in a demo."""
     from wardround.demo.main import run
-    from wardround.demo.trial import trial_of
+    from wardround.demo.rehearsal import rehearsal_of
 
-    trial, told = trial_of(folder, data, bounds, eventful=eventful, out=out)
+    rehearsal, told = rehearsal_of(folder, data, bounds, eventful=eventful, out=out)
     for line in told:
         print(line, flush=True)
-    return run(trial, out=out)
+    return run(rehearsal, out=out)

@@ -1,4 +1,4 @@
-"""Which studies the demo knows by name, and what each needs: a demo is a trial that is set up already.
+"""Which studies the demo knows by name, and what each needs: a demo is a rehearsal that is set up already.
 
 Used by:  wardround.demo.
 """
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from runtime.child import ROOT
 from schemas.errors import LocalError
-from wardround.demo.trial import Trial
+from wardround.demo.rehearsal import Rehearsal
 
 NOTE = (
     "This is a demonstration: all sites ran on one machine, one joined late and two lost their link for a while, on "
@@ -25,7 +25,7 @@ class Entry:
     files: tuple[str, ...] = ()  # what has to lie in the user's folder
 
 
-def demo(name: str, data: Path | None) -> Trial:
+def demo(name: str, data: Path | None) -> Rehearsal:
     """The demo called `name`. Raises LocalError for a name or a data folder that does not do."""
     if name not in DEMOS:
         raise LocalError(
@@ -33,7 +33,7 @@ def demo(name: str, data: Path | None) -> Trial:
             hint=f"demos: {', '.join(DEMOS)}; a study of your own: `wardround try FOLDER --data FOLDER`",
         )
     found = DEMOS[name]
-    return Trial(name, found.plans, data=_data(found, data), note=NOTE)
+    return Rehearsal(name, found.plans, data=_data(found, data), note=NOTE)
 
 
 def _data(found: Entry, data: Path | None) -> Path | None:

@@ -1,4 +1,4 @@
-"""What only a demo on public data can do: make the plan where the data are, and train on everybody's records at once.
+"""What only a rehearsal can do: make the plan where the data are, and train on everybody's records at once.
 
 `python -m wardround.demo.central --plan plan.toml --key registrar.sign --out FOLDER [--data FOLDER] [--look-in FOLDER]`
 (and the options of wardround.demo.bounds) signs each plan into FOLDER, then writes `<study>.pooled.json`:
@@ -26,8 +26,7 @@ from wardround.authoring import AuthoredPlan, author_draft, read_plan_draft, wri
 from wardround.demo.bounds import Bounds, add_arguments
 from wardround.findings import finding_lines
 from wardround.keyfiles import write_whole
-from wardround.trial import Trial as TaskTrial
-from wardround.trial import setting_of_plan
+from wardround.trial import Trial, setting_of_plan
 
 NICE = 15
 RESAMPLES = 1000
@@ -57,7 +56,7 @@ def scores(authored: AuthoredPlan, data: Path | None) -> dict[str, list[float | 
 def _test(plan: Path, scratch: Path) -> None:
     """Raise LocalError with every fault that `wardround task test` finds in the plan's task."""
     scratch.mkdir(parents=True, exist_ok=True)
-    findings = TaskTrial(setting_of_plan(plan, scratch)).run()
+    findings = Trial(setting_of_plan(plan, scratch)).run()
     faults = [one for one in findings if one.level == "fault"]
     if faults:
         said = "\n".join(finding_lines(faults))

@@ -1,8 +1,8 @@
-"""A trial from start to end: starts everything, lets the play happen, waits, reports, and leaves nothing behind.
+"""A rehearsal from start to end: starts everything, lets the play happen, waits, reports, and leaves nothing behind.
 
 Knows:    when a study is over for good, and how long to wait for whom.
 Never:    restarts a service; one that is gone has 120 s to be started again by its line in processes.json.
-Used by:  wardround.demo.run_demo and run_trial.
+Used by:  wardround.demo.run_demo and run_rehearsal.
 """
 
 import asyncio
@@ -25,10 +25,10 @@ from schemas.errors import FederationError, TransientError
 from wardround.demo.held import HeldSites
 from wardround.demo.outcome import final_table, read_pooled, summary
 from wardround.demo.processes import Process, Processes
+from wardround.demo.rehearsal import MODEL, Rehearsal
 from wardround.demo.running import Running
 from wardround.demo.script import Act
 from wardround.demo.stage import COORDINATOR
-from wardround.demo.trial import MODEL, Trial
 from wardround.federation import Federation
 from wardround.history import StudyHistory
 from wardround.keyfiles import write_whole
@@ -43,16 +43,16 @@ _ACT_S = 0.1
 _WATCH_S = 0.5
 
 
-def run(trial: Trial, *, out: Path) -> int:
-    """Run one trial to its end; returns the exit code. Raises LocalError for a wrong setup."""
+def run(rehearsal: Rehearsal, *, out: Path) -> int:
+    """Run one rehearsal to its end; returns the exit code. Raises LocalError for a wrong setup."""
     began_s = time.monotonic()
-    folder = out.absolute() / trial.name
+    folder = out.absolute() / rehearsal.name
     lock = FolderLock(folder)
     processes: Processes | None = None
     try:
         processes = Processes(folder)
         _log_to(folder / "logs" / "demo.log")
-        demo = _Demo(trial, processes, out.absolute(), began_s)
+        demo = _Demo(rehearsal, processes, out.absolute(), began_s)
         asyncio.run(demo.run(ensure(progress=_download)))
         return 0
     except (KeyboardInterrupt, asyncio.CancelledError):
@@ -67,10 +67,10 @@ def run(trial: Trial, *, out: Path) -> int:
 class _Demo:
     """State of one run."""
 
-    def __init__(self, trial: Trial, processes: Processes, out: Path, began_s: float) -> None:
-        self._trial, self._name, self._out, self._began_s = trial, trial.name, out, began_s
+    def __init__(self, rehearsal: Rehearsal, processes: Processes, out: Path, began_s: float) -> None:
+        self._rehearsal, self._name, self._out, self._began_s = rehearsal, rehearsal.name, out, began_s
         self._processes = processes
-        self._running = Running(trial, processes)
+        self._running = Running(rehearsal, processes)
         self._show = Show(self._running.period_s)
         self._histories: dict[str, StudyHistory] = {}
         self._returning: dict[str, int] = {}  # site that came back -> updates counted before
@@ -106,7 +106,7 @@ class _Demo:
 
     async def _studies(self) -> None:
         """Until every study is over and everything about it is known, or the time that a person gave it is."""
-        minutes = self._trial.bounds.minutes
+        minutes = self._rehearsal.bounds.minutes
         try:
             async with asyncio.timeout(None if minutes is None else 60 * minutes + LAST_WORDS_S):
                 await self._until_over()
@@ -226,12 +226,12 @@ class _Demo:
 
     def _export(self) -> None:
         """Begin to write each study's best version, while pooled model and report are made."""
-        if self._trial.model:
+        if self._rehearsal.model:
             for study in self._histories:
                 self._running.start_export(study, self._out / study / MODEL)
 
     async def _exported(self) -> None:
-        if not self._trial.model:
+        if not self._rehearsal.model:
             return
         self._show.doing("writing the model")
         for study in self._histories:
@@ -250,7 +250,7 @@ class _Demo:
                 report,
                 pooled=pooled[study],
                 period_s=self._running.period_s,
-                note=self._trial.note,
+                note=self._rehearsal.note,
             )
             comparison = compare(history, pooled[study])
             values = summary(history, comparison, time.monotonic() - self._began_s)
@@ -264,9 +264,11 @@ class _Demo:
             for said in look_again(comparison):
                 self._show.console.print(f"look again: {said}", soft_wrap=True, highlight=False)
             places = [f"report: {self._out / study / 'report.html'}"]
-            places += [f"model:  {path}"] if (path := self._out / study / MODEL).exists() and self._trial.model else []
+            places += (
+                [f"model:  {path}"] if (path := self._out / study / MODEL).exists() and self._rehearsal.model else []
+            )
             self._show.console.print("\n".join([_ending(history), *places]), soft_wrap=True, highlight=False)
-        for lead, line in zip(("next:  ", *["       "] * 9), self._trial.next, strict=False):
+        for lead, line in zip(("next:  ", *["       "] * 9), self._rehearsal.next, strict=False):
             self._show.console.print(f"{lead} {line}", soft_wrap=True, highlight=False)
 
     def _copy_first(self) -> None:

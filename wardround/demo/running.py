@@ -23,6 +23,7 @@ from schemas.records import Role
 from transport.settings import KafkaSettings
 from wardround.authoring import read_signed_plan
 from wardround.demo.processes import Process, Processes
+from wardround.demo.rehearsal import Rehearsal
 from wardround.demo.script import Act, Cast, Script, cast
 from wardround.demo.stage import (
     COORDINATOR,
@@ -32,7 +33,6 @@ from wardround.demo.stage import (
     participant_settings,
     presence_period_s,
 )
-from wardround.demo.trial import Trial
 from wardround.registrar import NewMember, Registrar
 
 SETUP_S = 120.0
@@ -46,16 +46,16 @@ Tell = Callable[[str], None]
 class Running:
     """One demo federation. `begin`, then `come_up`, then `play` the acts as they fall due."""
 
-    def __init__(self, trial: Trial, processes: Processes) -> None:
+    def __init__(self, rehearsal: Rehearsal, processes: Processes) -> None:
         """Raises LocalError for a plan that is wrong."""
-        self._trial, self.processes = trial, processes
-        drafts = trial.drafts()
+        self._rehearsal, self.processes = rehearsal, processes
+        drafts = rehearsal.drafts()
         rough = drafts[0].plan(TaskFacts(1, bytes(32), bytes(32), "metric", higher_is_better=True))
         self.sites = drafts[0].sites
         self.titles = {draft.study: rough.title if draft is drafts[0] else draft.study for draft in drafts}
         self._modules = sorted({draft.entry.split(":")[0] for draft in drafts})
         self.period_s = presence_period_s(len(self.sites))
-        self.cast: Cast = cast(self.sites, rough.aggregation.goal) if trial.eventful else Cast(None, ())
+        self.cast: Cast = cast(self.sites, rough.aggregation.goal) if rehearsal.eventful else Cast(None, ())
         self.script = Script(self.cast, rough.stop.versions, rough.aggregation.staleness_max)
         self.plans: list[Plan] = []
         self.links: dict[str, LinkProxy] = {}
@@ -70,7 +70,7 @@ class Running:
     @property
     def _place(self) -> Path | None:
         """What trainers look for the task in, when it is not installed."""
-        folder = self._trial.task_folder
+        folder = self._rehearsal.task_folder
         return place_of(folder, f"{self._modules[0]}:task") if folder else None
 
     @property
@@ -155,7 +155,7 @@ class Running:
         keys, site = self.stage.keys, self.sites[0]
         line = ["export", study, "--best", "--out", str(path), "--broker", self.bootstrap]
         line += ["--member", site, "--open", str(keys / f"{site}.open"), "--registrar", str(keys / "registrar.pub")]
-        line += ["--study-folder", str(self._trial.task_folder)] if self._trial.task_folder else []
+        line += ["--study-folder", str(self._rehearsal.task_folder)] if self._rehearsal.task_folder else []
         self.processes.start(f"model-{study}", "model", *line, service=False)
 
     async def exported(self, study: str, path: Path) -> Path | None:
@@ -165,12 +165,12 @@ class Running:
         return path if path.exists() else None
 
     def _start_central(self) -> None:
-        line = [word for path in self._trial.plans for word in ("--plan", str(path.resolve()))]
+        line = [word for path in self._rehearsal.plans for word in ("--plan", str(path.resolve()))]
         line += ["--key", str(self.stage.keys / "registrar.sign"), "--out", str(self.plans_folder)]
-        line += ["--data", str(self._trial.data.resolve())] if self._trial.data else []
+        line += ["--data", str(self._rehearsal.data.resolve())] if self._rehearsal.data else []
         line += ["--look-in", str(self._place)] if self._place else []
-        line += self._trial.bounds.words()
-        line += ["--test"] if self._trial.tested else []
+        line += self._rehearsal.bounds.words()
+        line += ["--test"] if self._rehearsal.tested else []
         self.processes.start("central", *line, service=False, module="wardround.demo.central")
 
     def _start_site(self, site: str) -> None:
@@ -181,9 +181,9 @@ class Running:
             site,
             bootstrap,
             self.plans,
-            self._trial.data,
+            self._rehearsal.data,
             period_s=self.period_s,
-            task_folder=self._trial.task_folder,
+            task_folder=self._rehearsal.task_folder,
         )
         self.processes.start(site, "participant", "--config", str(path))
 

@@ -28,9 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from wardround.demo import run_trial
+    from wardround.demo import run_rehearsal
 
-    return run_trial(
+    return run_rehearsal(
         arguments.study,
         data=arguments.data,
         bounds=Bounds.of(arguments),

@@ -1,4 +1,4 @@
-"""A study's own folder becomes a trial, or what is missing is said before anything starts."""
+"""A study's own folder becomes a rehearsal, or what is missing is said before anything starts."""
 
 import os
 import sys
@@ -10,9 +10,9 @@ import pytest
 from runtime.child import ROOT
 from schemas.errors import LocalError
 from schemas.plan_toml import draft_of
-from wardround.demo import trial
+from wardround.demo import rehearsal
 from wardround.demo.bounds import Bounds
-from wardround.demo.trial import tables_of, trial_of
+from wardround.demo.rehearsal import rehearsal_of, tables_of
 
 TASK = (ROOT / "tests" / "participant" / "tiny" / "task.py").read_text()
 
@@ -25,11 +25,11 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.chdir(place)
     monkeypatch.setattr(sys, "path", [str(ROOT), *sys.path])
     yield place
-    for name in [name for name in sys.modules if name.partition(".")[0] == "trial_ward"]:
+    for name in [name for name in sys.modules if name.partition(".")[0] == "rehearsed_ward"]:
         del sys.modules[name]
 
 
-def study(place: Path, name: str = "trial_ward") -> Path:
+def study(place: Path, name: str = "rehearsed_ward") -> Path:
     (place / name).mkdir()
     (place / name / "task.py").write_text(TASK)
     return place / name
@@ -45,20 +45,20 @@ def tables(place: Path, *names: str) -> Path:
 
 def test_a_folder_without_a_plan_gets_one_for_its_tables_and_keeps_it(place: Path) -> None:
     folder, data = study(place), tables(place, "site-1.csv", "site-2.csv", "site-10.csv", ".hidden.csv", "notes.txt")
-    found, told = trial_of(folder, data, Bounds())
+    found, told = rehearsal_of(folder, data, Bounds())
     assert found.drafts()[0].sites == ("site-1", "site-2", "site-10")
-    assert found.drafts()[0].entry == "trial_ward.task:task"
-    assert (found.name, found.task_folder) == ("trial-ward", folder)
+    assert found.drafts()[0].entry == "rehearsed_ward.task:task"
+    assert (found.name, found.task_folder) == ("rehearsed-ward", folder)
     assert str(folder / "plan.toml") in told[0]
     written = (folder / "plan.toml").read_bytes()
-    again, told = trial_of(folder, data, Bounds())
+    again, told = rehearsal_of(folder, data, Bounds())
     assert (again.plans, told) == (found.plans, [])
     assert (folder / "plan.toml").read_bytes() == written
 
 
 @pytest.mark.parametrize("name", ["lung", "breast", "linear_regression", "heart", "eicu"])
 def test_every_study_of_the_repository_can_be_tried_by_its_folder(name: str) -> None:
-    found, told = trial_of(ROOT / "studies" / name, None, Bounds(sites=4))
+    found, told = rehearsal_of(ROOT / "studies" / name, None, Bounds(sites=4))
     assert told == []
     assert found.task_folder is None
     assert {len(draft.sites) for draft in found.drafts()} == {4}
@@ -67,7 +67,7 @@ def test_every_study_of_the_repository_can_be_tried_by_its_folder(name: str) -> 
 def refused(folder: Path, data: Path | None, text: str, *, hint: str = "") -> None:
     before = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
     with pytest.raises(LocalError, match=text) as caught:
-        trial_of(folder, data, Bounds())
+        rehearsal_of(folder, data, Bounds())
     assert hint in caught.value.hint
     assert caught.value.hint
     assert (sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []) == before
@@ -91,13 +91,14 @@ def test_one_table_or_one_of_a_wrong_name_is_said(place: Path) -> None:
 
 def test_a_site_without_its_table_is_named(place: Path) -> None:
     folder, data = study(place), tables(place, "site-1.csv", "site-2.csv", "site-3.csv")
-    trial_of(folder, data, Bounds())
+    rehearsal_of(folder, data, Bounds())
     (data / "site-2.csv").unlink()
     refused(folder, data, "no table for site-2", hint="site-2.csv")
 
 
-def test_a_folder_named_like_something_else_is_told(place: Path) -> None:
-    refused(study(place, "json"), tables(place, "a.csv", "b.csv"), "json", hint="rename")
+def test_a_folder_named_like_an_installed_package_is_the_study_all_the_same(place: Path) -> None:
+    found, _ = rehearsal_of(study(place, "json"), tables(place, "a.csv", "b.csv"), Bounds())
+    assert found.drafts()[0].entry == "json.task:task"
 
 
 def test_a_copied_studys_plan_that_names_the_original_is_told(place: Path) -> None:
@@ -110,11 +111,11 @@ def test_more_sites_than_memory_allows_are_refused_with_a_number_that_fits(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "meminfo").write_text("MemTotal: 1 kB\nMemAvailable:    4000000 kB\n")
-    monkeypatch.setattr(trial, "_MEMORY", tmp_path / "meminfo")
+    monkeypatch.setattr(rehearsal, "_MEMORY", tmp_path / "meminfo")
     with pytest.raises(LocalError, match="174 sites need about") as caught:
-        trial_of(ROOT / "studies" / "eicu", None, Bounds())
+        rehearsal_of(ROOT / "studies" / "eicu", None, Bounds())
     few = int(caught.value.hint.partition("--sites ")[2].partition(";")[0])
-    trial_of(ROOT / "studies" / "eicu", None, Bounds(sites=few))
+    rehearsal_of(ROOT / "studies" / "eicu", None, Bounds(sites=few))
 
 
 DRAFT = {

@@ -1,6 +1,6 @@
 """What is played on one machine: the plans of a study, its task and data, and how far.
 
-Knows:    how a study's folder becomes a trial, with its plans or one written from its tables; what has to be there.
+Knows:    how a study's folder becomes a rehearsal, with its plans or one written from its tables; what has to be there.
 Used by:  wardround.demo, `wardround try`.
 """
 
@@ -28,7 +28,7 @@ _MEMORY = Path("/proc/meminfo")
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
+class Rehearsal:
     """One federation to play.
 
     name         of the folder that it leaves its report in
@@ -55,10 +55,10 @@ class Trial:
         return [self.bounds.applied(read_plan_draft(path)) for path in self.plans]
 
 
-def trial_of(
+def rehearsal_of(
     folder: Path, data: Path | None, bounds: Bounds, *, eventful: bool = True, out: Path = OUT
-) -> tuple[Trial, list[str]]:
-    """The trial of the study in `folder`, and what a person should be told of it.
+) -> tuple[Rehearsal, list[str]]:
+    """The rehearsal of the study in `folder`, and what a person should be told of it.
 
     Writes `folder`/plan.toml, with the defaults of `wardround plan init`, when there is no plan: its sites are then
     the tables in `data`. Raises LocalError naming what is missing, and what would be there.
@@ -77,12 +77,12 @@ def trial_of(
     drafts = [bounds.applied(read_plan_draft(path)) for path in plans]
     for path, draft in zip(plans, drafts, strict=True):
         if draft.sites != drafts[0].sites:
-            raise LocalError(f"{path} has other sites than {plans[0]}", hint="a trial has one set of sites")
+            raise LocalError(f"{path} has other sites than {plans[0]}", hint="a rehearsal has one set of sites")
         place_of(folder, draft.entry)
         _check_tables(draft, data)
     _check_memory(len(drafts[0].sites))
     installed = folder.resolve().is_relative_to(ROOT)
-    trial = Trial(
+    rehearsal = Rehearsal(
         name=drafts[0].study if len(drafts) == 1 else folder.resolve().name.replace("_", "-"),
         plans=plans,
         data=data,
@@ -94,7 +94,7 @@ def trial_of(
         note=_note(eventful=eventful),
         next=_next(plans[0], drafts[0].study, data, out),
     )
-    return trial, told
+    return rehearsal, told
 
 
 def tables_of(data: Path) -> tuple[str, ...]:
@@ -104,7 +104,7 @@ def tables_of(data: Path) -> tuple[str, ...]:
     if len(sites) < 2:
         found = "one table" if sites else "no table"
         raise LocalError(
-            f"{data} holds {found} (*.csv): a trial needs two sites or more",
+            f"{data} holds {found} (*.csv): a rehearsal needs two sites or more",
             hint="put a table for each site there, named after it: site-1.csv, site-2.csv, …; or write a plan.toml",
         )
     for name in sites:
@@ -180,8 +180,8 @@ def _check_memory(sites: int) -> None:
 def _note(*, eventful: bool) -> str:
     events = ", one joined late and two lost their link for a while, on purpose" if eventful else ""
     return (
-        f"This is a trial: all sites ran on one machine{events}. Pooled figures exist here because all data lie in one "
-        "place."
+        f"This is a rehearsal: all sites ran on one machine{events}. Pooled figures exist here because all data lie in "
+        "one place."
     )
 
 
