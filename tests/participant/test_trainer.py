@@ -290,6 +290,15 @@ async def test_nan_is_told_apart_from_a_lost_trainer(trainer: Trainer, train: Ca
     assert refused.value.reason == "numbers"
 
 
+async def test_a_site_with_nobody_to_train_on_is_told_apart_from_numbers_that_are_none(
+    trainer: Trainer, train: Callable[..., Any]
+) -> None:
+    await trainer.load(load("untrained"))
+    with pytest.raises(TrainerRefusedError) as refused:
+        await train()
+    assert refused.value.reason == "nobody"
+
+
 async def test_a_tasks_own_error_text_never_leaves_the_trainer(trainer: Trainer, train: Callable[..., Any]) -> None:
     await trainer.load(load("leaks"))
     with pytest.raises(TrainerRefusedError, match=r"ValueError in task\.py") as refused:

@@ -273,7 +273,7 @@ def test_plans_that_played_alike_and_clipped_updates_are_said(capsys: pytest.Cap
     words = ["simulate", str(LINE), "--versions", "2", "--learn", "--target", "1000", "--vary", "privacy.clip=0.001"]
     assert main(words) == 0
     told = " ".join(capsys.readouterr().out.split())
-    assert "the same history: this plan, clip 0.001" in told
+    assert "the same history: this plan; clip 0.001. What" in told
     assert "look again, clip 0.001: updates are clipped: 20 of 20 (100%)" in told
     assert "look again, clip 0.001: federated stays below alone" in told
     assert "version 0, untrained, is at the target of 1000.000 already" in told

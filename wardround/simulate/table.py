@@ -97,7 +97,7 @@ def remarks(played: Sequence[Played], target: float | None) -> list[str]:
     for labels in alike.values():
         if len(labels) > 1:
             said.append(
-                f"the same history: {', '.join(labels)}; what tells them apart changed nothing in who was heard when"
+                f"the same history: {'; '.join(labels)}. What tells them apart changed nothing in who was heard when"
             )
     return said
 

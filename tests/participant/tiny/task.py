@@ -1,6 +1,7 @@
 """Linear regression on a few invented rows; the site's name says how it misbehaves.
 
-site-1 is well; `nan` trains to NaN, `hangs` never reports, `slow` reports until it is cancelled, `mute` only asks
+site-1 is well; `nan` trains to NaN, `untrained` has test patients alone,
+`hangs` never reports, `slow` reports until it is cancelled, `mute` only asks
 whether it was, `dies` kills its process, `dies-loading` while it loads, `garbles` writes to its service itself, `leaks`
 fails with a patient's value in its message, `broken` breaks the data contract, `folder` does so while there is a file
 `gone` in its folder.
@@ -61,7 +62,8 @@ class Tiny(Task):
         self._noted = source.folder / "measured" if source.folder is not None and source.site == "noted" else None
         self._deaf = source.site == "deaf"
         patients = Patients(np.stack([np.ones(len(rows)), rows], axis=1), 1 + 2 * rows)
-        return SiteData(source.site, patients, patients.take(np.arange(6)), 96)
+        train = patients.take(np.arange(0)) if source.site == "untrained" else patients
+        return SiteData(source.site, train, patients.take(np.arange(6)), 96)
 
     def train(
         self,
