@@ -38,6 +38,11 @@ from transport.writer import Writer
 
 LOOK_S = 1.0
 
+ANOTHERS_HINT = (
+    "is the registrar.pub under [keys] that of this federation, and [kafka] bootstrap its broker? The registrar can "
+    "read out its fingerprint"
+)
+
 log = structlog.get_logger()
 
 
@@ -175,9 +180,15 @@ class _Coordinator:
     async def _follow(self) -> None:
         membership = self._services.directory.membership
         if membership is None:
-            behind = self._services.directory.behind
-            if behind:
-                self._say_behind(behind)
+            directory = self._services.directory
+            if directory.behind:
+                self._say_behind(directory.behind)
+            elif not self._waits and directory.is_anothers:
+                log.error(
+                    "nothing on the log is by the registrar that is pinned here",
+                    registrar=directory.registrar_id,
+                    hint=ANOTHERS_HINT,
+                )
             elif not self._waits:
                 log.info("waiting for the registrar's roster")
             self._waits = True

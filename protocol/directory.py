@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from protocol.digests import record_digest
 from protocol.roster_memory import Met, RosterMemory
-from protocol.signing import verify
+from protocol.signing import key_id, verify
 from schemas import topics
 from schemas.errors import PeerError
 from schemas.plan import Plan, plan_of
@@ -32,6 +32,7 @@ class Directory:
         What is older than that makes no membership: see `behind`.
         """
         self._registrar, self._memory = registrar, memory
+        self._believed = self._strange = 0  # records that were fed
         self._members: dict[bytes, Member] = {}
         self._signed: dict[bytes, bytes] = {}
         self._plans: dict[bytes, tuple[Plan, PlanRecord]] = {}
@@ -62,7 +63,24 @@ class Directory:
         """Take one record of the two topics. Raises PeerError for one that the registrar did not write like this."""
         if value is None:
             return
-        signed = Signed.from_bytes(value)
+        try:
+            self._take(topic, key, Signed.from_bytes(value))
+        except PeerError:
+            self._strange += 1
+            raise
+        self._believed += 1
+
+    @property
+    def is_anothers(self) -> bool:
+        """Whether records are there and none is by this registrar: the wrong key is pinned, or the wrong log."""
+        return bool(self._strange) and not self._believed
+
+    @property
+    def registrar_id(self) -> str:
+        """The fingerprint of the registrar's key that is pinned here."""
+        return key_id(self._registrar).hex()
+
+    def _take(self, topic: str, key: bytes | None, signed: Signed) -> None:
         if topic == topics.PLANS:
             self._plan(key, signed)
         elif key == topics.ROSTER_KEY:

@@ -28,7 +28,8 @@ class FolderLock:
             holder = self._file.read().strip() or "unknown"
             self._file.close()
             raise LocalError(
-                f"{folder}: in use by process {holder}", hint="one service per data folder: stop the other one first"
+                f"{folder}: in use by process {holder}",
+                hint="one service per data folder: stop the other one first, or name another data_dir",
             ) from None
         self._file.truncate(0)
         self._file.write(str(os.getpid()))

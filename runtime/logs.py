@@ -83,6 +83,19 @@ def tell_strange(variables: Iterable[tuple[str, str]]) -> None:
         structlog.get_logger().warning("environment variable is no setting, left out", variable=name, **meant)
 
 
+def logs_of_a_library() -> None:
+    """Send warnings to stderr where nobody has configured structlog: it would print them among a program's results."""
+    if structlog.is_configured():
+        return
+    lines = _Lines(structlog.processors.add_log_level, _bounded, _as_text)
+    structlog.configure(
+        processors=[structlog.processors.add_log_level, _bounded, _as_text],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        logger_factory=structlog.WriteLoggerFactory(cast(TextIO, lines)),
+        cache_logger_on_first_use=False,
+    )
+
+
 def configure(level: str = "info", *, command: bool = False) -> None:
     """Send structlog and the standard loggers of our libraries to stderr in one format.
 

@@ -57,6 +57,11 @@ def bookmark(study: str) -> str:
     return f"wardround.study.{study}.bookmark"
 
 
+def takes_bodies(topic: str) -> bool:
+    """Whether batches of chunks go to this topic."""
+    return topic.startswith(bodies("")) or (topic.startswith(f"{PREFIX}study.") and topic.endswith(".models"))
+
+
 def trustee(study: str, name: str) -> str:
     return f"wardround.study.{study}.trustee.{name}"
 

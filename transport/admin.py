@@ -14,10 +14,12 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 from aiokafka.protocol.metadata import MetadataRequest
 
-from schemas.errors import LocalError, TransientError
+from schemas.errors import LocalError
+from transport.absent import forbidden
 from transport.clients import end, new_admin, refused, started
 from transport.errors import TopicMissing
 from transport.link import Link
+from transport.patience import patient
 from transport.replication import INSYNC, REPLICAS, REPLICATION, Cluster, insync_of, lacking, replication_of
 from transport.settings import KafkaSettings
 
@@ -34,15 +36,10 @@ _TOPICS_OWN = 1  # DescribeConfigs, version 1 and later: where a setting comes f
 COMMAND_S = 10.0  # how long a command waits for the broker before it gives up
 
 
-async def within(awaitable: Awaitable[T], seconds: float, what: str) -> T:
-    """Await at most `seconds`. Raises TransientError saying that `what` was not reached in time."""
-    try:
-        async with asyncio.timeout(seconds):
-            return await awaitable
-    except TimeoutError as error:
-        raise TransientError(
-            f"{what} not reached in {seconds:g} s; is it running, and is its address right?"
-        ) from error
+async def within(awaitable: Awaitable[T], seconds: float, link: Link) -> T:
+    """Await at most `seconds`. Raises TransientError saying why the broker of `link` was not reached in time."""
+    async with patient(link, seconds):
+        return await awaitable
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +123,12 @@ class Admin:
         """Those of the names that are topics now."""
         return set(names) & set(await self._call(lambda client: client.list_topics()))
 
+    async def forbidden(self, names: Iterable[str]) -> frozenset[str]:
+        """Those of the names that this client has no right to see, whether such topics are there or not."""
+        wanted = list(names)
+        closed: frozenset[str] = await self._call(lambda client: forbidden(client._client, wanted))
+        return closed
+
     async def describe(self, topic: str) -> dict[str, str]:
         """All settings of a topic, in Kafka's words."""
         return (await self._configs([topic]))[topic]
@@ -155,7 +158,8 @@ class Admin:
         Raises TopicMissing, and LocalError when the broker refuses.
         """
         if not await self.existing([topic]):
-            raise TopicMissing([topic], self._settings.bootstrap)  # aiokafka would ask for its leader for ever
+            closed = await self.forbidden([topic])  # aiokafka would ask for its leader for ever
+            raise TopicMissing([topic], self._settings.bootstrap, wanted="trim", forbidden=closed)
         records = {TopicPartition(topic, 0): RecordsToDelete(before_offset=before_offset)}
         try:
             await self._call(lambda client: client.delete_records(records))

@@ -40,7 +40,7 @@ def sieved(records: bytes, *, thorough: bool = False) -> bytes:
     """
     kept: list[bytes | memoryview] = []
     whole, copied = memoryview(records), 0
-    for start, end, is_compressed in _spans(records):
+    for start, end, is_compressed in spans(records):
         if thorough and start and not _is_as_written(whole[start:end]):
             return b"".join([*kept, whole[copied:start]])
         if is_compressed or thorough:
@@ -56,7 +56,7 @@ def why_refused(headers: Sequence[tuple[str, bytes | None]]) -> str:
     return next(((value or b"").decode() for name, value in headers if name == _MARK), "")
 
 
-def _spans(records: bytes) -> Iterator[tuple[int, int, bool]]:
+def spans(records: bytes) -> Iterator[tuple[int, int, bool]]:
     """Start and end of every whole batch, and whether it is compressed; a fetch may cut off the last one."""
     start, size = 0, len(records)
     while start + _MESSAGE.size <= size:

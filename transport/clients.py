@@ -6,6 +6,7 @@ Used by:  the other modules of transport, nobody else.
 """
 
 import asyncio
+import functools
 import time
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeAlias, TypeVar
@@ -15,6 +16,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.client import AIOKafkaClient, ConnectionGroup
 from aiokafka.protocol.fetch import FetchRequest
 
+from schemas import topics
 from schemas.errors import LocalError
 from schemas.topics import BATCH_BYTES_MAX
 from transport import watch
@@ -25,8 +27,11 @@ from transport.link import Link
 from transport.quiet import quiet
 from transport.quota import heed_quotas
 from transport.settings import KafkaSettings
+from transport.thin import thinned
+from transport.why_away import Trouble, why_away
 
 START_S = 15.0  # one try to connect; the next one begins with a fresh client
+CURIOUS_S = 2.0  # a start that takes longer is looked into meanwhile
 STOP_S = 2.0
 RETRY_MS = 500  # aiokafka's constant pause between its own tries
 MEMBER_RETRY_MS = 100  # a member that has just found its group asks again at once
@@ -40,6 +45,7 @@ TRANSACTION_TIMEOUT_MS = 600_000
 
 # Of one topic in one answer, so that a site with a long backlog leaves room for others; a larger record comes alone.
 TOPIC_BYTES = 256 * 1024
+HISTORY_BYTES = 1024 * 1024  # where most of it is thinned
 
 _FORBIDDEN = (
     errors.TopicAuthorizationFailedError,
@@ -57,12 +63,20 @@ _ending: set[asyncio.Task[None]] = set()  # the event loop itself keeps no task 
 
 
 def new_consumer(
-    settings: KafkaSettings, *, committed: bool, fetch_wait_ms: int, thorough: bool = False
+    settings: KafkaSettings,
+    *,
+    committed: bool,
+    fetch_wait_ms: int,
+    thorough: bool = False,
+    thin: Callable[[str, int, int], None] | None = None,
 ) -> AIOKafkaConsumer:
     """A consumer without group and subscription for small signed records, that reports an offset which is gone.
 
     What it fetches is `sieved`: stand-ins come instead of batches that nobody may open. Fetches have a connection of
     their own, which a consumer without a group has to spare: a broker answers in order, and a fetch waits for records.
+
+    thin   None: everything; else signs of life between others that say the same are left out, and it is told of them:
+           topic, offset of the last of a run, time of its first (see `thinned`)
     """
     quiet()
     consumer = AIOKafkaConsumer(
@@ -74,20 +88,22 @@ def new_consumer(
         isolation_level="read_committed" if committed else "read_uncommitted",
         fetch_max_wait_ms=fetch_wait_ms,
         fetch_max_bytes=settings.fetch_bytes,
-        max_partition_fetch_bytes=TOPIC_BYTES,
+        max_partition_fetch_bytes=HISTORY_BYTES if thin else TOPIC_BYTES,
         request_timeout_ms=settings.request_timeout_ms,
         retry_backoff_ms=RETRY_MS,
     )
-    _sieve(consumer, thorough=thorough)
+    _sieve(consumer, thorough=thorough, thin=thin)
     return consumer
 
 
-def _sieve(consumer: AIOKafkaConsumer, *, thorough: bool) -> None:
+def _sieve(consumer: AIOKafkaConsumer, *, thorough: bool, thin: Callable[[str, int, int], None] | None) -> None:
     """Between its connection and its parser: the parser itself unpacks whatever says it is compressed."""
     send = consumer._client.send
 
-    def sifted(records: bytes | None) -> bytes | None:
+    def sifted(topic: str, records: bytes | None) -> bytes | None:
         try:
+            if records and thin is not None:
+                records = thinned(records, functools.partial(thin, topic))
             return sieved(records, thorough=thorough) if records else records
         except (errors.KafkaError, *DAMAGED):
             return records  # changed on its way, for the consumer to find by the checksum
@@ -100,7 +116,7 @@ def _sieve(consumer: AIOKafkaConsumer, *, thorough: bool) -> None:
         if not response.topics:
             _note_answer(consumer, request)
         response.topics = [
-            (topic, [(*head, sifted(records)) for *head, records in partitions])
+            (topic, [(*head, sifted(topic, records)) for *head, records in partitions])
             for topic, partitions in response.topics
         ]
         return response
@@ -183,8 +199,11 @@ def new_admin(settings: KafkaSettings) -> AIOKafkaAdminClient:
     )
 
 
-def refused(error: BaseException) -> LocalError | None:
-    """What to tell the operator when the broker will never accept this client or record, else None."""
+def refused(error: BaseException, topic: str = "") -> LocalError | None:
+    """What to tell the operator when the broker will never accept this client or record, else None.
+
+    topic   where a record was sent to; empty where that is not known
+    """
     if isinstance(error, _FORBIDDEN):
         return NotAllowed(error)
     if isinstance(error, _OTHER_VERSIONS):
@@ -197,11 +216,28 @@ def refused(error: BaseException) -> LocalError | None:
             f"the broker refuses this client: {error}", hint="check certificate, key and password of this client"
         )
     if isinstance(error, errors.MessageSizeTooLargeError | errors.RecordListTooLargeError):
-        return LocalError(
-            f"the broker takes no batch of this size: {error}",
-            hint=f"its topics of bodies need max.message.bytes={BATCH_BYTES_MAX}; the registrar makes them so",
-        )
+        where = topic or "a topic"
+        return LocalError(f"{where} takes no batch of this size: {error}", hint=_larger(topic))
     return None
+
+
+def _larger(topic: str) -> str:
+    """How a topic is made to take what is sent to it."""
+    name = topic or "TOPIC"
+    if topic and not topics.takes_bodies(topic):
+        change = "--delete-config max.message.bytes"
+        why = "Kafka's default of 1 MB is enough for its records"
+    else:
+        change = f"--add-config max.message.bytes={BATCH_BYTES_MAX}"
+        why = "bodies need it; the registrar makes the topic so"
+    return f"kafka-configs.sh --alter --entity-type topics --entity-name {name} {change} ({why})"
+
+
+def hear_drains(producer: AIOKafkaProducer, topic: str) -> None:
+    """Nobody waits for the end of a batch as such; asyncio would report its error as never retrieved."""
+    batches = producer._message_accumulator._batches.get(TopicPartition(topic, 0))
+    if batches:
+        batches[-1]._drain_waiter.add_done_callback(of_no_interest)
 
 
 async def started(make: Callable[[], C], link: Link) -> C:
@@ -212,6 +248,7 @@ async def started(make: Callable[[], C], link: Link) -> C:
     while True:
         client = make()
         heed_quotas(_connections(client), link)
+        curious = asyncio.create_task(_find_out(client, link, after_s=CURIOUS_S))
         try:
             async with asyncio.timeout(START_S):
                 await _start(client)
@@ -220,6 +257,8 @@ async def started(make: Callable[[], C], link: Link) -> C:
             final = refused(error)
             if final is not None:
                 raise final from error
+            if not curious.done():
+                await _find_out(client, link)
             link.down(error)
             await link.backoff()
         except BaseException:
@@ -230,6 +269,9 @@ async def started(make: Callable[[], C], link: Link) -> C:
             if isinstance(client, AIOKafkaProducer):
                 _watch(client, link)
             return client
+        finally:
+            curious.cancel()
+            curious.add_done_callback(of_no_interest)
 
 
 def _connections(client: Client) -> AIOKafkaClient:
@@ -263,6 +305,28 @@ async def end(client: Client) -> None:
 
 async def _start(client: Client) -> None:
     await (client.bootstrap() if isinstance(client, AIOKafkaClient) else client.start())
+    connections = _connections(client)
+    nodes = [broker.nodeId for broker in connections.cluster.brokers()]
+    for node in nodes:  # the address that was written may answer, and those to which it sends its clients may not
+        if await connections.ready(node):
+            return
+    if nodes:
+        raise errors.NodeNotReadyError("no broker of the cluster can be reached")
+
+
+async def _find_out(client: Client, link: Link, *, after_s: float = 0.0) -> None:
+    """Why a client could not start: by the address that was written, or by those to which it is sent from there."""
+    await asyncio.sleep(after_s)
+    connections = _connections(client)
+    trouble = await why_away(f"{host}:{port}" for host, port, _ in connections.hosts)
+    if trouble is None:
+        told = [f"{broker.host}:{broker.port}" for broker in connections.cluster.brokers()]
+        elsewhere = await why_away(told) if told else None
+        if elsewhere is not None:
+            text = f"it sends its clients to {', '.join(told)} (its advertised.listeners), and {elsewhere}"
+            trouble = Trouble(text, elsewhere.patience_s)
+    if trouble is not None:
+        link.found_out(trouble)
 
 
 async def _end(client: Client) -> None:

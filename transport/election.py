@@ -15,7 +15,7 @@ from aiokafka.errors import KafkaError
 
 from schemas import topics
 from schemas.errors import LocalError
-from transport.absent import absent
+from transport.absent import absent, forbidden
 from transport.assignor import KeepingAssignor
 from transport.clients import end, new_member, refused, started
 from transport.errors import TopicMissing
@@ -110,7 +110,8 @@ class Election:
         cluster = await consumer._client.fetch_all_metadata()
         found = len(cluster.partitions_for_topic(topics.LEAD) or ())
         if not found:
-            raise TopicMissing([topics.LEAD], self._settings.bootstrap)
+            closed = await forbidden(consumer._client, [topics.LEAD])
+            raise TopicMissing([topics.LEAD], self._settings.bootstrap, forbidden=closed)
         self._refuse_other_number(found)
         self.partitions = found
 

@@ -41,6 +41,7 @@ class Entry:
 
     refused   why transport did not open a batch, "compressed" or "malformed", to be counted as such; empty otherwise.
               Such an entry stands for the whole batch, at its last offset, and `value` is b"": nobody can believe it
+    since_ms  for a reader that thins: the same was said since then without a gap, in records that are not delivered
     """
 
     topic: str
@@ -50,9 +51,10 @@ class Entry:
     value: bytes | None
     headers: Sequence[tuple[str, bytes | None]] = ()
     refused: str = ""
+    since_ms: int | None = None
 
 
-def entry_of(record: ConsumerRecord) -> Entry:
+def entry_of(record: ConsumerRecord, since_ms: int | None = None) -> Entry:
     """What a consumer fetched; says it when that stands for a batch which was refused."""
     refused = why_refused(record.headers)
     unsaid = _said.ask(record.topic, time.monotonic()) if refused else None
@@ -66,4 +68,4 @@ def entry_of(record: ConsumerRecord) -> Entry:
             hint=f"no software of ours writes it; compression.type of {record.topic} has to be producer",
         )
     headers = () if refused else record.headers
-    return Entry(record.topic, record.offset, record.timestamp, record.key, record.value, headers, refused)
+    return Entry(record.topic, record.offset, record.timestamp, record.key, record.value, headers, refused, since_ms)

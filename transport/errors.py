@@ -31,13 +31,18 @@ class TransactionAborted(TransientError):  # noqa: N818 - named for what happene
 
 
 class TopicMissing(LocalError):  # noqa: N818 - named for what happened
-    """Topics do not exist, or this member may not see them."""
+    """Topics do not exist, or this member may not use them: `forbidden` are those of `topics`."""
 
-    def __init__(self, topics: Iterable[str], bootstrap: str, *, wanted: str = "read") -> None:
+    def __init__(
+        self, topics: Iterable[str], bootstrap: str, *, wanted: str = "read", forbidden: Iterable[str] = ()
+    ) -> None:
         self.topics = frozenset(topics)
-        them = "them" if len(self.topics) > 1 else "it"
-        missing = ", ".join(sorted(self.topics))
-        super().__init__(f"no topic {missing} on {bootstrap}, or no right to {wanted} {them}", hint=NO_TOPIC_HINT)
+        self.forbidden = self.topics.intersection(forbidden)
+        missing = ", ".join(sorted(self.topics - self.forbidden))
+        said = [f"no topic {missing} on {bootstrap}"] if missing else []
+        if self.forbidden:
+            said.append(f"not allowed to {wanted} {', '.join(sorted(self.forbidden))} on {bootstrap}")
+        super().__init__("; ".join(said), hint=NO_TOPIC_HINT if missing else RIGHTS_HINT)
 
 
 class NotAllowed(LocalError):  # noqa: N818 - named for what happened

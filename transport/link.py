@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import structlog
 
 from transport.settings import KafkaSettings
+from transport.why_away import Trouble
 
 LOG_PERIOD_S = 30.0
 
@@ -49,6 +50,8 @@ class Link:
         self._rebuild_callbacks: list[Callable[[str], None]] = []
         self._throttle_callbacks: list[Callable[[str, float], None]] = []
         self._throttles: dict[str, _Throttle] = {}
+        self._trouble_callbacks: list[Callable[[Trouble], None]] = []
+        self.trouble: Trouble | None = None  # why the broker is not reached, as far as that was found out
         self.stalls: Counter[str] = Counter()  # by kind of client: rebuilds since it last got on
         self._attempts = 0
         self._away_since: float | None = None
@@ -63,9 +66,33 @@ class Link:
         """Call `callback(kind)` whenever a client that made no progress is replaced; it must not raise or block."""
         self._rebuild_callbacks.append(callback)
 
-    def on_throttle(self, callback: Callable[[str, float], None]) -> None:
-        """Call `callback(kind, seconds)` whenever a quota slows requests down; it must not raise or block."""
+    def on_throttle(self, callback: Callable[[str, float], None]) -> Callable[[], None]:
+        """Call `callback(kind, seconds)` whenever a quota slows requests down; it must not raise or block.
+
+        Returns what ends that.
+        """
         self._throttle_callbacks.append(callback)
+        return lambda: self._throttle_callbacks.remove(callback)
+
+    def on_trouble(self, callback: Callable[[Trouble], None]) -> Callable[[], None]:
+        """Call `callback(trouble)` whenever it was found out why the broker is not reached; as `on_throttle`."""
+        self._trouble_callbacks.append(callback)
+        return lambda: self._trouble_callbacks.remove(callback)
+
+    def found_out(self, trouble: Trouble) -> None:
+        """Why the broker is not reached, for whoever is told that it is away."""
+        self.trouble = trouble
+        for callback in list(self._trouble_callbacks):
+            callback(trouble)
+
+    def why_given_up(self, seconds: float) -> str:
+        """What a command says that waited for the broker in vain."""
+        broker = f"broker {self._settings.bootstrap}"
+        if self.trouble is not None:
+            return f"{broker} not reached: {self.trouble}"
+        if self.connected:
+            return f"{broker} answers, but nothing came of it in {seconds:g} s; see the broker's own log"
+        return f"{broker} not reached in {seconds:g} s; is it running, and is its address right?"
 
     def throttled(self, kind: str, wait_s: float) -> None:
         """The broker has answered, and by a quota asks to wait with the next request of this kind."""
@@ -83,7 +110,7 @@ class Link:
                 hint=f"{_QUOTAS.get(kind, 'request_percentage')} of this client; kafka-configs.sh shows and changes it",
             )
             throttle.said_at, throttle.unsaid_s = now, 0.0
-        for callback in self._throttle_callbacks:
+        for callback in list(self._throttle_callbacks):
             callback(kind, wait_s)
         self.up()
 
@@ -109,7 +136,7 @@ class Link:
 
     def up(self) -> None:
         """The broker has just answered."""
-        self._attempts = 0
+        self._attempts, self.trouble = 0, None
         if self._away_since is not None:
             away_s = round(self._clock() - self._away_since, 1)
             if self._logged_at is not None and self._logged_at >= self._away_since:  # a flapping link fills no log
@@ -128,7 +155,7 @@ class Link:
                 "broker away, trying again",
                 broker=self._settings.bootstrap,
                 away_s=round(now - self._away_since, 1),
-                reason=_describe(reason),
+                reason=str(self.trouble or _describe(reason)),
             )
         self._set(False)
 

@@ -13,10 +13,16 @@ from contextlib import aclosing
 
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
-from aiokafka.errors import CorruptRecordException, KafkaError, KafkaProtocolError, OffsetOutOfRangeError
+from aiokafka.errors import (
+    CorruptRecordException,
+    KafkaError,
+    KafkaProtocolError,
+    OffsetOutOfRangeError,
+    TopicAuthorizationFailedError,
+)
 
 from schemas.errors import LocalError
-from transport.absent import absent
+from transport.absent import absent, forbidden
 from transport.batches import DAMAGED
 from transport.clients import end, new_consumer, refused, started
 from transport.damage import Damage
@@ -47,13 +53,22 @@ class LogReader:
     """
 
     def __init__(
-        self, settings: KafkaSettings, link: Link, *, committed: bool = True, fetch_wait_ms: int | None = None
+        self,
+        settings: KafkaSettings,
+        link: Link,
+        *,
+        committed: bool = True,
+        fetch_wait_ms: int | None = None,
+        thin: bool = False,
     ) -> None:
+        """`thin`: of signs of life that say the same, the first and the last alone are delivered, see `thinned`."""
         self.lost: dict[str, int] = {}
         self._settings = settings
         self._link = link
         self._committed = committed
         self._fetch_wait_ms = fetch_wait_ms or settings.fetch_wait_ms
+        self._thin = thin
+        self._since_ms: dict[tuple[str, int], int] = {}  # of the last of a run: when its first one came
         self._positions: dict[str, int] = {}  # next to be delivered
         self._fetched: dict[str, deque[Entry]] = {}
         self._paused: set[str] = set()
@@ -136,6 +151,10 @@ class LogReader:
             return None
         return topics - there
 
+    async def forbidden(self, topics: Iterable[str]) -> frozenset[str]:
+        """Those of `topics` that this client may not see; none while there is no connection."""
+        return frozenset() if self._consumer is None else await forbidden(self._consumer._client, topics)
+
     async def close(self) -> None:
         """End the consumer; bounded, and the reader is of no use afterwards."""
         await self._forget_poll()
@@ -164,11 +183,17 @@ class LogReader:
 
     async def reached(self, ends: Mapping[str, int]) -> bool:
         """Whether everything before `ends` was delivered; control records take offsets but are never delivered."""
-        consumer = self._consumer
-        if consumer is None or any(self._fetched.values()):
+        if self._consumer is None or any(self._fetched.values()):
             return False
-        at = {tp.topic: await consumer.position(tp) for tp in consumer.assignment()}
+        at = await self.fetched()
         return all(at.get(topic, -1) >= offset for topic, offset in ends.items())
+
+    async def fetched(self) -> dict[str, int]:
+        """How far each topic was fetched; further than it is delivered where nothing of what came is."""
+        consumer = self._consumer
+        if consumer is None:
+            return {}
+        return {tp.topic: await consumer.position(tp) for tp in consumer.assignment()}
 
     def _take(self, records_max: int) -> list[Entry]:
         taken: list[Entry] = []
@@ -222,9 +247,12 @@ class LogReader:
             first = self._next(tp.topic)
             entries = self._fetched[tp.topic]
             wanted = (r for r in records if r.offset >= first)
-            entries.extend(entry_of(record) for record in wanted)
+            entries.extend(entry_of(record, self._since_ms.pop((tp.topic, record.offset), None)) for record in wanted)
             if tp.topic in self._paused and len(entries) >= _HELD_MAX and self._consumer is not None:
                 self._consumer.pause(tp)
+
+    def _note_run(self, topic: str, offset: int, since_ms: int) -> None:
+        self._since_ms[topic, offset] = since_ms
 
     def _silent(self) -> str:
         """Which topic is answered no more although the others are; the broker is not away then.
@@ -290,7 +318,11 @@ class LogReader:
 
     def _new_consumer(self) -> AIOKafkaConsumer:
         return new_consumer(
-            self._settings, committed=self._committed, fetch_wait_ms=self._fetch_wait_ms, thorough=self._thorough
+            self._settings,
+            committed=self._committed,
+            fetch_wait_ms=self._fetch_wait_ms,
+            thorough=self._thorough,
+            thin=self._note_run if self._thin else None,
         )
 
     async def _seek_all(self, consumer: AIOKafkaConsumer) -> None:
@@ -317,7 +349,8 @@ class LogReader:
     async def _check_topics(self, consumer: AIOKafkaConsumer, names: Set[str]) -> None:
         """Without this a wrong name would simply never deliver anything: aiokafka reports neither error nor record."""
         if missing := await absent(names, consumer.topics):
-            raise TopicMissing(missing, self._settings.bootstrap)
+            closed = await forbidden(consumer._client, missing)
+            raise TopicMissing(missing, self._settings.bootstrap, forbidden=closed)
 
     def _next(self, topic: str) -> int:
         entries = self._fetched[topic]
@@ -343,6 +376,8 @@ class LogReader:
 
     async def _replace(self, error: BaseException) -> None:
         """Drop the consumer after `error`; the next use makes a fresh one. Raises LocalError where that cannot help."""
+        if isinstance(error, TopicAuthorizationFailedError) and error.args and error.args[0] in self._positions:
+            raise TopicMissing(error.args, self._settings.bootstrap, forbidden=error.args) from error
         final = refused(error)
         if final is not None:
             raise final from error
@@ -389,19 +424,29 @@ async def each_to_end(
     *,
     committed: bool = True,
     start: Mapping[str, int] | None = None,
+    thin: bool = False,
+    moved: Callable[[int, int], None] = lambda done, total: None,
 ) -> AsyncGenerator[Entry, None]:
     """Everything that is on the topics now, one by one, in order within each, from `start` or the beginning.
 
+    thin    as for LogReader
+    moved   called with (done, total), offsets of all topics together, whenever the reading got on
     Waits for the broker. To be closed (contextlib.aclosing). Raises TopicMissing naming those that do not exist, or
     went while they were read.
     """
-    reader = LogReader(settings, link, committed=committed, fetch_wait_ms=10)
+    reader = LogReader(settings, link, committed=committed, fetch_wait_ms=10, thin=thin)
     try:
         await reader.assign(dict.fromkeys(topics, EARLIEST) | dict(start or {}))
-        ends = await reader.ends()
+        ends, firsts, before = await reader.ends(), reader.positions(), -1
+        total = sum(max(0, end - firsts[topic]) for topic, end in ends.items())
         while not await reader.reached(ends):
             for entry in await reader.batch(wait_ms=50):
                 yield entry
+            at = await reader.fetched()
+            done = sum(max(0, min(at.get(topic, 0), end) - firsts[topic]) for topic, end in ends.items())
+            if done != before:
+                before = done
+                moved(done, total)
             if missing := await reader.missing(reader.gone()):
                 raise TopicMissing(missing, settings.bootstrap)
     finally:

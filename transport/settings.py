@@ -3,6 +3,7 @@
 Used by: every shell, wardround, tests.
 """
 
+import re
 from dataclasses import dataclass
 
 from schemas.errors import LocalError
@@ -57,6 +58,7 @@ class KafkaSettings:
         return [address.strip() for address in self.bootstrap.split(",")]
 
 
+_HOST = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_.])?|\[[0-9A-Fa-f:.]+(?:%[A-Za-z0-9]+)?\]")
 _LEAST = {
     "request_timeout_ms": 1_000,
     "fetch_bytes": SEALED_CHUNK_BYTES + 1024,
@@ -66,9 +68,15 @@ _LEAST = {
 
 
 def _check_address(address: str) -> None:
-    host, colon, port = address.strip().rpartition(":")
-    if not (colon and host and port.isdecimal() and 0 < int(port) < 65536):
-        raise LocalError(
-            f'"{address.strip()}" is no broker address',
-            hint="write host:port, for example 127.0.0.1:9092; several are separated by commas",
-        )
+    address = address.strip()
+    host, colon, port = address.rpartition(":")
+    if colon and port.isdecimal() and 0 < int(port) < 65536 and _HOST.fullmatch(host):
+        return
+    hint = "write host:port, for example 127.0.0.1:9092; several are separated by commas"
+    if "://" in address:
+        hint = f"leave {address.split('://')[0]}:// out; {hint}"
+    elif ";" in address or " " in address:
+        hint = "several addresses are separated by commas: host:port,host:port"
+    elif ":" in host and not host.startswith("["):
+        hint = f"{hint}; an IPv6 address stands in brackets, [::1]:9092"
+    raise LocalError(f'"{address}" is no broker address', hint=hint)

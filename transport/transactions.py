@@ -18,7 +18,7 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import IllegalOperation, InvalidProducerEpoch, KafkaError, ProducerFenced
 from aiokafka.structs import RecordMetadata
 
-from transport.clients import STOP_S, end, new_producer, of_no_interest, refused, started
+from transport.clients import STOP_S, end, hear_drains, new_producer, of_no_interest, refused, started
 from transport.errors import CommitUnknown, Fenced, LogReset, LogUndecided, TopicMissing, TransactionAborted
 from transport.labels import HEADER, Label, all_there, ours
 from transport.link import Link
@@ -57,17 +57,23 @@ class Transaction:
         try:
             await self._writer.check(self._producer, topic)
             headers = [(HEADER, self._label.to_bytes())]
-            self.sent.append((topic, value, await self._producer.send(topic, value, key, partition=0, headers=headers)))
+            acknowledged = await self._producer.send(topic, value, key, partition=0, headers=headers)
+            hear_drains(self._producer, topic)
+            acknowledged.add_done_callback(of_no_interest)
+            self.sent.append((topic, value, acknowledged))
         except _BROKEN as error:
-            raise self._writer.failure(error, self._producer) from error
+            raise self._writer.failure(error, self._producer, topic) from error
 
     async def acknowledged(self) -> list[int]:
         """The offsets of all records: with all of them known, only the commit itself can stay in doubt."""
         assert len(self.sent) == self._label.count
-        try:
-            return [int((await future).offset) for _, _, future in self.sent]
-        except _BROKEN as error:
-            raise self._writer.failure(error, self._producer) from error
+        offsets: list[int] = []
+        for topic, _, future in self.sent:
+            try:
+                offsets.append(int((await future).offset))
+            except _BROKEN as error:
+                raise self._writer.failure(error, self._producer, topic) from error
+        return offsets
 
 
 class TransactionalWriter:
@@ -190,11 +196,11 @@ class TransactionalWriter:
             await check_topic(producer.client, topic, self._settings.bootstrap)
         self._topics.add(topic)
 
-    def failure(self, error: BaseException, producer: AIOKafkaProducer) -> Exception:
+    def failure(self, error: BaseException, producer: AIOKafkaProducer, topic: str = "") -> Exception:
         """What an error before the commit means: nothing was committed, whatever else."""
         if _is_fenced(error, producer):
             return Fenced(f"another process has taken over {self._id}")
-        return refused(error) or TransactionAborted(f"transaction of {self._id} was not committed: {error!r}")
+        return refused(error, topic) or TransactionAborted(f"transaction of {self._id} was not committed: {error!r}")
 
     async def _live_producer(self) -> AIOKafkaProducer:
         """The producer; a fresh one fences others first, and is used only where nobody else has written."""

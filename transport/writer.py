@@ -13,8 +13,8 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 from aiokafka.structs import RecordMetadata
 
-from transport.absent import absent
-from transport.clients import end, new_producer, refused, started
+from transport.absent import absent, forbidden
+from transport.clients import end, hear_drains, new_producer, of_no_interest, refused, started
 from transport.errors import TopicMissing
 from transport.link import Link
 from transport.settings import KafkaSettings
@@ -26,6 +26,7 @@ class Ticket:
 
     producer: AIOKafkaProducer
     acknowledged: "asyncio.Future[RecordMetadata]"
+    topic: str
 
 
 class Writer:
@@ -58,16 +59,19 @@ class Writer:
             try:
                 if not producer.client.cluster.partitions_for_topic(topic):
                     await check_topic(producer.client, topic, self._settings.bootstrap)
-                return Ticket(producer, await producer.send(topic, value, key, partition=0))
+                acknowledged = await producer.send(topic, value, key, partition=0)
+                hear_drains(producer, topic)
+                acknowledged.add_done_callback(of_no_interest)  # of an upload that ends with an error some are left
+                return Ticket(producer, acknowledged, topic)
             except (KafkaError, OSError) as error:
-                await self._failed(producer, error)
+                await self._failed(producer, error, topic)
 
     async def settle(self, ticket: Ticket) -> int | None:
         """The offset of a posted record, or None when it has to be posted again."""
         try:
             metadata = await ticket.acknowledged
         except (KafkaError, OSError) as error:
-            await self._failed(ticket.producer, error)
+            await self._failed(ticket.producer, error, ticket.topic)
             return None
         self._link.up()
         return int(metadata.offset) if metadata.offset >= 0 else None  # stored before, but the broker forgot where
@@ -84,9 +88,9 @@ class Writer:
                 self._producer = await started(lambda: new_producer(self._settings), self._link)
             return self._producer
 
-    async def _failed(self, producer: AIOKafkaProducer, error: BaseException) -> None:
+    async def _failed(self, producer: AIOKafkaProducer, error: BaseException, topic: str) -> None:
         """Drop a producer after its first failure; those who waited on it come here too and find it gone already."""
-        final = refused(error)
+        final = refused(error, topic)
         if final is not None:
             raise final from error
         if producer is self._producer:
@@ -103,4 +107,4 @@ async def check_topic(client: AIOKafkaClient, topic: str, bootstrap: str) -> Non
         return set((await client.fetch_all_metadata()).topics())
 
     if await absent({topic}, known):
-        raise TopicMissing([topic], bootstrap, wanted="write")
+        raise TopicMissing([topic], bootstrap, wanted="write", forbidden=await forbidden(client, [topic]))

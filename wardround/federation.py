@@ -1,7 +1,8 @@
 """Look into a federation from a notebook or a command: its studies, their history, the versions themselves.
 
 Knows:    the registrar's public key, and for versions one member's name and opening key.
-Never:    writes anything; each wait for the broker ends after 10 s, except in `follow`, which goes on for ever.
+Never:    writes anything; waits longer than 10 s for a broker that does not answer, except in `follow`, which goes on
+          for ever. A long log takes longer: `progress` tells how far its reading is.
 Used by:  notebooks, `wardround status`, `wardround report`, wardround.demo.
 
     async with Federation("broker:9092", registrar_key=Path("registrar.pub")) as federation:
@@ -15,7 +16,8 @@ Used by:  notebooks, `wardround status`, `wardround report`, wardround.demo.
 import asyncio
 import threading
 import time
-from collections.abc import AsyncGenerator, Awaitable, Coroutine, Iterable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
+from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -27,6 +29,7 @@ from protocol.directory import OLDER_HINT, Directory
 from protocol.key_files import read_registrar_key
 from protocol.roster_memory import RosterMemory
 from protocol.sealing import ChunkOpener, OpenKey, open_epoch_box, open_epoch_key
+from runtime.logs import logs_of_a_library
 from schemas import topics
 from schemas.errors import LocalError, PeerError
 from schemas.plan import Plan
@@ -36,7 +39,8 @@ from transport.admin import Admin, within
 from transport.bodies import BodyReader
 from transport.errors import BodyGone, TopicMissing
 from transport.link import Link
-from transport.log import EARLIEST, Entry, LogReader, read_to_end
+from transport.log import EARLIEST, Entry, LogReader, each_to_end
+from transport.patience import patient
 from transport.plain import whole_body
 from transport.settings import KafkaSettings
 from wardround.history import StudyHistory
@@ -48,6 +52,7 @@ if TYPE_CHECKING:
 BROKER_S = 10.0
 PACE_S = 0.3
 MISSING_S = 5.0  # how long until topics that the broker lacks are looked for again
+Progress = Callable[[int, int], None]  # (records read, records there)
 T = TypeVar("T")
 
 
@@ -62,14 +67,18 @@ class Federation:
         member: str | None = None,
         opening_key: OpenKey | Path | None = None,
         memory: RosterMemory | None = None,
+        progress: Progress = lambda done, total: None,
     ) -> None:
         """`registrar_key` is registrar.pub or its 32 bytes. `member` and its `opening_key` are needed for `version`.
 
         `memory` is of the newest roster met: beside the file of the opening key, where there is one.
         The coordinator's or an auditor's `opening_key`, also without `member`, opens what single sites measured.
+        progress   called with the records read and those there, now and then, while a log is read
         """
+        logs_of_a_library()
         self._settings = KafkaSettings(bootstrap=bootstrap, client_id="wardround-federation", fetch_wait_ms=100)
         self._link = Link(self._settings)
+        self._progress = progress
         public = registrar_key if isinstance(registrar_key, bytes) else read_registrar_key(registrar_key)
         self._registrar = public
         self._member = member
@@ -86,9 +95,12 @@ class Federation:
         registrar_key: bytes | Path,
         member: str | None = None,
         opening_key: OpenKey | Path | None = None,
+        progress: Progress = lambda done, total: None,
     ) -> "Connection":
-        """The same without `await`, for a notebook: see Connection."""
-        return Connection(cls(bootstrap, registrar_key=registrar_key, member=member, opening_key=opening_key))
+        """The same without `await`, for a notebook: see Connection. `progress` is called from its thread."""
+        return Connection(
+            cls(bootstrap, registrar_key=registrar_key, member=member, opening_key=opening_key, progress=progress)
+        )
 
     async def __aenter__(self) -> Self:
         return self
@@ -112,7 +124,8 @@ class Federation:
     async def history(self, study: str) -> StudyHistory:
         """The study's history up to now, of those of its topics that are there; it names the others.
 
-        Raises LocalError when there is no such study, TransientError as `studies`.
+        Of signs of life that say the same not all are read. Raises LocalError when there is no such study,
+        TransientError as `studies`.
         """
         return (await self._study_log(study)).history
 
@@ -125,7 +138,7 @@ class Federation:
         """
         directory = await self._directory()
         followed = StudyLog(_plan(directory, study), directory, self._open_key)
-        reader = LogReader(self._settings, self._link)
+        reader = LogReader(self._settings, self._link, thin=True)
         try:
             await _read_what_is_there(reader, followed)
             looked_s = time.monotonic()
@@ -182,8 +195,14 @@ class Federation:
 
     async def _directory(self) -> Directory:
         directory = Directory(self._registrar, self._memory)
-        entries = [entry for entry in await self._read([topics.MEMBERS, topics.PLANS]) if entry.value is not None]
-        if not sum(_feed(directory, entry) for entry in entries) and entries:
+        fed: list[bool] = []
+
+        def take(entry: Entry) -> None:
+            if entry.value is not None:
+                fed.append(_feed(directory, entry))
+
+        await self._read([topics.MEMBERS, topics.PLANS], take)
+        if fed and not any(fed):
             raise LocalError(
                 f"the log at {self._settings.bootstrap} belongs to another registrar",
                 hint="is it the right broker (--broker), and the right registrar.pub (--registrar)?",
@@ -199,14 +218,25 @@ class Federation:
         if not there.issuperset(also):
             raise TopicMissing(set(also) - there, self._settings.bootstrap)
         log.history.missing = tuple(name for name in log.topic_names() if name not in there)
-        for entry in await self._read(name for name in [*log.topic_names(), *also] if name in there):
-            log.feed(entry.topic, entry.value, entry.timestamp_ms)
+        log.history.forbidden = tuple(sorted(await self._forbidden(log.history.missing)))
+
+        def take(entry: Entry) -> None:
+            log.feed(entry.topic, entry.value, entry.timestamp_ms, entry.since_ms)
+
+        await self._read([name for name in [*log.topic_names(), *also] if name in there], take)
         return log
 
     async def _existing(self, names: Iterable[str]) -> set[str]:
         admin = Admin(self._settings, self._link)
         try:
             return await self._bounded(admin.existing(names))
+        finally:
+            await admin.close()
+
+    async def _forbidden(self, names: Sequence[str]) -> frozenset[str]:
+        admin = Admin(self._settings, self._link)
+        try:
+            return await self._bounded(admin.forbidden(names)) if names else frozenset()
         finally:
             await admin.close()
 
@@ -220,7 +250,7 @@ class Federation:
             log.meet_sites()
         for entry in entries:
             if entry.topic not in (topics.MEMBERS, topics.PLANS):
-                log.feed(entry.topic, entry.value, entry.timestamp_ms)
+                log.feed(entry.topic, entry.value, entry.timestamp_ms, entry.since_ms)
         return set(log.history.sites) != before
 
     def _opener(self, log: StudyLog, number: int, body: BodyAt, epoch: int) -> ChunkOpener:
@@ -248,11 +278,21 @@ class Federation:
             await reader.close()
         return np.frombuffer(whole, dtype="<f4").astype(np.float32, copy=False)
 
-    async def _read(self, names: Iterable[str]) -> list[Entry]:
-        return await self._bounded(read_to_end(self._settings, self._link, names))
+    async def _read(self, names: Iterable[str], take: Callable[[Entry], object]) -> None:
+        """Hand over what is on the topics, however long that takes, as long as the reading gets on."""
+        async with patient(self._link, BROKER_S) as renew:
+
+            def moved(done: int, total: int) -> None:
+                renew()
+                self._progress(done, total)
+
+            reading = each_to_end(self._settings, self._link, names, thin=True, moved=moved)
+            async with aclosing(reading):
+                async for entry in reading:
+                    take(entry)
 
     def _bounded(self, awaitable: Awaitable[T]) -> Awaitable[T]:
-        return within(awaitable, BROKER_S, f"broker {self._settings.bootstrap}")
+        return within(awaitable, BROKER_S, self._link)
 
 
 class Connection:
@@ -349,11 +389,13 @@ def _plan(directory: Directory, study: str) -> Plan:
 async def _read_what_is_there(reader: LogReader, log: StudyLog) -> None:
     """Follow those of the study's topics that the broker has, and note the others."""
     known, names = reader.positions(), [topics.MEMBERS, topics.PLANS, *log.topic_names()]
-    missing: frozenset[str] = frozenset()
+    missing, closed = frozenset[str](), frozenset[str]()
     while True:
         try:
             await reader.assign({topic: known.get(topic, EARLIEST) for topic in names if topic not in missing})
             break
         except TopicMissing as error:
             missing |= error.topics
+            closed |= error.forbidden
     log.history.missing = tuple(name for name in names if name in missing)
+    log.history.forbidden = tuple(sorted(closed))

@@ -114,6 +114,7 @@ class SiteHistory:
 
     name: str
     institution: str = ""
+    enrolled: bool = True  # whether the newest roster lists it as a site of the study
     offers: dict[int, OfferSeen] = field(default_factory=dict)
     decisions: dict[int, Decision] = field(default_factory=dict)
     evaluations: dict[int, Mapping[str, float]] = field(default_factory=dict)  # by version, metric -> value
@@ -199,6 +200,7 @@ class StudyHistory:
         self.sealed = False  # whether sites told measurements that are sealed to others than who looks
         self.summaries: dict[int, Summary] = {}  # by version, as the coordinator announced them to everybody
         self.missing: tuple[str, ...] = ()  # topics that the broker has not: what stood there is not told here
+        self.forbidden: tuple[str, ...] = ()  # those of them that this client has no right to read
         self._request: Request | None = None
         self._index = -1
         for name, institution in sorted((sites or {}).items()):
@@ -207,7 +209,7 @@ class StudyHistory:
     def site(self, name: str) -> SiteHistory:
         return self.sites.setdefault(name, SiteHistory(name))
 
-    def feed(self, record: StudyRecord, at_ms: int) -> None:
+    def feed(self, record: StudyRecord, at_ms: int, since_ms: int | None = None) -> None:
         """Take one verified record, appended to the log at `at_ms`."""
         if isinstance(record, Announcement | Request | Failed):
             if record.index > self._index:
@@ -218,7 +220,7 @@ class StudyHistory:
         elif isinstance(record, Offer):
             self._offer(record, at_ms)
         elif isinstance(record, Presence):
-            self._presence(record, at_ms)
+            self._presence(record, at_ms, since_ms)
         elif record.study == self.study:
             self._told(record, at_ms)
 
@@ -277,13 +279,24 @@ class StudyHistory:
             site.offers[header.sequence] = seen
             self._overtake(site, header.sequence, at_ms)
 
-    def _presence(self, record: Presence, at_ms: int) -> None:
+    def _presence(self, record: Presence, at_ms: int, since_ms: int | None) -> None:
         states = dict(record.states)
         if self.study in states or record.site in self.sites:
+            if since_ms is not None:
+                self._there(record.site, since_ms, at_ms)
             site = self._seen(record.site, at_ms)
             if self.study in states:
                 site.states.append((at_ms, SiteState(states[self.study])))
                 site.troubles = {Trouble(what): count for study, what, count in record.troubles if study == self.study}
+
+    def _there(self, name: str, since_ms: int, at_ms: int) -> None:
+        """It told the same all along: as if once in a period."""
+        seen = self.site(name).seen_ms
+        between = range(since_ms + round(1000 * PRESENCE_PERIOD_S), at_ms, round(1000 * PRESENCE_PERIOD_S))
+        in_order = not seen or not between or between[0] >= seen[-1]
+        seen.extend(between)
+        if not in_order:
+            seen.sort()
 
     def _seen(self, name: str, at_ms: int) -> SiteHistory:
         site = self.site(name)

@@ -123,9 +123,10 @@ def _command(history: StudyHistory, action: Action, site: str | None, reason: st
 
 
 async def _write(settings: KafkaSettings, key: SigningKey, wanted: Command) -> None:
-    writer = Writer(settings, Link(settings))
+    link = Link(settings)
+    writer = Writer(settings, link)
     try:
         sent = writer.send(topics.commands(wanted.study), key.sign(wanted).to_bytes())
-        await within(sent, BROKER_S, f"broker {settings.bootstrap}")
+        await within(sent, BROKER_S, link)
     finally:
         await asyncio.shield(writer.close())

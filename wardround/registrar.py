@@ -301,7 +301,7 @@ class Registrar:
         await self._bounded(self._writer.send(topic, signed.to_bytes(), key))
 
     def _bounded(self, awaitable: Awaitable[T]) -> Awaitable[T]:
-        return within(awaitable, BROKER_S, f"broker {self._settings.bootstrap}")
+        return within(awaitable, BROKER_S, self._link)
 
 
 def _refuse_foreign_keys(name: str, keys: Iterable[MemberKey], members: Mapping[str, Member]) -> None:

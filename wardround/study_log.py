@@ -42,6 +42,7 @@ from schemas.text import plain
 from wardround.history import Commanded, StudyHistory, Told
 
 _OFFERS: dict[int, type[Record]] = {record.KIND: record for record in (Offer, Presence)}
+SIGNS_MAX = 10_000
 log = structlog.get_logger()
 
 
@@ -60,6 +61,7 @@ class StudyLog:
         self._receipts: dict[str, Receipt] = {}
         self._lines = LineBudget()
         self._rounds = RoundsView(plan.study, plan.digest, trustees=len(plan.privacy.trustees))
+        self._signs: dict[tuple[str, bytes], Presence] = {}  # verified, by topic and value: the same bytes come again
         self.meet_sites()
 
     @property
@@ -68,8 +70,12 @@ class StudyLog:
 
     def meet_sites(self) -> None:
         """Take up sites that the newest roster names; to be called when membership has changed."""
+        self._signs.clear()  # a key may be revoked
         membership = self._directory.membership
-        for name in membership.sites(self.study) if membership else ():
+        listed = membership.sites(self.study) if membership else ()
+        for site in self.history.sites.values():
+            site.enrolled = site.name in listed
+        for name in listed:
             self.history.site(name).institution = plain(membership.members[name].institution) if membership else ""
         self._judge_commands()
 
@@ -79,13 +85,19 @@ class StudyLog:
         own = (topics.rounds(study), topics.receipts(study), topics.commands(study))
         return [*own, *(topics.offers(name) for name in self.history.sites)]
 
-    def feed(self, topic: str, value: bytes | None, at_ms: int) -> bool:
-        """Take one record of the study's topics; False when it told nothing new, or does not hold."""
+    def feed(self, topic: str, value: bytes | None, at_ms: int, since_ms: int | None = None) -> bool:
+        """Take one record of the study's topics; False when it told nothing new, or does not hold.
+
+        since_ms   the same was said since then without a gap, in records that are not read
+        """
         if value is None:
             return False
         try:
             if topic == topics.commands(self.study):
                 return self._command(value, at_ms)
+            if (known := self._signs.get((topic, value))) is not None:
+                self.history.feed(known, at_ms, since_ms)
+                return True
             return self._take(topic, value, at_ms)
         except PeerError as error:
             self._leave_out(topic, error)
@@ -161,6 +173,8 @@ class StudyLog:
             named = record.site
         if named != site:
             raise PeerError(f"a record of {named} lies on the topic of {site}")
+        if isinstance(record, Presence) and len(self._signs) < SIGNS_MAX:
+            self._signs[topic, signed.to_bytes()] = record
         self.history.feed(record, at_ms)
         return True
 

@@ -212,8 +212,8 @@ def _prepare(
         need_disk(folder, _DISK_BYTES)
         if not (folder / "data").exists():
             _copy_template(kafka.template, folder)
-        write_file(folder / "server.properties", server_properties(folder, ports, extra_listeners))
-        write_file(folder / "log4j2.properties", logging_properties(folder))
+        write_file(folder / "server.properties", server_properties(ports, extra_listeners))
+        write_file(folder / "log4j2.properties", logging_properties())
     except OSError as error:
         raise LocalError(
             f"no broker can be set up in {folder}: {error}", hint="free the disk or name another folder"

@@ -12,6 +12,7 @@ from ops.kafka.ports import HOST
 
 MAIN = "CLIENTS"  # the listener that every bootstrap address means
 CONTROLLER = "CONTROLLER"
+DATA, LOG = "data", "broker.log"  # in its folder
 
 # The AOT cache holds classes as they were loaded in one training run; it is taken only when these flags are the same.
 _JVM = ("-Xmx256m", "-XX:+UseSerialGC", "-XX:-UsePerfData", "-XX:+ExitOnOutOfMemoryError", "-Djava.awt.headless=true")
@@ -65,14 +66,15 @@ appender.file.layout.pattern = %d %p %c{{1}} %m%n
 """
 
 
-def server_properties(folder: Path, ports: Mapping[str, int], advertised: Mapping[str, int]) -> str:
-    """The text of server.properties.
+def server_properties(ports: Mapping[str, int], advertised: Mapping[str, int]) -> str:
+    """The text of server.properties: the broker runs in `folder`, so no path stands in it.
 
+    A path may hold what is no plain text there: commas part it, and the file is read as Latin-1.
     ports        listener -> loopback port it listens on; MAIN and CONTROLLER among them
     advertised   listener -> port that its clients are sent to, where a proxy stands before it
     """
     settings = dict(_SMALL_NODE)
-    settings["log.dirs"] = str(folder / "data")
+    settings["log.dirs"] = DATA
     settings["controller.listener.names"] = CONTROLLER
     settings["inter.broker.listener.name"] = MAIN
     settings["controller.quorum.voters"] = f"1@{HOST}:{ports[CONTROLLER]}"
@@ -84,23 +86,23 @@ def server_properties(folder: Path, ports: Mapping[str, int], advertised: Mappin
     return "".join(f"{key}={value}\n" for key, value in settings.items())
 
 
-def logging_properties(folder: Path) -> str:
+def logging_properties() -> str:
     """The text of log4j2.properties: warnings and the line that tells of a finished start, at most 30 MB."""
-    return _LOGGING.format(file=folder / "broker.log")
+    return _LOGGING.format(file=LOG)
 
 
 def command(java: Path, jars: Sequence[Path], folder: Path, *, extra: Sequence[str] = ()) -> list[str]:
-    """The line that starts the broker whose files lie in `folder`; it can be run again after any end."""
-    return [*_java(java, jars, folder, extra), "kafka.Kafka", str(folder / "server.properties")]
+    """The line that starts the broker whose files lie in `folder`; it can be run there again after any end."""
+    return [*_java(java, jars, extra), "kafka.Kafka", str(folder / "server.properties")]
 
 
 def format_command(java: Path, jars: Sequence[Path], folder: Path, cluster_id: str) -> list[str]:
-    """The line that makes the empty data folder named in `folder`'s server.properties."""
+    """The line that makes the empty data folder named in `folder`'s server.properties; to be run there."""
     tool = ["kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(folder / "server.properties")]
-    return [*_java(java, jars, folder, ()), *tool]
+    return [*_java(java, jars, ()), *tool]
 
 
-def _java(java: Path, jars: Sequence[Path], folder: Path, extra: Sequence[str]) -> list[str]:
+def _java(java: Path, jars: Sequence[Path], extra: Sequence[str]) -> list[str]:
     class_path = ":".join(str(jar) for jar in jars)
-    files = [f"-Dlog4j2.configurationFile={folder / 'log4j2.properties'}", f"-XX:ErrorFile={folder / 'crash.log'}"]
+    files = ["-Dlog4j2.configurationFile=log4j2.properties", "-XX:ErrorFile=crash.log"]
     return [str(java), *_JVM, *extra, *files, "-cp", class_path]

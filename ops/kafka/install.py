@@ -222,10 +222,10 @@ def _prepare(kafka: Kafka, report: Progress) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     first, second = free_ports(2)
-    write_file(folder / "server.properties", server_properties(folder, {MAIN: first, CONTROLLER: second}, {}))
-    write_file(folder / "log4j2.properties", logging_properties(folder))
+    write_file(folder / "server.properties", server_properties({MAIN: first, CONTROLLER: second}, {}))
+    write_file(folder / "log4j2.properties", logging_properties())
     report("preparing Kafka", 0, 3)
-    made = run(format_command(kafka.java, kafka.jars, folder, _CLUSTER_ID), seconds=120)
+    made = run(format_command(kafka.java, kafka.jars, folder, _CLUSTER_ID), folder, seconds=120)
     if made.returncode != 0:
         raise LocalError(f"Kafka's data folder cannot be made: {made.stdout.strip()[-500:]}")
     shutil.copytree(folder / "data", folder / "training")
@@ -253,7 +253,7 @@ def _train(kafka: Kafka, folder: Path, report: Progress) -> None:
             f"-XX:AOTCache={cache}.new",
             "-Xlog:disable",
         )
-        run(command(kafka.java, kafka.jars, folder, extra=creating), seconds=120)
+        run(command(kafka.java, kafka.jars, folder, extra=creating), folder, seconds=120)
         os.replace(f"{cache}.new", cache)
     except (OSError, subprocess.SubprocessError) as error:
         _log.warning("no cache of Kafka's classes; its start takes a few seconds longer", reason=repr(error))

@@ -16,13 +16,15 @@ _POLL_S = 0.02
 
 def environment() -> dict[str, str]:
     """What a broker's process gets to see: no secret of the shell that started it."""
-    return {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR") if name in os.environ}
+    seen = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
+    return {**seen, "LC_ALL": "C.UTF-8"}  # else a path with an umlaut is none for the JVM
 
 
-def run(argv: Sequence[str], *, seconds: float) -> subprocess.CompletedProcess[str]:
-    """Run to the end, both outputs in `stdout`. Raises subprocess.TimeoutExpired."""
+def run(argv: Sequence[str], folder: Path, *, seconds: float) -> subprocess.CompletedProcess[str]:
+    """Run to the end in `folder`, both outputs in `stdout`. Raises subprocess.TimeoutExpired."""
     return subprocess.run(
         argv,
+        cwd=folder,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -24,11 +24,10 @@ from protocol.evaluations import evaluation_of
 from protocol.fixed_point import Encoding
 from protocol.sealing import TAG_BYTES, body_box, new_body_key
 from schemas import topics
-from schemas.errors import PeerError
+from schemas.errors import LocalError, PeerError
 from schemas.plan import ALONE, Plan
 from schemas.records import BodyRef, Header, KeyBox, MemberKey, Offer
 from schemas.roster import Membership
-from transport.errors import TopicMissing
 
 ACKED_AFTER_S = 1.0  # an upload that takes longer is worth resuming
 AGAIN_S = 5.0  # how long until an evaluation is tried again
@@ -146,15 +145,14 @@ class Outgoing:
                 self._services.store.note_fact(self._plan.study, ALONE + name, value)
 
     async def _send_evaluation(self, version: int, value: bytes) -> None:
-        """Wait for this site's topic as well: without it nothing leaves, and no study is at fault."""
+        """Wait for this site's topic, and for its rights, as well: no study is at fault."""
         while True:
             try:
                 await self._services.writer.send(topics.offers(self._services.name), value)
                 break
-            except TopicMissing as error:
-                log.warning(
-                    "evaluation not sent, trying again", study=self._plan.study, version=version, reason=str(error)
-                )
+            except LocalError as error:
+                told = {"version": version, "reason": str(error), "hint": error.hint}
+                log.warning("evaluation not sent, trying again", study=self._plan.study, **told)
                 await asyncio.sleep(AGAIN_S)
         self._count_up(len(value))
         self._services.store.note_fact(self._plan.study, "evaluated", version)

@@ -15,6 +15,7 @@ from participant.shell.gate import Gate, What
 from participant.shell.store import Left, Store
 from protocol.signing import SigningKey
 from schemas import topics
+from schemas.errors import LocalError
 from schemas.records import Presence, SiteState, Trouble
 from transport.errors import TopicMissing
 from transport.writer import Writer
@@ -93,9 +94,15 @@ class PresenceTeller:
     async def _told_at_all(self) -> bool:
         try:
             await self._tell()
-        except TopicMissing as error:
+        except LocalError as error:
             if not self._complained:
-                log.error("this site's topic is missing, waiting for it", reason=str(error), hint=error.hint)
+                missing = isinstance(error, TopicMissing) and not error.forbidden
+                what = (
+                    "this site's topic is missing, waiting for it"
+                    if missing
+                    else "presence cannot be told, trying again"
+                )
+                log.error(what, reason=str(error), hint=error.hint)
             self._complained = True
             self._changed.set()
             return False
@@ -104,7 +111,7 @@ class PresenceTeller:
 
     async def farewell(self, seconds: float) -> None:
         """Tell the last states, if the broker takes them within `seconds`."""
-        with contextlib.suppress(TimeoutError, TopicMissing):
+        with contextlib.suppress(TimeoutError, LocalError):
             async with asyncio.timeout(seconds):
                 await self._tell()
 

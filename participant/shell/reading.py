@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import structlog
 
 from schemas import topics
-from transport.errors import NO_TOPIC_HINT, TopicMissing
+from transport.errors import NO_TOPIC_HINT, RIGHTS_HINT, TopicMissing
 from transport.log import EARLIEST, Entry, LogReader
 
 AGAIN_S = 10.0  # how long until topics that are missing are looked for again
@@ -30,6 +30,7 @@ class Reading:
         self._reader, self._feed = reader, feed
         self._topics: dict[str, tuple[str, ...]] = {REGISTRAR: (topics.MEMBERS, topics.PLANS)}
         self._unread: dict[str, str] = {}  # whose topics are missing -> which
+        self._said: dict[str, str] = {}
         self._whole: frozenset[str] = frozenset()  # topics that were read to the end that they had
         self._lost: dict[str, int] = {}
         self._looked_s = 0.0
@@ -51,12 +52,18 @@ class Reading:
 
     async def follow(self, *, wait_ms: int) -> None:
         """Feed what comes within `wait_ms`; notice topics that went, and those that came."""
-        await self._feed_all(await self._reader.batch(wait_ms=wait_ms))
+        try:
+            entries = await self._reader.batch(wait_ms=wait_ms)
+        except TopicMissing as error:  # the right to read it was taken away
+            self._leave_out(error.topics, error.forbidden)
+            await self._assign()
+            return
+        await self._feed_all(entries)
         gone = self._reader.gone()
         if self._lost != self._reader.lost or (not gone and self._partly):
             await self._catch_up()  # a topic ended before what was read of it: it is read from its beginning again
         if gone and (missing := await self._reader.missing(gone)):
-            self._leave_out(missing)
+            self._leave_out(missing, await self._reader.forbidden(missing))
             await self._assign()
         if self._unread and time.monotonic() - self._looked_s >= AGAIN_S:
             await self._look()
@@ -71,9 +78,11 @@ class Reading:
         back = [name for name in self._unread if missing.isdisjoint(self._topics[name])]
         for name in back:
             del self._unread[name]
-            log.info("missing topics are there, going on", study=name or None)
         if back:
             await self._assign()
+        for name in (name for name in back if name not in self._unread):
+            self._said.pop(name, None)
+            log.info("missing topics are there, going on", study=name or None)
 
     async def _assign(self) -> None:
         read = self._reader.positions()
@@ -81,19 +90,28 @@ class Reading:
             wanted = [topic for name, own in self._topics.items() if name not in self._unread for topic in own]
             try:
                 await self._reader.assign({topic: read.get(topic, EARLIEST) for topic in wanted})
-                break
+                await self._catch_up()
+                return
             except TopicMissing as error:
-                self._leave_out(error.topics)
-        await self._catch_up()
+                read |= self._reader.positions()
+                self._leave_out(error.topics, error.forbidden)
 
-    def _leave_out(self, missing: frozenset[str]) -> None:
+    def _leave_out(self, missing: frozenset[str], forbidden: frozenset[str]) -> None:
+        """Whose topics these are waits for them; each reason is said once."""
         self._looked_s = time.monotonic()
         for name, own in self._topics.items():
-            if name not in self._unread and (lacking := sorted(missing.intersection(own))):
-                self._unread[name] = f"no topic {', '.join(lacking)} on the broker, or no right to read it"
-                log.error(
-                    "topics are missing, waiting for them", study=name or None, topics=lacking, hint=NO_TOPIC_HINT
-                )
+            if name in self._unread or not (lacking := sorted(missing.intersection(own))):
+                continue
+            closed = [topic for topic in lacking if topic in forbidden]
+            there = f"not allowed to read {', '.join(closed)} on the broker" if closed else ""
+            absent = ", ".join(topic for topic in lacking if topic not in forbidden)
+            self._unread[name] = "; ".join(filter(None, (f"no topic {absent} on the broker" if absent else "", there)))
+            if self._said.get(name) == self._unread[name]:
+                continue
+            self._said[name] = self._unread[name]
+            what = "topics are missing, waiting for them" if absent else "topics are not allowed, waiting for the right"
+            hint = NO_TOPIC_HINT if absent else RIGHTS_HINT
+            log.error(what, study=name or None, topics=lacking, hint=hint)
 
     @property
     def _partly(self) -> bool:

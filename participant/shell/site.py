@@ -24,6 +24,11 @@ from transport.log import Entry, LogReader
 
 WAIT_MS = 1000  # how long to wait for records before looking at anything else
 
+ANOTHERS_HINT = (
+    "is the registrar.pub under [keys] that of this federation, and [kafka] bootstrap its broker? The registrar can "
+    "read out its fingerprint"
+)
+
 log = structlog.get_logger()
 
 
@@ -50,6 +55,7 @@ class Site:
         Raises LocalError when the registrar's topics do not exist at the start.
         """
         await self._reading.begin()
+        self._tell_anothers()
         self._services.link.on_change(self._on_link)
         await self._begin()
         for digest in self._wanted.keys() - self._runners.keys():
@@ -61,6 +67,16 @@ class Site:
                 self._drain(runner)
             await self._reading.follow(wait_ms=WAIT_MS)
             await self._begin()
+
+    def _tell_anothers(self) -> None:
+        """Nothing would ever come: that is no waiting."""
+        directory = self._services.directory
+        if directory.is_anothers:
+            log.error(
+                "nothing on the log is by the registrar that is pinned here",
+                registrar=directory.registrar_id,
+                hint=ANOTHERS_HINT,
+            )
 
     def _drain(self, runner: StudyRunner) -> None:
         runner.log.unread = self._reading.why_unread(runner.study)

@@ -92,11 +92,12 @@ def name() -> Callable[[str], str]:
 
 async def make_topics(settings: KafkaSettings, *names: str, **config: str) -> None:
     """Create topics with one partition that take bodies; settings in Kafka's words with `_` for `.`."""
-    admin = Admin(settings, Link(settings))
+    link = Link(settings)
+    admin = Admin(settings, link)
     words = {"max.message.bytes": str(BATCH_BYTES_MAX), **{key.replace("_", "."): config[key] for key in config}}
     try:
         specs = [TopicSpec(topic, config=words) for topic in names]
-        await within(admin.create_topics(specs), 30, "the broker")
+        await within(admin.create_topics(specs), 30, link)
     finally:
         await admin.close()
 

@@ -3,11 +3,12 @@
 import socket
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from ops.kafka import Broker
+from ops.kafka import Broker, ensure
 from ops.kafka.process import has_started
 from schemas.errors import LocalError
 
@@ -79,3 +80,37 @@ def test_it_listens_on_the_loopback_alone(kafka: Broker) -> None:
 
 def _listening(table: str) -> list[str]:
     return [line for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:] if line.split()[3] == "0A"]
+
+
+AWKWARD = ("Süd", "Kliniken, Nord", "two words", "100% = all", "Żółw 東京", "back\\slash", "$HOME {x}", "#1!")
+
+
+def test_a_broker_runs_in_a_folder_of_any_name_and_starts_again_there(tmp_path: Path) -> None:
+    folder = tmp_path
+    for name in AWKWARD:  # all in one path: each start takes seconds
+        folder = folder / name
+    broker = Broker.start(folder)
+    broker.stop()
+    again = Broker.start(folder)
+    try:
+        found = Broker.find(folder)
+        assert found is not None
+        assert (found.pid, again.is_ready()) == (again.pid, True)
+        assert (folder / "data" / "__cluster_metadata-0").is_dir()
+    finally:
+        again.stop()
+    for name in AWKWARD:
+        assert [path.name for path in tmp_path.iterdir()] == [name]  # and no misspelt one beside it
+        tmp_path = tmp_path / name
+
+
+def test_a_kafka_installed_in_a_folder_of_any_name_starts(kafka: Broker, tmp_path: Path) -> None:
+    home = tmp_path / "Jürgen, Büro 2"
+    home.mkdir()
+    for name in ("jars", "template", "broker.aot"):
+        (home / name).symlink_to(ensure().home / name)
+    installed = ensure()
+    jars = tuple(home / "jars" / jar.name for jar in installed.jars)
+    broker = Broker.start(tmp_path / "broker", kafka=replace(installed, home=home, jars=jars))
+    assert broker.is_ready()
+    broker.stop()

@@ -1,6 +1,7 @@
 """Batches that no client of ours writes, on a real broker: they stop nobody, and what a reader holds stays small."""
 
 import asyncio
+import gc
 import time
 from collections.abc import Callable
 
@@ -9,9 +10,10 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.client import AIOKafkaClient
 from aiokafka.protocol.produce import ProduceRequest
 
+from schemas.errors import LocalError
 from tests.broker.conftest import make_topics
 from tests.transport.raw import ZSTD, batch, with_unreadable_header, zipped, zstd_frame
-from transport.bodies import BodyReader
+from transport.bodies import BodyReader, BodyWriter
 from transport.errors import BodyGone
 from transport.link import Link
 from transport.log import EARLIEST, Entry, LogReader
@@ -117,3 +119,19 @@ async def test_what_a_reader_of_many_topics_holds_ahead_is_one_answer_of_the_bro
         held.append(sum(one._partition_records._records.size_in_bytes() for one in waiting))
     assert 0 < max(held) <= settings.fetch_bytes
     await reader.close()
+
+
+async def test_a_topic_that_takes_no_batch_of_this_size_is_told_and_nothing_else_is(
+    settings: KafkaSettings, link: Link, name: Callable[[str], str], caplog: pytest.LogCaptureFixture
+) -> None:
+    topic = name("small")
+    await make_topics(settings, topic, max_message_bytes="100000")
+    writer = BodyWriter(settings, link)
+    with pytest.raises(LocalError, match=topic) as caught:
+        await writer.upload(topic, 8, lambda _: bytes(500_000))
+    assert f"--entity-name {topic}" in caught.value.hint
+    await writer.close()
+    del caught
+    gc.collect()  # asyncio tells of what nobody looked at when it is thrown away
+    await asyncio.sleep(0)
+    assert "never retrieved" not in caplog.text

@@ -92,7 +92,7 @@ async def test_a_command_gives_up_when_nobody_listens(free_port: int) -> None:
         read_to_end(settings, link, ["x"]),
     ):
         with pytest.raises(TransientError, match=settings.bootstrap):
-            await within(attempt, 1.0, f"broker {settings.bootstrap}")
+            await within(attempt, 1.0, link)
     assert not link.connected
     for client in (admin, writer, reader):
         await client.close()

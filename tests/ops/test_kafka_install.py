@@ -108,13 +108,19 @@ def test_every_jar_is_pinned_and_the_three_named_ones_are_exact() -> None:
     assert all(len(pin.sha256) == 64 and pin.size > 0 for pin in found)
 
 
-def test_a_broker_listens_on_the_loopback_alone(tmp_path: Path) -> None:
-    text = server_properties(tmp_path, {MAIN: 1, CONTROLLER: 2, "LINK": 3}, {"LINK": 4})
+def test_a_broker_listens_on_the_loopback_alone() -> None:
+    text = server_properties({MAIN: 1, CONTROLLER: 2, "LINK": 3}, {"LINK": 4})
     settings = dict(line.split("=", 1) for line in text.splitlines())
     assert settings["listeners"] == "CLIENTS://127.0.0.1:1,CONTROLLER://127.0.0.1:2,LINK://127.0.0.1:3"
     assert settings["advertised.listeners"] == "CLIENTS://127.0.0.1:1,LINK://127.0.0.1:4"
     assert settings["controller.quorum.voters"] == "1@127.0.0.1:2"
-    assert str(tmp_path / "broker.log") in logging_properties(tmp_path)
+
+
+def test_no_path_stands_in_a_file_that_would_read_it_as_latin_1_or_as_a_list() -> None:
+    text = server_properties({MAIN: 1, CONTROLLER: 2}, {})
+    assert "log.dirs=data\n" in text
+    assert "appender.file.fileName = broker.log\n" in logging_properties()
+    assert "/" not in text.replace("://", "") + logging_properties()
 
 
 def test_the_line_that_starts_it_names_whole_paths(tmp_path: Path) -> None:

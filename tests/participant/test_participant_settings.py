@@ -32,7 +32,7 @@ def parsed(**changed: Any) -> Settings:
 
 def test_the_annotated_sample_loads_and_shows_the_defaults() -> None:
     sample = load_settings(Settings, SAMPLE, {})
-    assert sample.data_dir == SAMPLE.parent / "data"
+    assert sample.data_dir == SAMPLE.parent / "data-participant"
     assert sample.policy == parsed().policy
     assert sample.studies[0].task == "studies.lung.task:task"
     assert replace(sample, studies=(), metrics=parsed().metrics).presence_period_s == parsed().presence_period_s

@@ -22,6 +22,7 @@ class Log:
         self.answers = True
         self.lost: dict[str, int] = {}
         self.hidden = set[str]()  # topics of which the broker tells nothing just now
+        self.closed = set[str]()  # topics that are not allowed to be read
         self.batch_max = 10
         self.assigned: list[dict[str, int]] = []
 
@@ -32,6 +33,8 @@ class Log:
         self.assigned.append(dict(positions))
 
     async def batch(self, *, records_max: int = 256, wait_ms: int = 0) -> list[Entry]:
+        if closed := self.closed & self.assigned[-1].keys():
+            raise TopicMissing(closed, "broker:9092", forbidden=closed)
         unread = [topic for topic, at in self.assigned[-1].items() if at == EARLIEST and topic not in self.hidden]
         entries = [Entry(topic, 0, 0, None, b"") for topic in unread[: self.batch_max]]
         self.assigned[-1] |= {entry.topic: 1 for entry in entries}
@@ -48,6 +51,9 @@ class Log:
 
     def gone(self) -> frozenset[str]:
         return frozenset(self.assigned[-1].keys() - self.there) | self.hidden & self.assigned[-1].keys()
+
+    async def forbidden(self, topics: Iterable[str]) -> frozenset[str]:
+        return frozenset(self.closed).intersection(topics)
 
     async def missing(self, wanted: Iterable[str]) -> frozenset[str] | None:
         return frozenset(wanted) - self.there if self.answers else None
@@ -152,3 +158,25 @@ async def test_the_registrars_topics_may_go_without_ending_what_runs() -> None:
     await found.follow(wait_ms=0)
     assert log.assigned[-1] == dict.fromkeys(DEMO, 1)
     assert not found.why_unread("demo")
+
+
+async def test_a_right_that_is_taken_away_holds_its_study_alone_is_no_missing_topic_and_may_be_given_again(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = Log(*REGISTRAR, *DEMO, *LUNG)
+    found, fed = await begun(log)
+    await found.add({"demo": DEMO, "lung": LUNG})
+    log.closed.add(topics.rounds("lung"))
+    monkeypatch.setattr(reading, "AGAIN_S", 0.0)
+    for _ in range(3):  # it is looked for again and again, and said once
+        await found.follow(wait_ms=0)
+    assert found.why_unread("lung") == f"not allowed to read {topics.rounds('lung')} on the broker"
+    assert not found.why_unread("demo")
+    told = capsys.readouterr().out
+    assert told.count("topics are not allowed") == 1
+    assert "kafka-acls.sh" in told
+    assert "no topic" not in told
+    log.closed.clear()
+    await found.follow(wait_ms=0)
+    assert not found.why_unread("lung")
+    assert fed.count(topics.rounds("lung")) >= 1

@@ -1,11 +1,16 @@
 """A topic is missing when the broker does not tell of it for a while, not when it does not yet."""
 
 from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
+from aiokafka.errors import KafkaConnectionError
+from aiokafka.protocol.metadata import MetadataRequest
 
 from transport import absent as module
-from transport.absent import absent
+from transport.absent import absent, forbidden
+from transport.errors import TopicMissing
 
 
 @pytest.fixture(autouse=True)
@@ -32,3 +37,34 @@ async def test_nobody_waits_for_what_is_known() -> None:
 
 async def test_those_that_are_never_told_of_are_named_in_order() -> None:
     assert await absent({"b", "a", "c"}, told({"c"}, set(), {"c"})) == ["a", "b"]
+
+
+class Asked:
+    """A client whose broker lets it see some topics."""
+
+    def __init__(self, node: int | None = 1, error: Exception | None = None) -> None:
+        self._node, self._error = node, error
+
+    def get_random_node(self) -> int | None:
+        return self._node
+
+    async def send(self, node: int, request: MetadataRequest) -> SimpleNamespace:
+        if self._error is not None:
+            raise self._error
+        return SimpleNamespace(topics=[(29, "closed", False, []), (3, "nowhere", False, []), (0, "open", False, [])])
+
+
+async def test_what_is_not_allowed_is_told_from_what_is_not_there() -> None:
+    assert await forbidden(cast(Any, Asked()), ["closed", "nowhere", "open"]) == {"closed"}
+    assert await forbidden(cast(Any, Asked()), []) == frozenset()
+    assert await forbidden(cast(Any, Asked(node=None)), ["closed"]) == frozenset()
+    assert await forbidden(cast(Any, Asked(error=KafkaConnectionError("gone"))), ["closed"]) == frozenset()
+
+
+def test_both_are_said_with_what_helps() -> None:
+    error = TopicMissing({"a", "b"}, "broker:9092", forbidden={"b"})
+    assert str(error) == "no topic a on broker:9092; not allowed to read b on broker:9092"
+    closed = TopicMissing({"b"}, "broker:9092", wanted="write", forbidden={"b"})
+    assert str(closed) == "not allowed to write b on broker:9092"
+    assert "kafka-acls.sh" in closed.hint
+    assert "registrar" not in closed.hint

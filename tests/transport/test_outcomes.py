@@ -6,14 +6,17 @@ import logging
 import pytest
 from aiokafka import errors
 
+from schemas import topics
 from schemas.errors import LocalError, TransientError
 from transport.admin import within
 from transport.clients import refused
-from transport.errors import CommitUnknown, Fenced
+from transport.errors import CommitUnknown, Fenced, NotAllowed
 from transport.labels import HEADER, Label
+from transport.link import Link
 from transport.log import Entry
 from transport.outcome import Records, outcome
 from transport.quiet import OncePerPeriod
+from transport.settings import KafkaSettings
 
 SENT: Records = {"rounds": [(7, b"announcement")], "receipts": [(3, b"a"), (4, b"b")]}
 
@@ -59,6 +62,14 @@ def test_a_part_of_a_transaction_is_never_taken_for_the_whole() -> None:
 def test_only_what_waiting_cannot_mend_is_told_to_the_operator() -> None:
     assert isinstance(refused(errors.TopicAuthorizationFailedError("t")), LocalError)
     assert isinstance(refused(errors.MessageSizeTooLargeError("3 MB")), LocalError)
+    for forbidden in (errors.GroupAuthorizationFailedError("lead"), errors.ClusterAuthorizationFailedError()):
+        told = refused(forbidden)
+        assert isinstance(told, NotAllowed)
+        assert "not allowed" in str(told)
+        assert "kafka-acls.sh" in told.hint
+    other = refused(errors.IncompatibleBrokerVersion("FetchRequest"))
+    assert other is not None
+    assert "versions of Kafka's protocol" in str(other)
     for passing in (
         errors.KafkaConnectionError("x"),
         errors.NotLeaderForPartitionError(),
@@ -68,15 +79,33 @@ def test_only_what_waiting_cannot_mend_is_told_to_the_operator() -> None:
         assert refused(passing) is None
 
 
+@pytest.mark.parametrize(
+    ("topic", "change"),
+    [
+        (topics.bodies("north"), f"--add-config max.message.bytes={topics.BATCH_BYTES_MAX}"),
+        (topics.models("lung"), f"--add-config max.message.bytes={topics.BATCH_BYTES_MAX}"),
+        (topics.REGISTRAR_BODIES, f"--add-config max.message.bytes={topics.BATCH_BYTES_MAX}"),
+        (topics.rounds("lung"), "--delete-config max.message.bytes"),
+        (topics.offers("north"), "--delete-config max.message.bytes"),
+    ],
+)
+def test_a_record_that_is_too_large_is_told_with_its_topic_and_what_that_topic_needs(topic: str, change: str) -> None:
+    told = refused(errors.MessageSizeTooLargeError("too large"), topic)
+    assert told is not None
+    assert topic in str(told)
+    assert f"--entity-name {topic} {change}" in told.hint
+
+
 async def test_a_bounded_wait_says_what_was_not_reached() -> None:
+    link = Link(KafkaSettings("127.0.0.1:1", "test"))
     with pytest.raises(TransientError, match=r"broker 127\.0\.0\.1:1 not reached in 0\.01 s"):
-        await within(asyncio.sleep(60), 0.01, "broker 127.0.0.1:1")
-    assert await within(asyncio.sleep(0, "done"), 1, "x") == "done"
+        await within(asyncio.sleep(60), 0.01, link)
+    assert await within(asyncio.sleep(0, "done"), 1, link) == "done"
 
 
 async def test_who_is_told_to_end_in_the_moment_of_an_answer_ends() -> None:
     answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    waiting = asyncio.create_task(within(answer, 10, "the broker"))
+    waiting = asyncio.create_task(within(answer, 10, Link(KafkaSettings("127.0.0.1:1", "test"))))
     await asyncio.sleep(0)
     answer.set_result("here")
     waiting.cancel()

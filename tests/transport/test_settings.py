@@ -13,6 +13,25 @@ def test_an_address_without_host_or_port_is_refused(bootstrap: str) -> None:
     assert "host:port" in caught.value.hint
 
 
+@pytest.mark.parametrize(
+    ("bootstrap", "hint"),
+    [
+        ("kafka://a:9092", "leave kafka:// out"),
+        ("http://a:80", "leave http:// out"),
+        ("a:1;b:2", "separated by commas"),
+        ("a:1 b:2", "separated by commas"),
+        ("a:1,,b:2", "separated by commas"),
+        ("::1:9092", "in brackets"),
+        ("a/b:9092", "host:port"),
+        ("-a:9092", "host:port"),
+    ],
+)
+def test_an_address_that_cannot_be_one_is_refused_with_what_to_write(bootstrap: str, hint: str) -> None:
+    with pytest.raises(LocalError, match="is no broker address") as caught:
+        KafkaSettings(bootstrap, "tests")
+    assert hint in caught.value.hint
+
+
 def test_several_brokers_and_spaces_are_fine() -> None:
     assert KafkaSettings("a:1, b:2,[::1]:3", "tests").servers == ["a:1", "b:2", "[::1]:3"]
 

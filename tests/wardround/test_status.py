@@ -1,5 +1,6 @@
 """`wardround status`: what stands on the log in words, and nothing that could do harm to whoever follows the words."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -7,13 +8,13 @@ import pytest
 from protocol.signing import SigningKey
 from schemas import topics
 from schemas.errors import LocalError
-from schemas.records import Action, Command, Roster
+from schemas.records import Action, Command, Outcome, Roster
 from tests.wardround.synthetic import STUDY, history
 from transport.entry import Entry
 from wardround.cli import main
-from wardround.commands.status import study_lines
+from wardround.commands.status import study_lines, study_values
 from wardround.federation import Federation
-from wardround.history import Commanded, StudyHistory
+from wardround.history import Commanded, Decision, StudyHistory
 from wardround.operator import check_reason
 
 NOW_MS = 1_900_000_000_000
@@ -85,8 +86,9 @@ def test_a_log_of_another_registrar_alone_is_said_and_not_taken_for_an_empty_one
     other, mine = SigningKey.generate(), SigningKey.generate()
     (tmp_path / "registrar.pub").write_bytes(mine.public)
 
-    async def read(self: Federation, names: object) -> list[Entry]:
-        return entries
+    async def read(self: Federation, names: object, take: Callable[[Entry], object]) -> None:
+        for entry in entries:
+            take(entry)
 
     def roster(key: SigningKey) -> Entry:
         return Entry(topics.MEMBERS, 0, 0, topics.ROSTER_KEY, key.sign(Roster(1, ())).to_bytes())
@@ -102,3 +104,60 @@ def test_a_log_of_another_registrar_alone_is_said_and_not_taken_for_an_empty_one
         entries[:] = there
         assert main(words) == 0
         assert capsys.readouterr().out == "no study is published yet\n"
+
+
+def _row(found: StudyHistory, site: str) -> str:
+    return next(line for line in study_lines(found, NOW_MS) if line.startswith(f"  {site} "))
+
+
+def test_a_site_that_is_not_enrolled_one_that_did_not_start_and_one_that_is_away_are_told_apart() -> None:
+    found = history()
+    found.final = False
+    away, silent, gone = sorted(found.sites)[:3]
+    found.sites[silent].seen_ms.clear()
+    found.sites[gone].enrolled = False
+    told = "\n".join(study_lines(found, NOW_MS))
+    assert " away " in _row(found, away)
+    assert " not started " in _row(found, silent)
+    assert " not enrolled " in _row(found, gone)
+    assert f"not started: {silent}; the hospital starts `wardround participant`" in told
+    assert f'plan = "{found.plan_digest.hex()}"' in told
+    values = {site["site"]: site["state"] for site in study_values(found, NOW_MS)["sites"]}
+    assert (values[away], values[silent], values[gone]) == ("away", "not-started", "not-enrolled")
+
+
+def test_sites_that_the_plan_expects_and_no_roster_lists_are_told_while_the_study_runs() -> None:
+    found = history()
+    found.final = False
+    for site in list(found.sites)[1:]:
+        found.sites[site].enrolled = False
+    [told] = [line for line in study_lines(found, NOW_MS) if "enrolled:" in line]
+    assert f"enrolled: 1 of the {found.plan.sites_expected} sites that the plan expects" in told
+    found.final = True
+    assert not [line for line in study_lines(found, NOW_MS) if "enrolled:" in line or "not started:" in line]
+
+
+def test_an_update_that_came_after_the_end_is_no_error_and_nobody_is_behind_an_ended_study() -> None:
+    found = history()
+    name = next(name for name in sorted(found.sites) if found.sites[name].offers)
+    newest = max(found.sites[name].offers, default=0) + 1
+    found.sites[name].decisions[newest] = Decision(Outcome.REFUSED, "final", None, 0, NOW_MS)
+    found.final = True
+    row = _row(found, name)
+    assert "not needed: came after the end" in row
+    assert "refused" not in row
+    told = "\n".join(study_lines(found, NOW_MS))
+    assert "1 came after the end" in told
+    assert "final" not in told
+    behind = study_lines(found, NOW_MS)[1].index("behind")
+    assert row[behind : behind + 1] == "–"
+
+
+def test_a_topic_that_this_client_may_not_read_is_not_called_missing() -> None:
+    found = history()
+    found.missing = found.forbidden = (topics.offers(sorted(found.sites)[0]),)
+    told = "\n".join(study_lines(found, NOW_MS))
+    assert f"not allowed: this client may not read {found.forbidden[0]}" in told
+    assert "missing" not in told
+    values = study_values(found, NOW_MS)
+    assert (values["topics_missing"], values["topics_forbidden"]) == ([], list(found.forbidden))

@@ -8,6 +8,7 @@ import os
 import shutil
 import sys
 import textwrap
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +26,8 @@ SEALED = (
 )
 BROKER_VARIABLE = "WARDROUND_KAFKA_BOOTSTRAP"
 REGISTRAR_KEY_VARIABLE = "WARDROUND_KEYS_REGISTRAR"
+LONG_S = 10.0
+Progress = Callable[[int, int], None]
 _UNITS = ((2**40, "TB"), (2**30, "GB"), (2**20, "MB"), (2**10, "kB"))
 
 
@@ -161,6 +164,29 @@ def counting(what: str) -> Iterator[Callable[[int], None]]:
 
     with Console(stderr=True).status(f"0 {what}") as status:
         yield lambda count: status.update(f"{count:,} {what}")
+
+
+@contextmanager
+def reading(broker: str) -> Iterator[Progress]:
+    """Tell how far the reading of a log is: a spinner on a terminal, elsewhere a line on stderr when it takes long."""
+    from runtime.stderr import STDERR
+
+    told_s = time.monotonic()
+    text = f"reading the log at {broker}"
+    if not sys.stderr.isatty():
+
+        def tell(done: int, total: int) -> None:
+            nonlocal told_s
+            if time.monotonic() - told_s >= LONG_S:
+                told_s = time.monotonic()
+                STDERR.write(f"{text}: {done:,} of {total:,} records\n")
+
+        yield tell
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status(text) as status:
+        yield lambda done, total: status.update(f"{text}: {done:,} of {total:,} records")
 
 
 def human_bytes(size: float) -> str:

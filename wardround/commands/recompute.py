@@ -61,9 +61,10 @@ async def _check(arguments: argparse.Namespace) -> "Audit":
     opening = OpenKey.load(arguments.key)
     registrar = read_registrar_key(arguments.registrar)
     settings = options.kafka_settings(arguments)
-    admin = Admin(settings, Link(settings))
+    link = Link(settings)
+    admin = Admin(settings, link)
     try:
-        await within(admin.existing([]), COMMAND_S, f"broker {arguments.broker}")
+        await within(admin.existing([]), COMMAND_S, link)
     finally:
         await admin.close()
     auditor = Auditor(settings, registrar, opening, RosterMemory.beside(arguments.key, registrar))

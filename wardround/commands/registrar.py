@@ -86,6 +86,7 @@ def run_keys(arguments: argparse.Namespace) -> int:
 
 
 def run_member(arguments: argparse.Namespace) -> int:
+    from protocol.signing import key_id
     from schemas.records import Role
     from wardround.keyfiles import read_card
 
@@ -105,8 +106,16 @@ def run_member(arguments: argparse.Namespace) -> int:
         ),
     )
     names = [Role(role).name.lower() for role in member.roles]
-    line = f"{member.name} published as {', '.join(names)}; now publish the roster: `wardround registrar roster`"
-    options.emit(arguments, {"name": member.name, "roles": names, "keys": len(member.keys)}, [line])
+    fingerprint = f"{key_id(card.sign).hex()} {key_id(card.open).hex()}"
+    lines = [
+        f"{member.name} published as {', '.join(names)}",
+        f"fingerprint: {fingerprint}",
+        "compare it on the telephone with what `keys new` showed at the member's; if it is another one, the card was "
+        "exchanged on its way: do not publish the roster then",
+        "now publish the roster: `wardround registrar roster`",
+    ]
+    values = {"name": member.name, "roles": names, "keys": len(member.keys), "fingerprint": fingerprint}
+    options.emit(arguments, values, lines)
     return 0
 
 

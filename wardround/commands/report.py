@@ -34,8 +34,10 @@ def run(arguments: argparse.Namespace) -> int:
     options.kafka_settings(arguments)
     path = arguments.out or Path(f"{arguments.study}.html")
     check_place(path, folders_made=True)
-    with options.waiting(f"reading the log at {arguments.broker}"):
-        federation = Federation(arguments.broker, registrar_key=arguments.registrar, opening_key=arguments.key)
+    with options.reading(arguments.broker) as progress:
+        federation = Federation(
+            arguments.broker, registrar_key=arguments.registrar, opening_key=arguments.key, progress=progress
+        )
         history = asyncio.run(federation.history(arguments.study))
         write_report(history, path)
     values = {"study": history.study, "version": history.version, "file": str(path), "sealed": history.sealed}

@@ -20,7 +20,13 @@ _KEEP = (
     "study whose past is gone cannot go on; ask whoever looks after Kafka to bring it back"
 )
 
+FINAL = "final"  # of updates that came after the last version: nobody is at fault
+_STATES = {"not-enrolled": "not enrolled", "not-started": "not started"}
+
+_RIGHTS = "it may well be there: whoever looks after Kafka can grant it (kafka-acls.sh), and nobody has to make it anew"
+
 if TYPE_CHECKING:
+    from schemas.records import SiteState
     from wardround.history import Commanded, Decision, SiteHistory, StudyHistory
 
 
@@ -34,8 +40,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    with options.waiting(f"reading the log at {arguments.broker}"):
-        histories = asyncio.run(_read(arguments))
+    with options.reading(arguments.broker) as progress:
+        histories = asyncio.run(_read(arguments, progress))
     now_ms = time.time_ns() // 1_000_000
     values = {"studies": [study_values(history, now_ms) for history in histories]}
     lines = [line for history in histories for line in (*study_lines(history, now_ms), "")]
@@ -63,7 +69,8 @@ def study_values(history: "StudyHistory", now_ms: int) -> dict[str, Any]:
         "paused": history.orders.paused,
         "excluded": sorted(history.orders.excluded),
         "commands": [_commanded(one) for one in history.commands],
-        "topics_missing": list(history.missing),
+        "topics_missing": [topic for topic in history.missing if topic not in history.forbidden],
+        "topics_forbidden": list(history.forbidden),
         "records_passed_over": dict(sorted(history.left_out.items())),
         "sites": sites,
     }
@@ -83,7 +90,7 @@ def site_values(history: "StudyHistory", site: "SiteHistory", now_ms: int) -> di
     newest = max(site.offers.values(), default=None, key=lambda offer: offer.sequence)
     return {
         "site": site.name,
-        "state": state.name.lower() if state is not None else "away",
+        "state": _state(site, state),
         "seen_s": None if not site.seen_ms else round((now_ms - site.seen_ms[-1]) / 1000, 1),
         "staleness": None if newest is None else max(0, history.version - newest.base_version),
         "counted": sum(decision.outcome.name == "COUNTED" for decision in site.decisions.values()),
@@ -92,12 +99,23 @@ def site_values(history: "StudyHistory", site: "SiteHistory", now_ms: int) -> di
     }
 
 
+def _state(site: "SiteHistory", state: "SiteState | None") -> str:
+    """What it does; of a site that shows no sign of life, whether it ever did, and whether it may."""
+    if not site.enrolled:
+        return "not-enrolled"
+    if state is not None:
+        return state.name.lower()
+    return "away" if site.seen_ms else "not-started"
+
+
 def study_lines(history: "StudyHistory", now_ms: int) -> list[str]:
     """One study for a person: a head and a table of sites."""
     values = study_values(history, now_ms)
     metric = "" if values["value"] is None else f", {values['metric']} {values['value']:.4f}"
     ended = f", ended ({values['stop']})" if history.final else ""
-    refused = ", ".join(f"{count} {code}" for code, count in history.refused.items()) or "none"
+    codes = {code: count for code, count in history.refused.items() if code != FINAL}
+    refused = ", ".join(f"{count} {code}" for code, count in codes.items()) or "none"
+    late = f", {history.refused[FINAL]} came after the end" if FINAL in history.refused else ""
     reached = f"version {history.version}" if history.version >= 0 else "no version yet"
     paused = ", paused" if history.orders.paused and not history.final else ""
     head = f"{history.study}: {reached}, {history.plan.stop.versions} planned{metric}{paused}{ended}"
@@ -107,9 +125,9 @@ def study_lines(history: "StudyHistory", now_ms: int) -> list[str]:
         rows.append(
             (
                 site["site"],
-                site["state"],
+                _STATES.get(site["state"], site["state"]),
                 "never" if site["seen_s"] is None else f"{options.human_time(site['seen_s'])} ago",
-                "–" if site["staleness"] is None else str(site["staleness"]),
+                "–" if site["staleness"] is None or history.final else str(site["staleness"]),
                 str(site["counted"]),
                 "–" if last is None else _receipt(last),
                 "–" if site["value"] is None else f"{site['value']:.4f}",
@@ -117,7 +135,7 @@ def study_lines(history: "StudyHistory", now_ms: int) -> list[str]:
         )
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     table = ["  " + "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)) for row in rows]
-    tail = f"  offers {history.offered}, counted {history.counted}, refused {refused}"
+    tail = f"  offers {history.offered}, counted {history.counted}, refused {refused}{late}"
     sealed = [f"  {options.SEALED}"] * history.sealed
     warned = [f"  warning: {site['site']}: {said}" for site in values["sites"] for said in site["warnings"]]
     missing = [_missing_line(history, topic) for topic in history.missing]
@@ -126,6 +144,7 @@ def study_lines(history: "StudyHistory", now_ms: int) -> list[str]:
         head,
         *(line.rstrip() for line in table),
         tail,
+        *_enrolment_lines(history),
         *warned,
         *_command_lines(values, now_ms),
         *sealed,
@@ -134,10 +153,31 @@ def study_lines(history: "StudyHistory", now_ms: int) -> list[str]:
     ]
 
 
+def _enrolment_lines(history: "StudyHistory") -> list[str]:
+    """Sites that the plan expects and the roster has not, and those that have not begun; nothing of an ended study."""
+    if history.final:
+        return []
+    enrolled = [site for site in history.sites.values() if site.enrolled]
+    lines = []
+    if (expected := history.plan.sites_expected) > len(enrolled):
+        lines.append(
+            f"  enrolled: {len(enrolled)} of the {expected} sites that the plan expects; `wardround registrar member` "
+            "and then `wardround registrar roster` enrol the others"
+        )
+    if silent := [site.name for site in enrolled if not site.seen_ms]:
+        lines.append(
+            f"  not started: {', '.join(silent)}; the hospital starts `wardround participant`, with this plan approved "
+            f'([[studies]] plan = "{history.plan_digest.hex()}"), or its link does not reach this broker'
+        )
+    return lines
+
+
 def _missing_line(history: "StudyHistory", topic: str) -> str:
     """Whose topic the broker has not, and who makes it."""
     from schemas import topics
 
+    if topic in history.forbidden:
+        return f"  not allowed: this client may not read {topic}; {_RIGHTS}"
     site = next((name for name in history.sites if topics.offers(name) == topic), None)
     if site is None:
         return f"  missing: the study's topic {topic}; {_KEEP}"
@@ -190,13 +230,17 @@ def _outcome(sequence: int, decision: "Decision") -> dict[str, Any]:
 def _receipt(last: dict[str, Any]) -> str:
     if last["outcome"] == "counted":
         return f"counted in {last['version']}, weight {last['weight']}/16"
+    if last["code"] == FINAL:
+        return "not needed: came after the end"
     return f"{last['outcome']} ({last['code']})" if last["code"] else str(last["outcome"])
 
 
-async def _read(arguments: argparse.Namespace) -> list["StudyHistory"]:
+async def _read(arguments: argparse.Namespace, progress: options.Progress) -> list["StudyHistory"]:
     from wardround.federation import Federation
 
     options.kafka_settings(arguments)
-    async with Federation(arguments.broker, registrar_key=arguments.registrar, opening_key=arguments.key) as federation:
+    async with Federation(
+        arguments.broker, registrar_key=arguments.registrar, opening_key=arguments.key, progress=progress
+    ) as federation:
         names = [arguments.study] if arguments.study else sorted(await federation.studies())
         return [await federation.history(name) for name in names]

@@ -1,0 +1,116 @@
+"""Why a broker is not reached, told by looking: no such name, nobody there, no answer, or somebody who is no broker.
+
+Knows:    what servers of another kind answer to a client of Kafka, and what a client sees where a name has no address.
+Never:    is on the way of anything: it looks when something failed already, for a few seconds at most.
+Used by:  transport.clients.
+Source:   https://kafka.apache.org/protocol#protocol_api_keys (ApiVersions, 18); RFC 8446 section 5.1 (records of TLS).
+"""
+
+import asyncio
+import contextlib
+import math
+import socket
+import ssl
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+START_S = 3.0  # what a broker takes that is just being started
+LOOK_S = 2.0  # for each step; a server on the next desk answers within milliseconds
+_ASK_KAFKA = bytes.fromhex("0000000c0012000000000001") + b"\x00\x02ww"  # ApiVersions 0, correlation 1, client id "ww"
+_ASK_HTTP = b"GET / HTTP/1.0\r\n\r\n"
+_TLS = (b"\x15\x03", b"\x16\x03")  # an alert, or a handshake
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """What is wrong with an address.
+
+    patience_s   how long it makes sense that a person waits: 0 where somebody has to write another address
+    """
+
+    text: str
+    patience_s: float = math.inf
+
+    def __str__(self) -> str:
+        return self.text
+
+
+async def why_away(addresses: Iterable[str]) -> Trouble | None:
+    """What is wrong with "host:port" addresses; None when a broker answers at one of them."""
+    found = await asyncio.gather(*(_look(address) for address in addresses))
+    wrong = [trouble for trouble in found if trouble is not None]
+    if len(wrong) < len(found):
+        return None
+    return Trouble("; ".join(dict.fromkeys(map(str, wrong))), max(trouble.patience_s for trouble in wrong))
+
+
+async def _look(address: str) -> Trouble | None:
+    host, _, port = address.rpartition(":")
+    host = host.strip("[]")
+    try:
+        async with asyncio.timeout(LOOK_S):
+            await asyncio.get_running_loop().getaddrinfo(host, int(port), type=socket.SOCK_STREAM)
+    except socket.gaierror as error:
+        unknown = error.errno in (socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME))
+        said = f"the name {host} has no address here" if unknown else f"the name {host} cannot be looked up just now"
+        return Trouble(said, patience_s=0.0 if unknown else math.inf)
+    except TimeoutError:
+        return Trouble(f"the name {host} cannot be looked up just now")
+    try:
+        answer = await _answer(host, int(port), _ASK_KAFKA)
+    except ConnectionRefusedError:
+        return Trouble(f"nobody listens at {address}: the broker does not run, or has another port", START_S)
+    except TimeoutError:
+        return Trouble(f"{address} does not answer a connection: is there a firewall between?")
+    except OSError as error:
+        return Trouble(f"no way to {address}: {error.strerror or error}")
+    return await _judged(address, host, int(port), answer)
+
+
+async def _judged(address: str, host: str, port: int, answer: bytes | None) -> Trouble | None:
+    """What answered; `answer` None: the connection is open and says nothing, b"": it was closed."""
+    if answer is not None and answer[4:8] == b"\x00\x00\x00\x01":
+        return None
+    if answer is not None and answer.startswith(b"HTTP/"):
+        return Trouble(f"a web server listens at {address}, and no broker", patience_s=0.0)
+    if (answer or b"").startswith(_TLS) or await _speaks_tls(host, port):
+        return Trouble(
+            f"{address} speaks TLS, which is not built yet: name the broker's plaintext listener", patience_s=0.0
+        )
+    with contextlib.suppress(OSError, TimeoutError):
+        if ((await _answer(host, port, _ASK_HTTP)) or b"").startswith(b"HTTP/"):
+            return Trouble(f"a web server listens at {address}, and no broker", patience_s=0.0)
+    if answer is None:
+        return Trouble(f"{address} takes a connection and answers nothing: the broker hangs, or this is another server")
+    return Trouble(f"{address} does not answer as a broker does: is it another server?")
+
+
+async def _answer(host: str, port: int, question: bytes) -> bytes | None:
+    """The first bytes that come back. Raises OSError, and TimeoutError when there is no connection."""
+    async with asyncio.timeout(LOOK_S):
+        reader, writer = await asyncio.open_connection(host, port)
+    try:
+        writer.write(question)
+        async with asyncio.timeout(LOOK_S):
+            return await reader.read(64)
+    except TimeoutError:
+        return None
+    except OSError:
+        return b""
+    finally:
+        writer.close()
+
+
+async def _speaks_tls(host: str, port: int) -> bool:
+    """Whether a handshake gets on; whom we would speak to is of no interest here, nothing is sent."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    try:
+        async with asyncio.timeout(LOOK_S):
+            _, writer = await asyncio.open_connection(host, port, ssl=context)
+    except ssl.SSLError as error:
+        return "WRONG_VERSION_NUMBER" not in str(error) and "record layer" not in str(error).lower()
+    except (OSError, TimeoutError):
+        return False
+    writer.close()
+    return True
