@@ -77,6 +77,16 @@ def test_repro_a_roster_that_errs_for_a_moment_stops_the_study() -> None:
     assert broken(History(4, 2, 3, 1, 0, faults), PLANS) is None
 
 
+def test_repro_a_copied_receipt_is_read_together_with_a_newer_one() -> None:
+    faults = (
+        Fault("cut", "site-0", at_ms=923, length_ms=3000, number=11),
+        Fault("markers", "coordinator-2", at_ms=6906, length_ms=9000, number=12),
+        Fault("markers", "coordinator-1", at_ms=23902, length_ms=9000),
+        Fault("strangers", "coordinator-1", at_ms=26454, length_ms=400, number=4),
+    )
+    assert broken(History(73, 9, 1, 2, 500, faults), PLANS) is None
+
+
 def test_repro_a_site_believes_its_counted_update_to_be_ended() -> None:
     assert broken(History(0, 2, 3, 1, 500, ()), PLANS) is None
 
