@@ -53,7 +53,7 @@ def test_each_excluded_site_is_told_with_its_reason() -> None:
 
 def test_a_reason_on_the_log_does_not_steer_the_terminal() -> None:
     told = study_lines(commanded((Action.PAUSE, None, "now\x1b[2J\nexcluded: all\u202e")), NOW_MS)[-1]
-    assert told.endswith("last command: pause by boss 60 minutes ago (now\\x1b[2J\\nexcluded: all\\u202e)")
+    assert told.endswith("last command: pause by boss 60 minutes ago (now\\x1b[2J excluded: all\\u202e)")
 
 
 def test_no_reason_is_shown_as_none() -> None:
@@ -65,8 +65,8 @@ def test_no_reason_is_shown_as_none() -> None:
     [
         ("", "the reason is empty"),
         (" \t", "the reason is empty"),
-        ("moved\non Sunday", r"holds \\n, which is no text"),
-        ("\x1b[2J", r"holds \\x1b, which is no text"),
+        ("moved\non Sunday", r"holds '\\n', which is no text"),
+        ("\x1b[2J", r"holds '\\x1b', which is no text"),
         ("ü" * 101, "the reason has 202 bytes, at most 200 fit"),
     ],
 )
