@@ -19,6 +19,7 @@ from typing import Self, TypeVar
 import structlog
 
 from protocol.digests import record_digest
+from protocol.roster_memory import Met, RosterMemory
 from protocol.signing import SigningKey, verify
 from schemas import topics
 from schemas.errors import LocalError, PeerError
@@ -63,6 +64,18 @@ class CreatedStudy:
     new: bool
 
 
+def next_serial(on_log: int, met: int, *, restore: bool) -> int:
+    """The serial of the next roster. Raises LocalError where the log ends before the last one that was published."""
+    if on_log < met and not restore:
+        raise LocalError(
+            f"the newest roster on the log has serial {on_log}, this registrar has published serial {met}: the "
+            "topic of members is an older copy, and keys that were revoked since count in it",
+            hint="publish every member that was changed since once more (`registrar member`, with --revoke who was "
+            "revoked), then `wardround registrar roster --restore`",
+        )
+    return max(on_log, met) + 1
+
+
 class Registrar:
     """One connection for any number of acts. Each step that needs the broker raises TransientError after 10 s."""
 
@@ -73,13 +86,14 @@ class Registrar:
         *,
         lead_partitions: int | None = None,
         replication: int | None = None,
+        memory: RosterMemory | None = None,
     ) -> None:
-        """How topics are made; those that exist are left as they are.
+        """How topics are made; those that exist are left as they are. `memory` is of the newest roster published.
 
         lead_partitions   how many coordinators can share the studies; it counts when the topic is made, once
         replication       on how many brokers each topic lies; None: three, or all of them where there are fewer
         """
-        self._settings, self._key = settings, key
+        self._settings, self._key, self._memory = settings, key, memory
         self._lead_partitions, self._replication = lead_partitions, replication
         self._told: set[TopicDifference] = set()
         self._link = Link(settings)
@@ -159,8 +173,14 @@ class Registrar:
         await self._publish_member(replace(member, keys=keys))
         return await self.publish_roster()
 
-    async def publish_roster(self) -> Roster:
-        """Publish the next roster: the newest record of every member."""
+    async def publish_roster(self, *, restore: bool = False) -> Roster:
+        """Publish the next roster: the newest record of every member.
+
+        restore   go on over a log that is older than the last roster of this registrar; what its members are was
+                  looked at. Otherwise such a log raises LocalError: it may list keys that were revoked since.
+        """
+        met = self._memory.newest.serial if self._memory is not None and self._memory.newest is not None else 0
+        serial = next_serial(self.roster.serial if self.roster else 0, met, restore=restore)
         coordinators = [name for name, (member, _) in self.members.items() if Role.COORDINATOR in member.roles]
         if len(coordinators) != 1:
             raise LocalError(
@@ -168,9 +188,11 @@ class Registrar:
                 hint="publish it with `wardround registrar member NAME.pub --role coordinator`",
             )
         listed = tuple(sorted((name, digest) for name, (_, digest) in self.members.items()))
-        roster = Roster(serial=self.roster.serial + 1 if self.roster else 1, members=listed)
+        roster = Roster(serial, listed)
         await self._send(topics.MEMBERS, self._key.sign(roster), topics.ROSTER_KEY)
         self.roster = roster
+        if self._memory is not None:
+            self._memory.meet(Met(serial, record_digest(roster.to_bytes())))
         return roster
 
     async def create_study(

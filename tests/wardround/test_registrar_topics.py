@@ -7,10 +7,11 @@ import pytest
 from structlog.testing import capture_logs
 
 from protocol.signing import SigningKey
+from schemas.errors import LocalError
 from transport.admin import Admin, TopicDifference, TopicSpec
 from transport.settings import KafkaSettings
 from wardround import registrar
-from wardround.registrar import Registrar
+from wardround.registrar import Registrar, next_serial
 
 SETTINGS = KafkaSettings("127.0.0.1:9092", "tests")
 THIN = TopicDifference("wardround.members", "replication", "3", "1")
@@ -68,3 +69,13 @@ async def test_the_replication_asked_for_counts_for_every_topic(monkeypatch: pyt
     topics = Topics()
     await told(monkeypatch, topics, replication=2)
     assert topics.asked == [2, 2, 2]
+
+
+def test_a_registrar_goes_on_over_an_older_log_only_when_told_so() -> None:
+    assert next_serial(0, 0, restore=False) == 1
+    assert next_serial(4, 4, restore=False) == 5
+    assert next_serial(6, 4, restore=False) == 7, "another office has published meanwhile"
+    with pytest.raises(LocalError, match="serial 3, this registrar has published serial 5") as refused:
+        next_serial(3, 5, restore=False)
+    assert "--restore" in refused.value.hint
+    assert next_serial(3, 5, restore=True) == 6

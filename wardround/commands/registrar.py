@@ -59,6 +59,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Publish the next roster: the newest record of every member.",
         "wardround registrar roster",
     )
+    roster.add_argument(
+        "--restore",
+        action="store_true",
+        help="go on over a log that is older than the last roster; only after every changed member was published again",
+    )
     for one in (member, roster):
         one.add_argument(
             "--lead-partitions",
@@ -120,7 +125,7 @@ def run_member(arguments: argparse.Namespace) -> int:
 
 
 def run_roster(arguments: argparse.Namespace) -> int:
-    roster = _with_registrar(arguments, lambda registrar: registrar.publish_roster())
+    roster = _with_registrar(arguments, lambda registrar: registrar.publish_roster(restore=arguments.restore))
     names = [name for name, _ in roster.members]
     line = f"roster {roster.serial} published: {', '.join(names)}"
     options.emit(arguments, {"serial": roster.serial, "members": names}, [line])
@@ -146,6 +151,7 @@ def _run_revoke(arguments: argparse.Namespace) -> int:
 
 
 def _with_registrar(arguments: argparse.Namespace, act: Callable[["Registrar"], Awaitable[T]]) -> T:
+    from protocol.roster_memory import RosterMemory
     from schemas.errors import LocalError
     from wardround.registrar import Registrar
 
@@ -156,7 +162,10 @@ def _with_registrar(arguments: argparse.Namespace, act: Callable[["Registrar"], 
         raise LocalError(f"--lead-partitions {count} is none of 1 to {LEAD_PARTITIONS_MAX}", hint="leave it out for 8")
 
     async def whole() -> T:
-        async with Registrar(settings, key, lead_partitions=count, replication=arguments.replication) as registrar:
+        memory = RosterMemory.beside(arguments.key, key.public)
+        async with Registrar(
+            settings, key, lead_partitions=count, replication=arguments.replication, memory=memory
+        ) as registrar:
             registrar.refuse_foreign_log()
             return await act(registrar)
 
