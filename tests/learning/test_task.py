@@ -78,6 +78,18 @@ def test_a_metric_that_is_mostly_undefined_has_no_interval() -> None:
     assert task.interval(task.initial(0), task.load(DataSource("site")), resamples=10) is None
 
 
+@pytest.mark.parametrize(("patients_tested", "kind"), [(2, Toy), (4, Toy), (20, "always right")])
+def test_where_resampling_cannot_give_an_interval_there_is_none(patients_tested: int, kind: object) -> None:
+    class AlwaysRight(Toy):
+        def measure(self, outputs: object, targets: object) -> dict[str, float]:
+            return {"accuracy": 1.0}
+
+    task = Toy() if kind is Toy else AlwaysRight()
+    data = task.load(DataSource("site"))
+    few = replace(data, test=data.test.take(np.arange(patients_tested)))
+    assert task.interval(task.initial(0), few, resamples=100) is None
+
+
 def test_pooling_keeps_every_patient_in_its_part() -> None:
     task = Toy()
     sites = [task.load(DataSource(name)) for name in ("a", "b", "c")]

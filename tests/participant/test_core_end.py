@@ -150,3 +150,14 @@ def test_a_restart_goes_on_with_the_outbox_and_does_not_train_the_same_version_a
     assert site.announce(4) == []
     decided = site.tell(seen.ReceiptRead(receipt(FIRST, Outcome.COUNTED)))
     assert decided == [do.Settle(FIRST, "counted"), do.Fetch(4)]
+
+
+def test_after_a_stop_the_last_version_is_measured_once_more_for_baseline_and_interval_go_with_it() -> None:
+    site = Driver(plan(every=1, alone=True))
+    site.join(1)
+    site.tell(seen.Fetched(1))
+    site.tell(seen.Evaluated(1))
+    site.seal(1)
+    site.send()
+    site.tell(seen.AloneEnded(True))
+    assert do.Evaluate(1) in site.announce(1, final=True)

@@ -9,10 +9,11 @@ import pytest
 from schemas.errors import LocalError
 from schemas.records import Action, Command, OpenEvaluation, Outcome
 from tests.wardround.synthetic import START_MS, announcement, history, offer, plan, receipt, records
-from wardround.history import Commanded, StudyHistory
+from wardround.history import Commanded, StudyHistory, Told
 from wardround.report import Score, compare, conduct_figures, learning_figures, prose, style, write_report
 from wardround.report.conduct_figures import spaced
 from wardround.report.page import render
+from wardround.report.prose import verdict
 
 BYTES_MAX = 1_500_000
 
@@ -297,3 +298,31 @@ def test_a_legend_of_many_long_names_stays_within_the_page(letters: int) -> None
     box = drawn.legends[0].get_window_extent()
     assert box.x0 >= 0
     assert box.x1 <= drawn.bbox.width
+
+
+def test_the_overall_row_has_the_same_sites_in_every_column_and_says_who_is_left_out() -> None:
+    grown = history()
+    before = compare(grown).overall
+    for values in grown.sites["site-2"].evaluations.values():
+        values.pop("alone-c-index", None)  # type: ignore[attr-defined]  # a dict, as fed
+    grown.sites["site-3"].evaluations = {20: {"bytes-up": 9.0}}
+    compared = compare(grown)
+    assert dict(compared.left_out) == {
+        "site-2": "nothing of the model alone yet",
+        "site-3": "it keeps what it measures: too few test patients, or its policy",
+    }
+    kept = [row for row in compared.rows if row.name not in ("site-2", "site-3")]
+    assert compared.overall.tested == sum(row.tested or 0 for row in kept)
+    for column in ("alone", "federated"):
+        scores = {row.name: getattr(row, column).value for row in kept}
+        assert getattr(compared.overall, column).value == pytest.approx(grown.mean(scores))
+        assert getattr(before, column) != getattr(compared.overall, column)
+    assert "Overall is without site-2" in verdict(compared)
+    assert "the 4 sites compared" in verdict(compared)
+
+
+def test_a_page_for_whom_measurements_are_sealed_says_how_to_see_them() -> None:
+    grown = history()
+    grown.feed(Told(grown.study, "site-1", 20, None), START_MS)
+    assert "--key" in verdict(compare(grown))
+    assert "--key" in render(grown, compare(grown))
