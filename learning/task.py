@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learning.contract import DataContract, Table
+from learning.marks import NOT_FINITE as NOT_FINITE
 from learning.pieces import Cancelled as Cancelled
 from learning.pieces import Pieces, finish, part
 from learning.pieces import Progress as Progress
@@ -32,7 +33,6 @@ Vector = NDArray[np.float32]  # (p,): every parameter of the model, flat
 EPOCHS_ALONE_MAX = 100
 PATIENCE_ALONE = 10
 VALIDATION_SHARE = 0.2
-NOT_FINITE = "not-finite"  # what `evaluate` says instead of a metric: test patients without a finite output
 INTERVAL_MIN = 5  # test patients: resamples of fewer are too much alike
 STATE_WITHOUT_NAMES = "parameters"  # the one tensor of a task that names none
 PREDICTED_BYTES = 1 << 20  # of inputs as float32 that a model sees at once: its activations are many times as large

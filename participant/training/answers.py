@@ -13,6 +13,7 @@ from typing import Any
 
 import structlog
 
+from learning.marks import NOT_FINITE
 from participant.training.channel import GarbledError, Message
 from schemas.codec import ID, U_MAX
 from schemas.text import plain
@@ -134,6 +135,8 @@ class Values:
             value = _number(values, name, finite=False)
             if not _is_id(name):
                 self._say("a metric whose name is no id ([a-z0-9-], 1 to 40 characters) is dropped", study, "")
+            elif name == NOT_FINITE:
+                self._say("the model's outputs are not finite: such versions are not scored here", study, name)
             elif not math.isfinite(value):
                 self._say("a metric that is not finite is dropped", study, name)
             else:

@@ -18,6 +18,7 @@ import pytest_asyncio
 import structlog
 from hypothesis import given
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from participant.training import answers
 from participant.training.channel import GarbledError, Inbox, Message, pack, receive, unpack
@@ -311,3 +312,13 @@ async def test_who_a_trainer_is_says_the_kernel_and_not_the_trainer(
     trainer.close()
     assert await asyncio.to_thread(fake.wait, 20) == -9
     assert stranger.poll() is None
+
+
+def test_outputs_that_are_not_finite_are_said_once_and_are_no_metric() -> None:
+    read = answers.Values()
+    with capture_logs() as lines:
+        for _ in range(2):
+            assert read.of("demo", {"values": {"not-finite": 20.0, "n-test": 20.0}}) == {"n-test": 20.0}
+    assert [line["event"] for line in lines] == [
+        "the model's outputs are not finite: such versions are not scored here"
+    ]
