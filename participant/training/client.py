@@ -333,7 +333,10 @@ class Trainer:
             async with asyncio.timeout(whole_s):
                 answer = await self._answer(connection, request, message["study"], silence_s)
         except asyncio.CancelledError:
-            await self._cancel(connection, request, message)
+            stopping = asyncio.create_task(self._cancel(connection, request, message))
+            while not stopping.done():  # however often it is cancelled meanwhile: once is enough, and it is soon over
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.shield(stopping)
             raise
         except TimeoutError:
             said = f"the trainer came to no end within {whole_s:.0f} s and was killed"
@@ -383,16 +386,15 @@ class Trainer:
         study = message["study"]
         try:
             connection.send({"kind": "cancel", "id": request})
-            await self._answer(connection, request, study, self._cancel_s)
+            async with asyncio.timeout(self._cancel_s):
+                await self._answer(connection, request, study, 2 * self._cancel_s)
+        except TimeoutError:
+            said = f"the trainer did not stop within {self._cancel_s:g} s of being asked to and was killed"
+            if message["kind"] != "train":
+                self._deaf.add(study)
+            self._lost(study, TrainerLostError(said, reason="deaf"))
         except TrainerLostError as error:
-            if error.reason == "hung":
-                said = f"the trainer did not stop within {self._cancel_s:g} s of being asked to and was killed"
-                error = TrainerLostError(said, reason="deaf")
-                if message["kind"] != "train":
-                    self._deaf.add(study)
             self._lost(study, error)
-        except asyncio.CancelledError:
-            self._drop()
 
     def _lost(self, study: str, error: TrainerLostError) -> TrainerLostError:
         """Say why there is no trainer any more, and see to it that there is none."""

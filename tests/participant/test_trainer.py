@@ -206,6 +206,26 @@ async def test_what_was_done_of_a_baseline_is_kept_and_its_result_is_the_same(tr
     assert trainer.pid == pid
 
 
+async def test_a_baseline_that_is_stopped_while_the_trainer_is_asked_for_keeps_it_alive(
+    trainer: Trainer, train: Callable[..., Any], tmp_path: Path
+) -> None:
+    measured = tmp_path / "measured"
+    await trainer.load(replace(load("noted"), folder=tmp_path))
+    pid = trainer.pid
+    for _ in range(5):
+        before = measured.stat().st_size if measured.exists() else 0
+        work = asyncio.create_task(alone_of(trainer, resamples=500))
+        await _until(lambda: measured.exists() and measured.stat().st_size > before + 3)  # noqa: B023  # called here
+        work.cancel()  # by its own study, which asks for the trainer in the same breath
+        wanted = asyncio.create_task(train())
+        await asyncio.sleep(0)
+        work.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await work
+        assert len(await wanted) == 2
+    assert trainer.pid == pid
+
+
 @pytest.mark.parametrize("kind", ["alone", "evaluate"])
 async def test_baseline_and_bootstrap_give_way_to_a_study_that_learns(
     trainer: Trainer, train: Callable[..., Any], tmp_path: Path, kind: str
