@@ -8,6 +8,7 @@ import shlex
 import signal
 import subprocess
 import time
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -63,8 +64,9 @@ def test_from_tables_to_predictions_by_the_guides_own_commands(place: Path) -> N
     with (place / "predictions.csv").open(newline="") as file:
         assert len(list(csv.DictReader(file))) == 60
     left = json.loads((place / "out" / "try" / "ward" / "summary.json").read_text())
-    assert (left["study"], left["sites"], left["versions"]) == ("ward", 3, 20)
-    assert left["metric"]["overall"].keys() == {"alone", "federated", "pooled"}
+    planned = tomllib.loads((place / "ward" / "plan.toml").read_text())["stop"]["versions"]
+    assert (left["study"], left["sites"], left["versions"]) == ("ward", 3, planned)
+    assert left["metric"]["overall"].keys() >= {"alone", "federated", "pooled"}
     files = [path for path in (place / "out").rglob("*") if path.is_file()]
     assert [path for path in files if b"Nachname" in path.read_bytes()] == []
     assert str(place / "out" / "try" / "ward" / "report.html") in run_again(place, "--versions 2 --sites 2 --calm")

@@ -152,9 +152,10 @@ class Running:
     def start_export(self, study: str, path: Path) -> None:
         """Have the best version that is kept written to `path`; `exported` waits for it."""
         path.unlink(missing_ok=True)
-        keys, site = self.stage.keys, self.sites[0]
+        keys = self.stage.keys
         line = ["export", study, "--best", "--out", str(path), "--broker", self.bootstrap]
-        line += ["--member", site, "--open", str(keys / f"{site}.open"), "--registrar", str(keys / "registrar.pub")]
+        line += ["--member", COORDINATOR, "--open", str(keys / f"{COORDINATOR}.open")]  # sites judge for it alone
+        line += ["--registrar", str(keys / "registrar.pub")]
         line += ["--study-folder", str(self._rehearsal.task_folder)] if self._rehearsal.task_folder else []
         self.processes.start(f"model-{study}", "model", *line, service=False)
 
