@@ -20,7 +20,8 @@ from learning.cells import MISSING
 from learning.columns import Column
 from schemas.errors import LocalError
 
-DELIMITERS = {",": ",", ";": ";", "\t": "tab", "|": "|"}
+DELIMITERS = {",": ",", ";": ";", "\t": "tab", "|": "|"}  # as options name them
+_WORDS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 HEAD_BYTES = 4096
 OPTIONS = ("delimiter", "decimal", "encoding", "missing")
 _BINARY = (
@@ -78,8 +79,8 @@ class Format:
     def option(self, *pairs: str) -> str:
         """A hint that names options, given as name, value, name, value …"""
         named = ", ".join(f'{name} = "{value}"' for name, value in zip(pairs[::2], pairs[1::2], strict=True))
-        where = f"a site under [studies.options], `wardround predict` by --{pairs[0]}, code in read_csv"
-        return f"to read it, set {named}: {where}"
+        where = f"a site: [studies.options]; a plan: [task.options]; `task test`: --option; `predict`: --{pairs[0]}"
+        return f"to read it, set {named} ({where})"
 
 
 @contextmanager
@@ -95,7 +96,8 @@ def opened(path: Path, how: Format) -> Iterator[TextIO]:
         hint = how.option("encoding", "cp1252" if "utf" in encoding else "utf-8")
         raise LocalError(f"{path.name} is not written in {how.encoding}: {type(error).__name__}", hint=hint) from None
     except OSError as error:
-        raise LocalError(f"{path.name} cannot be read: {type(error).__name__}", hint=f"looked for {path}") from error
+        said = error.strerror or type(error).__name__
+        raise LocalError(f"{path.name} cannot be read: {said}", hint=f"looked for {path}") from error
 
 
 def columns_of(
@@ -112,7 +114,8 @@ def columns_of(
         commas = _COMMA_NUMBER.search(how.delimiter.join(sample))
         decimal = ("decimal", ",") if commas and other != "," else ()
         hint = how.option("delimiter", DELIMITERS[other], *decimal)
-        raise LocalError(f"{where}: its fields are not separated by {DELIMITERS.get(how.delimiter, 'that')}", hint=hint)
+        here = _WORDS.get(how.delimiter, f"`{how.delimiter}`")
+        raise LocalError(f"{where}: its fields are separated by {_WORDS[other]}, not by {here}", hint=hint)
     spelt = [name for name in absent if name.casefold() in (other.casefold() for other in names)]
     if spelt:
         hint = "upper and lower case count; rename it in the first line"
