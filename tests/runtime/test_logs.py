@@ -179,3 +179,29 @@ def test_a_text_of_somebody_else_forges_no_line_and_moves_no_cursor() -> None:
         assert len(shown.strip().splitlines()) == 1
         assert "forged" in shown
         assert not {"\x1b[2J", "\u202e"} & {shown[at : at + size] for at in range(len(shown)) for size in (1, 4)}
+
+
+LIBRARY = """
+import structlog
+from pathlib import Path
+{before}
+from wardround import Federation
+Federation("127.0.0.1:1", registrar_key=bytes(32))
+structlog.get_logger().warning("record left out", topic="t")
+structlog.get_logger().info("chatter")
+print("result")
+"""
+
+
+def test_warnings_of_the_python_interface_leave_stdout_to_results() -> None:
+    line = [sys.executable, "-c", LIBRARY.format(before="")]
+    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("result\n", "warning: record left out (topic=t)\n")
+
+
+def test_a_program_that_has_configured_its_logs_keeps_them() -> None:
+    own = "structlog.configure(processors=[lambda *_: 'mine'])"
+    done = subprocess.run(
+        [sys.executable, "-c", LIBRARY.format(before=own)], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout == "mine\nmine\nresult\n"

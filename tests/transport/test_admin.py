@@ -130,3 +130,33 @@ async def test_a_new_topic_is_waited_for_until_each_broker_that_answers_tells_of
     brokers = Brokers(3, late={1: 0, 2: 3, 3: None})
     await admin_of(brokers, monkeypatch).create_topics([TopicSpec("one")])
     assert brokers.late == {1: 0, 2: 0, 3: None}
+
+
+class Unsettled(Brokers):
+    """Brokers without a controller just now, over which aiokafka trips."""
+
+    trips = 2
+
+    async def describe_cluster(self) -> Mapping[str, Any]:
+        self.trips -= 1
+        if self.trips >= 0:
+            raise AttributeError("'NoneType' object has no attribute 'nodeId'")
+        return await super().describe_cluster()
+
+
+async def test_a_cluster_that_is_choosing_its_controller_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    brokers = Unsettled(3)
+    monkeypatch.setattr(Link, "next_backoff_s", lambda _: 0.0)
+    await admin_of(brokers, monkeypatch).create_topics([TopicSpec("wardround.plans")])
+    assert [topic.name for topic in brokers.made] == ["wardround.plans"]
+
+
+async def test_a_topic_whose_settings_the_broker_leaves_out_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def nothing(_: Brokers, resources: object) -> list[object]:
+        return [SimpleNamespace(resources=[])]
+
+    brokers = Brokers(1)
+    brokers.add("wardround.plans", 1)
+    monkeypatch.setattr(Brokers, "describe_configs", nothing)
+    with pytest.raises(LocalError, match=r"does not describe wardround\.plans"):
+        await admin_of(brokers, monkeypatch).describe("wardround.plans")
