@@ -447,7 +447,9 @@ MISTAKES = (
         "untrue",
         under=("markers", "kill"),
     ),
-    _mistake(hidden_records_committed_without_a_look, "open-request", "counted-twice", under=("markers", "die")),
+    _mistake(
+        hidden_records_committed_without_a_look, "open-request", "counted-twice", "two-models", under=("markers", "die")
+    ),
     _mistake(
         the_next_transaction_begun_on_hidden_records, "no-progress", "lost", "two-models", under=("markers", "abort")
     ),
