@@ -5,7 +5,7 @@ Used by:  bench.cells; a study names one of the instances below by its size.
 
 import numpy as np
 
-from learning.contract import DataContract
+from learning.contract import Column, DataContract
 from learning.task import Cancelled, DataSource, Patients, Progress, SiteData, Task, TrainingSettings, Vector
 
 _PATTERN = 1 << 16
@@ -16,7 +16,7 @@ class Noise(Task):
     """`parameters` float32; training writes a random pattern, scaled and shifted anew from one block to the next."""
 
     metric, higher_is_better = "loss", False
-    contract = DataContract(columns=())
+    contract = DataContract((Column("made"),))  # no table is read: everything is made here
 
     def __init__(self, parameters: int) -> None:
         self._parameters = parameters

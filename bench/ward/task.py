@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from learning.contract import DataContract
+from learning.contract import Column, DataContract
 from learning.task import DataSource, Patients, SiteData, hashed_share
 from learning.torch_task import Batch, TorchTask
 
@@ -22,7 +22,7 @@ class Ward(TorchTask):
     """Whether a patient is ill, by logistic regression on eight columns."""
 
     metric, higher_is_better = "accuracy", True
-    contract = DataContract(columns=())
+    contract = DataContract(tuple(Column(f"x{number}") for number in range(COLUMNS)))
     _metric_s = 0.0
 
     def model(self) -> nn.Module:
