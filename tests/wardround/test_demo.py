@@ -370,3 +370,18 @@ def test_counted_adds_up_over_studies() -> None:
     assert counted([grown, grown], "site-1") == 2 * sum(
         update.site == "site-1" for version in grown.versions.values() for update in version.cohort
     )
+
+
+def test_what_a_run_could_not_end_is_ended_by_the_next(tmp_path: Path) -> None:
+    first = Processes(tmp_path)
+    left = sleeper(first)
+    first._guard.kill()
+    first._guard.wait(10)
+    first.close()
+    assert left.is_alive()
+    assert (tmp_path / ".run").exists()
+    second = Processes(tmp_path)
+    assert guard.owned(first.folder) == []
+    assert not first.folder.exists()
+    second.close()
+    assert not (tmp_path / ".run").exists()

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 PREFIX = "wardround-demo-"  # every run's folder is called so; nothing else is ever removed
-END_S = 10.0
+END_S = 60.0  # an instant for a few processes; hundreds on a busy machine take their time to die
 _PROGRAMS = ("python", "java")
 
 

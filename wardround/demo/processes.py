@@ -168,7 +168,8 @@ class Processes:
             if process.child is not None:
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     process.child.wait(1)
-        self._mark.unlink(missing_ok=True)
+        if not self.folder.exists():  # else the next run ends what is left
+            self._mark.unlink(missing_ok=True)
 
     def _end_stale(self) -> None:
         try:
