@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from learning.advice import clip_for
 
-OPTIMISER, RATE, STEPS, VERSIONS = "adam", 0.01, 10, 50  # chosen by trial on eight studies: docs/defaults.md
+OPTIMISER, RATE, STEPS, VERSIONS = "adam", 0.01, 10, 50  # chosen by trial on nine studies: docs/defaults.md
 _TEMPLATE = """\
 # The plan of one study: everything its members agree on. Lines with # show the default; take the # away to change it.
 # `wardround plan check` says what it means, `wardround plan sign` makes it final.
