@@ -50,7 +50,7 @@ TABLES = [
     Awkward("identifiers that are text", GOOD.encode(), 20),
     Awkward(
         "no header line",
-        table("3000,Mueller-Luedenscheidt,44.8471,1", "3001,Itokawa,45.8471,0").encode(),
+        table("PXQ300044,Mueller-Luedenscheidt,44.8471,1", "PXQ300144,Itokawa,45.8471,0").encode(),
         None,
         "no header line",
     ),
@@ -138,4 +138,5 @@ def cells(one: Awkward) -> set[str]:
     found: set[str] = set()
     for encoding in encodings:
         found |= {cell.strip() for cell in re.split(r'[\n\r\t;",|]', content.decode(encoding, "ignore"))}
-    return {cell[:40] for cell in found if len(cell) >= 4 and cell.casefold() not in PUBLIC}
+    short = re.compile(r"[0-9]{0,5}|.{0,3}")  # a time or a port may hold as few digits by chance
+    return {cell[:40] for cell in found if not short.fullmatch(cell) and cell.casefold() not in PUBLIC}
