@@ -77,7 +77,7 @@ def write_model(path: Path, state: Mapping[str, NDArray[Any]], header: ModelHead
 
     Raises LocalError where it cannot be written.
     """
-    arrays = {name: np.ascontiguousarray(array) for name, array in state.items()}
+    arrays = {name: np.asarray(array, order="C") for name, array in state.items()}
     if path.exists() and not path.is_file():  # it is replaced by renaming: a device would be gone
         raise LocalError(f"{path} cannot be written: it is no plain file", hint="name a file")
     part = path.with_name(path.name + ".part")

@@ -72,7 +72,16 @@ def test_the_file_is_laid_out_as_the_safetensors_format_says(tmp_path: Path) -> 
     assert content[8 + length :] == VECTOR[4:].tobytes() + VECTOR[:4].tobytes()
 
 
-@pytest.mark.parametrize("task", [Toy(), Normed()])
+class Scaled(Toy):
+    """With a parameter that is one number, of no dimension."""
+
+    def model(self) -> nn.Module:
+        model = nn.Sequential(nn.Linear(3, 2))
+        model.register_parameter("scale", nn.Parameter(torch.tensor(0.5)))
+        return model
+
+
+@pytest.mark.parametrize("task", [Toy(), Normed(), Scaled()])
 def test_torch_takes_the_exported_state_of_every_model(task: Toy, tmp_path: Path) -> None:
     vector = task.initial(7)
     write_model(tmp_path / "m.safetensors", task.state(vector), HEADER)

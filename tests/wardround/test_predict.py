@@ -86,6 +86,13 @@ def test_the_table_is_never_written_over(exported: Path, capsys: pytest.CaptureF
     assert table.read_text() == "x\n1\n"
 
 
+def test_the_model_is_never_written_over(exported: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = exported.read_bytes()
+    assert predict(exported, "x\n1\n", "--out", str(exported)) == 2
+    assert "the model itself" in capsys.readouterr().err
+    assert exported.read_bytes() == before
+
+
 def test_a_model_of_another_task_than_is_here_is_refused(exported: Path, capsys: pytest.CaptureFixture[str]) -> None:
     header = replace(header_of(synthetic.history(), 3), task=ENTRY, code="0" * 64)
     write_model(exported, {"parameters": np.zeros(2, np.float32)}, header)

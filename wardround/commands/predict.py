@@ -43,8 +43,9 @@ def run(arguments: argparse.Namespace) -> int:
 
     options.logs_of_a_command()
     check_place(arguments.out, folders_made=True)
-    if arguments.out.exists() and arguments.table.exists() and arguments.out.samefile(arguments.table):
-        raise LocalError("--out names the table itself", hint="name another file")
+    for what, read in (("model", arguments.model), ("table", arguments.table)):
+        if arguments.out.exists() and read.exists() and arguments.out.samefile(read):
+            raise LocalError(f"--out names the {what} itself", hint="name another file")
     model = open_model(arguments.model, study=arguments.study)
     named = {name: getattr(arguments, name) for name in ("delimiter", "decimal", "encoding", "missing")}
     how = Format.of(named, model.contract.missing)
