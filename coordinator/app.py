@@ -12,7 +12,7 @@ from coordinator.shell.leading import Leading
 from coordinator.shell.metrics import CoordinatorMetrics
 from coordinator.shell.services import Services, closing
 from coordinator.shell.strangers import Strangers
-from protocol.directory import OLDER_HINT, Directory
+from protocol.directory import ANOTHERS_HINT, OLDER_HINT, Directory
 from protocol.key_files import read_registrar_key
 from protocol.roster_memory import FILE, RosterMemory
 from protocol.sealing import OpenKey
@@ -37,11 +37,6 @@ from transport.settings import KafkaSettings, batch_bytes
 from transport.writer import Writer
 
 LOOK_S = 1.0
-
-ANOTHERS_HINT = (
-    "is the registrar.pub under [keys] that of this federation, and [kafka] bootstrap its broker? The registrar can "
-    "read out its fingerprint"
-)
 
 log = structlog.get_logger()
 

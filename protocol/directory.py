@@ -21,6 +21,10 @@ OLDER_HINT = (
     "ask whoever runs the broker what was put back, and the registrar to publish the members and a roster of a higher "
     "serial; if this log is meant to be another federation's, give this service a data folder of its own"
 )
+ANOTHERS_HINT = (
+    "is the registrar.pub under [keys] that of this federation, and [kafka] bootstrap its broker? The registrar can "
+    "read out its fingerprint"
+)
 
 
 class Directory:

@@ -18,16 +18,12 @@ from participant.shell.reading import Reading
 from participant.shell.services import Services
 from participant.shell.setup import Setup
 from participant.shell.study import StudyRunner
+from protocol.directory import ANOTHERS_HINT
 from schemas.errors import PeerError
 from schemas.plan import Plan
 from transport.log import Entry, LogReader
 
 WAIT_MS = 1000  # how long to wait for records before looking at anything else
-
-ANOTHERS_HINT = (
-    "is the registrar.pub under [keys] that of this federation, and [kafka] bootstrap its broker? The registrar can "
-    "read out its fingerprint"
-)
 
 log = structlog.get_logger()
 
