@@ -14,14 +14,14 @@ from typing import Any
 import structlog
 
 from learning.marks import NOT_FINITE
-from participant.training.channel import GarbledError, Message
+from participant.training.channel import TEXT_MAX, GarbledError, Message
 from schemas.codec import ID, U_MAX
 from schemas.text import plain
 
 VALUES_MAX = 1024
 SET_ASIDE_MAX = 1024
-TEXT_MAX = 1000
 NAME_MAX = 120
+SAID_MAX = 20  # metrics of a study that are told one by one: a task may invent new ones for ever
 BURST, RATE_S = 64, 32  # messages while one request runs; a trainer reports four times a second
 REASONS = frozenset({"numbers", "nobody", "disk", "task", "data", "setup", "cancelled"})
 
@@ -144,7 +144,8 @@ class Values:
         return kept
 
     def _say(self, what: str, study: str, metric: str) -> None:
-        if (study, metric) not in self._said:
+        told = sum(of == study for of, _ in self._said)
+        if (study, metric) not in self._said and told < SAID_MAX:
             self._said.add((study, metric))
             log.warning(what, study=study, **({"metric": metric} if metric else {}))
 

@@ -17,6 +17,7 @@ import msgpack
 from schemas.errors import FederationError
 
 MESSAGE_MAX = 1024 * 1024
+TEXT_MAX = 1000  # characters of an error's words
 FILES = "files"  # the descriptors that came with a message, added to it by `receive`
 FILES_MAX = 4
 _LENGTH = struct.Struct(">I")

@@ -390,7 +390,7 @@ class Trainer:
                 await self._answer(connection, request, study, 2 * self._cancel_s)
         except TimeoutError:
             said = f"the trainer did not stop within {self._cancel_s:g} s of being asked to and was killed"
-            if message["kind"] != "train":
+            if message["kind"] == "alone" or message.get("resamples"):
                 self._deaf.add(study)
             self._lost(study, TrainerLostError(said, reason="deaf"))
         except TrainerLostError as error:

@@ -196,8 +196,12 @@ class Launcher:
             raise
         connection = Connection(sock, *await asyncio.open_unix_connection(sock=sock))
         await connection.greet(pid, child)
-        with self._writing_end() as output:
-            connection.send({"kind": "output", "id": 0}, [output])
+        try:
+            with self._writing_end() as output:
+                connection.send({"kind": "output", "id": 0}, [output])
+        except BaseException:
+            connection.kill()
+            raise
         return connection
 
     @contextlib.contextmanager

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from learning.blame import in_short, place_of_error
 from learning.places import look_in
-from participant.training.channel import FILES, Message, pack, receive
+from participant.training.channel import FILES, TEXT_MAX, Message, pack, receive
 from participant.training.process import die_before_the_service, one_thread_each
 from participant.training.warden import under_warden
 from schemas.errors import FederationError, LocalError
@@ -136,11 +136,11 @@ class Worker:
             self._begun.pop(key)[1].close()  # of other data, maybe
         self._studies[message["study"]] = _Study(task, data, task_folder(entry))
         return {
-            "parameters": task.parameters(),
+            "parameters": int(task.parameters()),  # numpy's numbers are as good
             "metric": task.metric,
-            "higher_is_better": task.higher_is_better,
+            "higher_is_better": bool(task.higher_is_better),
             "examples": task.examples(data),
-            "bytes_data": data.bytes_data,
+            "bytes_data": int(data.bytes_data),
             "records": quarantine.records,
             "bad_records": quarantine.set_aside,
             "set_aside": [[one.where, one.column, one.rule, one.records] for one in _most(quarantine.counts)],
@@ -282,7 +282,8 @@ def _most(counts: "Sequence[SetAside]") -> "list[SetAside]":
 
 
 def _failed(reason: str, text: str, hint: str = "") -> Message:
-    return {"kind": "failed", "reason": reason, "message": text, "hint": hint}
+    """Texts of any length, cut here: of a table of thousands of columns they would not fit into one message."""
+    return {"kind": "failed", "reason": reason, "message": plain(text, TEXT_MAX), "hint": plain(hint, TEXT_MAX)}
 
 
 def _of_task(error: Exception) -> bool:

@@ -322,3 +322,12 @@ def test_outputs_that_are_not_finite_are_said_once_and_are_no_metric() -> None:
     assert [line["event"] for line in lines] == [
         "the model's outputs are not finite: such versions are not scored here"
     ]
+
+
+def test_metrics_that_a_task_invents_for_ever_fill_neither_memory_nor_log() -> None:
+    read = answers.Values()
+    with capture_logs() as lines:
+        for number in range(answers.SAID_MAX + 10):
+            assert read.of("demo", {"values": {f"m-{number}": float("inf")}}) == {}
+        read.of("other", {"values": {"auc": float("inf")}})
+    assert [line["study"] for line in lines] == ["demo"] * answers.SAID_MAX + ["other"]

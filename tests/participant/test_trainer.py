@@ -18,8 +18,10 @@ import pytest_asyncio
 from structlog.testing import capture_logs
 
 from learning.entry import folder_digest
+from participant.training.channel import TEXT_MAX
 from participant.training.client import Load, LoadError, Trainer, TrainerRefusedError
 from participant.training.launch import Launcher, TrainerLostError
+from participant.training.output import TaskOutput
 from schemas.errors import LocalError
 from tests.participant.tiny.task import SECRET
 
@@ -271,6 +273,24 @@ async def test_a_baseline_that_does_not_stop_is_killed_said_and_not_begun_again_
     ]
 
 
+async def test_a_measurement_that_had_to_be_killed_is_no_failure_of_the_baseline(tmp_path: Path) -> None:
+    np.zeros(2, "<f4").tofile(tmp_path / "last.f32")
+    trainer = Trainer(Launcher(None, []), cancel_s=0.2)
+    try:
+        await trainer.load(replace(load("asleep"), folder=tmp_path))
+        work = asyncio.create_task(
+            trainer.evaluate("demo", vector=tmp_path / "last.f32", resamples=0, seed=0, limit_s=30)
+        )
+        await _until((tmp_path / "measuring").exists)
+        work.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await work
+        assert trainer.pid is None
+        assert "mse" in await alone_of(trainer)
+    finally:
+        trainer.close()
+
+
 async def test_a_study_that_is_loading_is_not_killed_for_what_is_cancelled_meanwhile(
     trainer: Trainer, train: Callable[..., Any]
 ) -> None:
@@ -332,6 +352,16 @@ async def test_data_that_break_the_contract_are_the_operators_to_mend_and_may_be
     with pytest.raises(LoadError, match="breaks the data contract") as broken:
         await trainer.load(load("broken"))
     assert broken.value.mends
+
+
+async def test_thousands_of_columns_that_break_the_contract_are_told_in_one_message(trainer: Trainer) -> None:
+    with pytest.raises(LoadError, match="wide breaks the data contract: column gene-0: 1 of 1 rows") as broken:
+        await trainer.load(load("wide"))
+    assert len(str(broken.value)) <= TEXT_MAX
+
+
+async def test_a_task_may_count_in_numpys_numbers(trainer: Trainer) -> None:
+    assert (await trainer.load(load("numpy"))).bytes_data == 96
 
 
 async def test_a_tasks_own_words_stay_in_its_own_file_where_policy_says_so(tmp_path: Path) -> None:
@@ -403,6 +433,31 @@ async def test_a_machine_that_can_start_no_process_is_a_lost_trainer(
     monkeypatch.setattr("participant.training.launch.subprocess.Popen", refuse)
     with pytest.raises(TrainerLostError, match="Cannot allocate memory"):
         await trainer.load(load())
+
+
+class Scarce(TaskOutput):
+    """There is a descriptor for the first of two outputs alone."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.asked = 0
+
+    def open(self) -> int:
+        self.asked += 1
+        if self.asked > 1:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return super().open()
+
+
+async def test_a_trainer_that_cannot_be_told_where_to_write_is_ended(tmp_path: Path) -> None:
+    launcher, before = Launcher(None, [], output=Scarce(tmp_path / "task.log")), _children()
+    with pytest.raises(TrainerLostError, match="Too many open files"):
+        await launcher.open()
+    await _until(lambda: _children() <= before)
+
+
+def _children() -> set[str]:
+    return set(Path(f"/proc/self/task/{os.getpid()}/children").read_text().split())
 
 
 @pytest.fixture

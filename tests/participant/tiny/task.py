@@ -4,7 +4,8 @@ site-1 is well; `nan` trains to NaN, `untrained` has test patients alone,
 `hangs` never reports, `slow` reports until it is cancelled, `mute` only asks
 whether it was, `dies` kills its process, `dies-loading` while it loads, `garbles` writes to its service itself, `leaks`
 fails with a patient's value in its message, `broken` breaks the data contract, `folder` does so while there is a file
-`gone` in its folder.
+`gone` in its folder, `wide` has thousands of columns that break theirs, `numpy` counts in numpy's numbers,
+`asleep` does not come back from its first measurement.
 """
 
 import os
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -39,6 +41,7 @@ class Tiny(Task):
     contract = DataContract((Column("x", "number", -5, 5),))
     _noted: Path | None = None
     _deaf = False
+    _asleep: Path | None = None
 
     def parameters(self) -> int:
         return 2
@@ -51,6 +54,10 @@ class Tiny(Task):
             os.kill(os.getpid(), signal.SIGKILL)
         if source.folder is not None and (source.folder / "gone").exists():
             raise LocalError("the data are gone", hint="is the share mounted?")
+        if source.site == "wide":
+            names = [f"gene-{number}" for number in range(30_000)]
+            wide = DataContract(tuple(Column(name, high=0) for name in names))
+            wide.check(dict.fromkeys(names, np.ones(1)), where=source.site)
         rows = np.linspace(-9 if source.site == "broken" else -1, 1, 12)
         table, _ = self.contract.sift({"x": rows}, where=source.site, quarantine=source.quarantine)
         rows = table["x"]
@@ -61,9 +68,11 @@ class Tiny(Task):
             _spawn(source.folder / "children")
         self._noted = source.folder / "measured" if source.folder is not None and source.site == "noted" else None
         self._deaf = source.site == "deaf"
+        self._asleep = source.folder / "measuring" if source.folder is not None and source.site == "asleep" else None
         patients = Patients(np.stack([np.ones(len(rows)), rows], axis=1), 1 + 2 * rows)
         train = patients.take(np.arange(0)) if source.site == "untrained" else patients
-        return SiteData(source.site, train, patients.take(np.arange(6)), 96)
+        bytes_data: Any = np.int64(96) if source.site == "numpy" else 96
+        return SiteData(source.site, train, patients.take(np.arange(6)), bytes_data)
 
     def train(
         self,
@@ -103,6 +112,9 @@ class Tiny(Task):
         return np.asarray(patients.inputs @ vector)
 
     def measure(self, outputs: np.ndarray, targets: np.ndarray) -> dict[str, float]:
+        if self._asleep is not None and not self._asleep.exists():
+            self._asleep.touch()
+            time.sleep(600)
         if self._noted is not None:
             time.sleep(0.01)
             with self._noted.open("ab") as file:
