@@ -5,6 +5,7 @@ Never:    puts a folder before what is installed: a `json` or a `learning` of it
 Used by:  learning.entry's users: participant.training, wardround.
 """
 
+import contextlib
 import importlib
 import sys
 from pathlib import Path
@@ -18,6 +19,12 @@ def look_in(place: Path) -> None:
     if found not in sys.path:
         sys.path.append(found)
         importlib.invalidate_caches()
+
+
+def look_beside(plan: Path, entry: str) -> None:
+    """Let the task of a plan be found beside the plan, wherever that lies; a task that lies elsewhere is left alone."""
+    with contextlib.suppress(LocalError):
+        look_in(place_of(plan.parent, entry))
 
 
 def place_of(folder: Path, entry: str) -> Path:

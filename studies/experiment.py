@@ -25,6 +25,7 @@ import numpy as np
 from learning import advice
 from learning.blame import folder_of, in_short, place_of_error
 from learning.entry import load_task, module_of
+from learning.places import look_beside
 from learning.quarantine import Quarantine
 from learning.settings import settings_of
 from learning.task import (
@@ -122,7 +123,9 @@ def read_study(plan: Path, versions: int | None = None) -> Study:
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise LocalError(f"{plan}: not valid TOML: {error}") from error
-    return study_of(draft_of(tables, where=str(plan)), versions)
+    draft = draft_of(tables, where=str(plan))
+    look_beside(plan, draft.entry)
+    return study_of(draft, versions)
 
 
 def study_of(draft: Draft, versions: int | None = None) -> Study:

@@ -5,7 +5,6 @@ Never:    talks to a broker.
 Used by:  wardround.commands.plan, wardround.demo, tests.
 """
 
-import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 
 from learning.blame import authors_code, place_of_method
 from learning.entry import folder_digest, load_task, task_folder
-from learning.places import look_in, place_of
+from learning.places import look_beside
 from learning.settings import settings_of
 from learning.task import Task
 from protocol.digests import digest_of
@@ -47,8 +46,7 @@ def read_plan_draft(path: Path) -> Draft:
         raise LocalError(f"{path} cannot be read: {error.strerror}", hint=hint) from None
     except UnicodeDecodeError:
         raise LocalError(f"{path} is no text", hint="a plan is written as TOML; signed plans end in .plan") from None
-    with contextlib.suppress(LocalError):  # the plan of a task that lies elsewhere
-        look_in(place_of(path.parent, draft.entry))
+    look_beside(path, draft.entry)
     return draft
 
 

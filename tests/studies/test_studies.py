@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -142,6 +143,14 @@ def test_a_site_whose_patients_cannot_be_loaded_ends_an_experiment_in_one_line(
     assert "the task studies.linear_regression.task cannot load the patients of" in told
     assert "KeyError (test_studies.py, line" in told
     assert "--data is not set" in told
+
+
+def test_an_experiment_finds_a_study_beside_its_plan(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "line_of_my_own"
+    shutil.copytree(STUDIES / "linear_regression", folder)
+    plan, own = folder / "plan_plain.toml", "line_of_my_own.task:task"
+    plan.write_text(plan.read_text().replace("studies.linear_regression.task:task", own))
+    assert experiment.main([str(plan), "--seeds", "1", "--versions", "2"]) == 0, capsys.readouterr().err
 
 
 @pytest.mark.parametrize("judge", [experiment.overall, experiment.together])

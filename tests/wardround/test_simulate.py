@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from schemas.plan import Plan
 from schemas.plan_toml import Draft, TaskFacts
 from simulation.course import Course
 from wardround.cli import main
+from wardround.plan_template import plan_template
 from wardround.simulate import figures
 from wardround.simulate.play import Played
 from wardround.simulate.table import rows
@@ -287,3 +289,35 @@ def test_a_site_with_nobody_to_train_on_is_named(
     assert (
         "left out of every figure: 1 of 11 sites, whose patients are all for testing: site-x" in capsys.readouterr().out
     )
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Path:
+    """The plan of a study in a folder of its own, and `ward.csv` beside it with one bad record that it allows."""
+    folder = tmp_path / "ward_of_my_own"
+    shutil.copytree(STUDIES.parent / "tests" / "participant" / "tables", folder)
+    rows = [f"p{number},{20 + number},{'FM'[number % 2]},{number % 3 % 2}\n" for number in range(60)]
+    (folder / "ward.csv").write_text("patient,age,sex,ill\n" + "".join(rows) + "p60,500,F,1\n")
+    text = plan_template(
+        study="ward", entry="ward_of_my_own.task:task", sites=("site-1", "site-2", "site-3"), parameters=1,
+        metric="accuracy", weight="n-test", higher_is_better=True,
+    )  # fmt: skip
+    assert "# bad_records_max = 0.0 " in text
+    (folder / "plan.toml").write_text(text.replace("# bad_records_max = 0.0 ", "bad_records_max = 0.1 "))
+    return folder / "plan.toml"
+
+
+def test_a_study_beside_its_plan_is_found_and_its_bad_records_are_set_aside_as_at_a_site(
+    elsewhere: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["simulate", str(elsewhere), "--learn", "--data", str(elsewhere.parent), "--versions", "2"]) == 0
+    assert "accuracy" in capsys.readouterr().out
+
+
+def test_what_a_study_allows_of_bad_records_comes_with_the_study_that_is_learnt(
+    elsewhere: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    strict = elsewhere.with_name("strict.toml")
+    strict.write_text(elsewhere.read_text().replace("\nbad_records_max", "\n# bad_records_max"))
+    words = ["simulate", str(strict), "--learn", str(elsewhere), "--data", str(elsewhere.parent), "--versions", "2"]
+    assert main(words) == 0, capsys.readouterr().err

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 _SPEEDS = {"train": "10m", "up": "2Mbit", "down": "10Mbit", "spread": 2.0}  # where no file says more
 _BITS = {"kbit": 1e3, "Mbit": 1e6, "Gbit": 1e9}
+_LEARNT = ("members", "task", "training", "privacy", "data")  # what comes from the study that --learn names
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -143,8 +144,8 @@ def _tables(arguments: argparse.Namespace) -> "Tables":
     tables = read_tables(arguments.plan)
     if arguments.learn:
         other = read_tables(_study(arguments.learn))
-        taken = {name: other[name] for name in ("members", "task", "training", "privacy") if name in other}
-        tables = {**{name: tables[name] for name in tables if name not in ("training", "privacy")}, **taken}
+        taken = {name: other[name] for name in _LEARNT if name in other}
+        tables = {**{name: tables[name] for name in tables if name not in _LEARNT}, **taken}
     if arguments.versions is not None:
         tables = {**tables, "stop": {**tables["stop"], "versions": arguments.versions}}
     return with_sites(tables, arguments.sites)

@@ -15,6 +15,7 @@ import numpy as np
 
 from learning import advice
 from learning.entry import load_task
+from learning.quarantine import Quarantine
 from learning.settings import settings_of
 from learning.task import DataSource, SiteData, Task, Vector
 from schemas.errors import LocalError
@@ -51,8 +52,8 @@ class Patients:
     @classmethod
     def load(cls, draft: Draft, folder: Path | None) -> "Patients":
         """Raises LocalError when a site's patients cannot be used, or nobody looks into `folder`."""
-        task = load_task(draft.entry)
-        sources = [_Watched(site, folder, draft.options) for site in draft.sites]
+        task, share = load_task(draft.entry), draft.values["data"]["bad_records_max"]
+        sources = [_Watched(site, folder, draft.options, Quarantine(share)) for site in draft.sites]
         loaded = [patients_of(task, source) for source in sources]
         if folder is not None and not any(source.looked for source in sources):
             raise LocalError(

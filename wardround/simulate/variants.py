@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from learning.places import look_beside
 from schemas.errors import LocalError
 from schemas.plan import PRESETS, Plan
 from schemas.plan_toml import Draft, draft_of
@@ -35,7 +36,10 @@ class Variant:
 
 
 def read_tables(path: Path) -> Tables:
-    """A plan's sections. Raises LocalError when the file cannot be read or is no plan's text."""
+    """A plan's sections; its task is found beside it, too.
+
+    Raises LocalError when the file cannot be read or is no plan's text.
+    """
     if path.suffix == ".plan":
         raise LocalError(
             f"{path} is signed: a signed plan does not name its sites", hint="give the plan.toml it was made from"
@@ -48,7 +52,7 @@ def read_tables(path: Path) -> Tables:
         ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise LocalError(f"{path}: not valid TOML: {error}") from None
-    draft_of(tables, where=str(path))
+    look_beside(path, draft_of(tables, where=str(path)).entry)
     return tables
 
 
