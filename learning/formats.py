@@ -23,7 +23,6 @@ from schemas.errors import LocalError
 DELIMITERS = {",": ",", ";": ";", "\t": "tab", "|": "|"}  # as options name them
 _WORDS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 HEAD_BYTES = 4096
-OPTIONS = ("delimiter", "decimal", "encoding", "missing")
 _BINARY = (
     (b"PK\x03\x04", "is a workbook or an archive", "save it from the spreadsheet as CSV UTF-8"),
     (b"\xd0\xcf\x11\xe0", "is an old workbook", "save it from the spreadsheet as CSV UTF-8"),

@@ -113,10 +113,6 @@ class Summary:
     problems: Counter[str] = field(default_factory=Counter)
     broken: Counter[str] = field(default_factory=Counter)
 
-    @property
-    def unpredicted(self) -> int:
-        return self.problems.total() + self.broken.total()
-
 
 def write_predictions(file: IO[str], pieces: Iterator[Predicted]) -> Iterator[Summary]:
     """Write pieces as CSV, one line a row of the table, and tell after each what was written so far.

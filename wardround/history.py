@@ -5,6 +5,7 @@ Never:    verifies (wardround.federation does), reads a topic, a file or a clock
 Used by:  wardround.federation, wardround.report, wardround.demo, `wardround status`.
 """
 
+from bisect import bisect_right, insort
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -121,17 +122,27 @@ class SiteHistory:
     states: list[tuple[int, SiteState]] = field(default_factory=list)  # (at_ms, state) as presence told it
     troubles: dict[Trouble, int] = field(default_factory=dict)  # what its newest presence says of failures
     seen_ms: list[int] = field(default_factory=list)  # append times of everything it sent, rising
+    _rising: list[int] = field(default_factory=list, init=False, repr=False)  # the versions in `evaluations`
     decided: int = -1  # highest sequence with a final receipt, which decides every lower one too
 
     def metric(self, version: int, name: str) -> float | None:
         return self.evaluations.get(version, {}).get(name)
 
-    def newest(self, name: str) -> float | None:
-        """The value of metric `name` in the newest evaluation that has it."""
-        for version in sorted(self.evaluations, reverse=True):
-            if name in self.evaluations[version]:
-                return self.evaluations[version][name]
-        return None
+    def measured(self, version: int, values: Mapping[str, float]) -> None:
+        if version not in self.evaluations:
+            insort(self._rising, version)
+        self.evaluations[version] = values
+
+    def judged(self, name: str, until: int | None = None) -> int | None:
+        """The newest version, up to `until`, of which it told metric `name`: at once, where the last ones have it."""
+        end = len(self._rising) if until is None else bisect_right(self._rising, until)
+        versions = (self._rising[place] for place in range(end - 1, -1, -1))
+        return next((version for version in versions if name in self.evaluations.get(version, ())), None)
+
+    def newest(self, name: str, until: int | None = None) -> float | None:
+        """The value of metric `name` in that evaluation."""
+        version = self.judged(name, until)
+        return None if version is None else self.evaluations[version][name]
 
     @property
     def bytes_up(self) -> int:
@@ -230,7 +241,7 @@ class StudyHistory:
         else:
             self.sealed = self.sealed or record.values is None
             values = record.values or {}
-        self._seen(record.site, at_ms).evaluations[record.version] = values
+        self._seen(record.site, at_ms).measured(record.version, values)
 
     def _round(self, record: Announcement | Request | Failed, at_ms: int) -> None:
         if isinstance(record, Request):
@@ -372,12 +383,8 @@ class StudyHistory:
         name = metric or self.plan.evaluation.metric
         if self.sealed:
             return self._announced(version) if name == self.plan.evaluation.metric else None
-        values = {}
-        for site in self.sites.values():
-            known = [number for number in site.evaluations if number <= version and name in site.evaluations[number]]
-            if known:
-                values[site.name] = site.evaluations[max(known)][name]
-        return self.mean(values)
+        found = {site.name: site.newest(name, until=version) for site in self.sites.values()}
+        return self.mean({site: value for site, value in found.items() if value is not None})
 
     def _announced(self, version: int) -> float | None:
         known = [number for number in self.summaries if number <= version]

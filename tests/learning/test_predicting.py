@@ -107,7 +107,7 @@ def test_lines_that_are_no_rows_are_counted_and_the_others_keep_their_line(tmp_p
     path = tmp_path / "new.csv"
     path.write_text("patient,age,sex\na,75,F\nb,75\nc,60,M\n")
     summaries = list(write_predictions(io.StringIO(), model().predict_file(path)))
-    assert (summaries[-1].rows, dict(summaries[-1].broken), summaries[-1].unpredicted) == (2, {"fields": 1}, 1)
+    assert (summaries[-1].rows, dict(summaries[-1].broken), summaries[-1].problems) == (2, {"fields": 1}, {})
     assert [row[0] for row in rows_of(tmp_path, path.read_text())[1:]] == ["2", "4"]
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from schemas.records import Announcement, Decided, Failed, OpenEvaluation, Outcome, Presence, Request, SiteState, Stop
 from tests.wardround.synthetic import START_MS, STUDY, announcement, history, offer, plan, receipt, records, request
-from wardround.history import OVERTAKEN, StudyHistory, StudyRecord
+from wardround.history import OVERTAKEN, SiteHistory, StudyHistory, StudyRecord
 
 ZERO = bytes(32)
 
@@ -173,3 +173,24 @@ def test_whatever_order_the_topics_come_in_the_counts_are_the_same(seed: int, or
     assert [[other.staleness(v, u) for u in v.cohort] for v in other.versions.values()] == [
         [straight.staleness(v, u) for u in v.cohort] for v in straight.versions.values()
     ]
+
+
+class Counted(dict[str, float]):
+    """Metrics that count how often somebody looks for one."""
+
+    looks = 0
+
+    def __contains__(self, name: object) -> bool:
+        Counted.looks += 1
+        return super().__contains__(name)
+
+
+def test_a_long_studys_metric_is_found_without_a_look_at_every_version() -> None:
+    site = SiteHistory("site-1")
+    for version in (*range(0, 1000, 2), *range(1, 1000, 2), 2**62):  # also one that nobody has announced
+        site.measured(version, Counted({"auc": float(version)} if version != 998 else {"n-test": 9.0}))
+    Counted.looks = 0
+    assert [site.newest("auc", until=until) for until in (0, 500, 998)] == [0.0, 500.0, 997.0]
+    assert site.newest("auc") == 2.0**62
+    assert Counted.looks == 5
+    assert site.newest("mse", until=3) is None

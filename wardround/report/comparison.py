@@ -115,11 +115,10 @@ def _row(site: SiteHistory, name: str, pooled: Score | None) -> Row:
 
 def _score(site: SiteHistory, name: str) -> Score | None:
     """From the newest evaluation that has it; an interval of another version is no interval of this one."""
-    for version in sorted(site.evaluations, reverse=True):
-        values = site.evaluations[version]
-        if name in values:
-            return Score(values[name], values.get(f"{name}-low"), values.get(f"{name}-high"))
-    return None
+    if (version := site.judged(name)) is None:
+        return None
+    values = site.evaluations[version]
+    return Score(values[name], values.get(f"{name}-low"), values.get(f"{name}-high"))
 
 
 def _mean(history: StudyHistory, rows: Sequence[Row], column: str) -> Score | None:

@@ -138,11 +138,8 @@ def _row_label(row: Row) -> str:
 
 
 def _range(history: StudyHistory, version: int) -> tuple[float, float] | None:
-    metric, found = history.plan.evaluation.metric, []
-    for site in history.sites.values():
-        known = [number for number in site.evaluations if number <= version and metric in site.evaluations[number]]
-        if known:
-            found.append(site.evaluations[max(known)][metric])
+    told = (site.newest(history.plan.evaluation.metric, until=version) for site in history.sites.values())
+    found = [value for value in told if value is not None]
     return (min(found), max(found)) if found else None
 
 
