@@ -24,7 +24,7 @@ _NUMBERS_SIGNS = re.compile(r"[0-9+.eE-]*")  # of these characters float() takes
 def numbers(texts: Sequence[str], missing: Collection[str] = MISSING, decimal: str = ".") -> Cells:
     """float64 (n,), NaN where a cell is missing or no number."""
     if decimal != ".":
-        texts = [_pointed(text, decimal) for text in texts]
+        texts = [text if text.strip() in missing else _pointed(text, decimal) for text in texts]
     quick = _quick_numbers(texts, missing)
     values = np.array([_number(text.strip(), missing) for text in texts]) if quick is None else quick
     wrong = np.isinf(values)  # what is no number, and what is too large for one

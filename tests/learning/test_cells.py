@@ -54,6 +54,12 @@ def test_a_decimal_comma_is_one_where_it_is_meant_and_a_point_is_then_none() -> 
     assert wrong.tolist() == [False, False, False, True, True, False]
 
 
+def test_a_mark_for_a_missing_value_may_hold_the_decimal_mark() -> None:
+    values, wrong = numbers(["1,5", " -99,0 ", "-99,0"], missing=("-99,0",), decimal=",")
+    np.testing.assert_array_equal(values, [1.5, np.nan, np.nan])
+    assert not wrong.any()
+
+
 def test_words_become_their_place_and_others_none() -> None:
     values, wrong = codes(["M", " F", "", "D", "f"], ("F", "M"))
     np.testing.assert_array_equal(values, [1, 0, np.nan, np.nan, np.nan])
