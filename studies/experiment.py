@@ -131,7 +131,7 @@ def read_study(plan: Path, versions: int | None = None) -> Study:
 def study_of(draft: Draft, versions: int | None = None) -> Study:
     """A plan's text as an experiment takes it; every key is checked as `plan check` would, and counts."""
     task = load_task(draft.entry)
-    facts = TaskFacts(task.parameters(), bytes(32), bytes(32), task.metric, task.higher_is_better, task.weight)
+    facts = TaskFacts(int(task.parameters()), bytes(32), bytes(32), task.metric, task.higher_is_better, task.weight)
     plan = draft.plan(facts)
     rule = Aggregation.of(plan)
     return Study(

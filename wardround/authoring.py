@@ -73,7 +73,7 @@ def author_draft(draft: Draft, *, warm: Path | None = None) -> AuthoredPlan:
             hint=f"look at how the model is initialised: {place_of_method(task, 'model', folder) or draft.entry}",
         )
     facts = TaskFacts(
-        parameters=task.parameters(),
+        parameters=int(task.parameters()),  # numpy's numbers are as good
         code=code,
         initial=digest_of([np.ascontiguousarray(initial).data.cast("B")]),
         metric=task.metric,

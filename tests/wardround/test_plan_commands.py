@@ -262,3 +262,16 @@ def test_checking_warns_of_a_rate_that_is_far_off_and_of_a_clip_that_may_brake(
     assert "an update of 10 steps of adam at 1e+30 may be up to" in told
     assert main(["plan", "check", str(draft), "--json"]) == 0
     assert any("very large" in one for one in json.loads(capsys.readouterr().out)["warnings"])
+
+
+def test_a_task_may_count_its_parameters_in_numpys_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "counts"
+    folder.mkdir()
+    source = Path(__file__).with_name("tasks") / "small.py"
+    (folder / "task.py").write_text(source.read_text().replace("return 3\n", "return np.prod((3, 1))\n"))
+    monkeypatch.syspath_prepend(tmp_path)
+    plan = folder / "plan.toml"
+    assert main(["plan", "init", "counts.task:task", "--out", str(plan)]) == 0
+    assert main(["plan", "check", str(plan)]) == 0, capsys.readouterr().err
