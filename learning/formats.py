@@ -135,6 +135,9 @@ def _check_head(head: bytes, where: str, how: Format) -> None:
     for magic, what, hint in _BINARY:
         if head.startswith(magic):
             raise LocalError(f"{where} {what}, not a table in plain text", hint=hint)
+    if head.startswith(codecs.BOM_UTF8) and codecs.lookup(how.encoding).name not in ("utf-8", "utf-8-sig"):
+        hint = how.option("encoding", "utf-8")
+        raise LocalError(f"{where} is not written in {how.encoding}: it begins with the mark of utf-8", hint=hint)
     wide = codecs.lookup(how.encoding).name.startswith(("utf-16", "utf-32"))
     if not wide and (head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in head):
         raise LocalError(f"{where} is not written in {how.encoding}", hint=how.option("encoding", "utf-16"))

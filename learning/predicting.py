@@ -38,6 +38,7 @@ class Predicted:
     values    column -> (rows,): the predictions; of a row with a problem they are of no meaning
     problems  (rows,): "" or what is wrong with the row, as column: rule
     broken    rule -> how many lines between these are no rows at all
+    hint      the option that reads cells which could not be read, "" for none
     """
 
     lines: NDArray[np.int64] = field(repr=False)
@@ -45,6 +46,7 @@ class Predicted:
     values: Mapping[str, NDArray[Any]] = field(repr=False)
     problems: tuple[str, ...] = field(repr=False)
     broken: Mapping[str, int]
+    hint: str = ""
 
 
 class Model:
@@ -90,10 +92,11 @@ class Model:
 
     def predict_file(self, path: Path, how: Format | None = None) -> Iterator[Predicted]:
         """The same for a table in a file, of any length. Raises LocalError when it cannot be read."""
-        for chunk in read_chunks(path, self.contract.columns, how=how or Format(missing=self.contract.missing)):
-            yield self._predicted(chunk)
+        how = how or Format(missing=self.contract.missing)
+        for chunk in read_chunks(path, self.contract.columns, how=how):
+            yield self._predicted(chunk, how)
 
-    def _predicted(self, chunk: Chunk) -> Predicted:
+    def _predicted(self, chunk: Chunk, how: Format) -> Predicted:
         problems = _problems(self.contract, chunk)
         whole = np.array([not said for said in problems], np.bool_)
         made = self.predict({name: column[whole] for name, column in chunk.table.items()})
@@ -102,16 +105,22 @@ class Model:
             values[name] = np.zeros(len(whole), column.dtype)
             values[name][whole] = column
         texts = {one.name: chunk.table[one.name] for one in self.contract.columns if one.kind == "text"}
-        return Predicted(chunk.lines, texts, values, problems, {rule: n for rule, n in chunk.broken.items() if n})
+        broken = {rule: n for rule, n in chunk.broken.items() if n}
+        hint = how.option("decimal", how.other_decimal) if chunk.other_decimal else ""
+        return Predicted(chunk.lines, texts, values, problems, broken, hint)
 
 
 @dataclass(slots=True)
 class Summary:
-    """What a written file holds; `problems` counts rows by what is wrong, `broken` lines that are no rows."""
+    """What a written file holds; `problems` counts rows by what is wrong, `broken` lines that are no rows.
+
+    hint     the option that reads cells which could not be read, "" for none
+    """
 
     rows: int = 0
     problems: Counter[str] = field(default_factory=Counter)
     broken: Counter[str] = field(default_factory=Counter)
+    hint: str = ""
 
 
 def write_predictions(file: IO[str], pieces: Iterator[Predicted]) -> Iterator[Summary]:
@@ -131,6 +140,7 @@ def write_predictions(file: IO[str], pieces: Iterator[Predicted]) -> Iterator[Su
         summary.rows += len(piece.lines)
         summary.problems.update(said for said in piece.problems if said)
         summary.broken.update(piece.broken)
+        summary.hint = summary.hint or piece.hint
         yield summary
 
 

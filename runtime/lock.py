@@ -8,11 +8,13 @@ from typing import Self
 from runtime.disk import said, to_do
 from schemas.errors import LocalError
 
+HINT = "one service per data folder: stop the other one first, or name another data_dir"
+
 
 class FolderLock:
     """Held until the process ends; the file keeps the holder's process id for people and scripts to read."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, hint: str = HINT) -> None:
         """Raises LocalError when another process holds the folder, or the folder cannot be written."""
         path = folder / "lock"
         try:
@@ -29,7 +31,7 @@ class FolderLock:
             self._file.close()
             raise LocalError(
                 f"{folder}: in use by process {holder}",
-                hint="one service per data folder: stop the other one first, or name another data_dir",
+                hint=hint,
             ) from None
         self._file.truncate(0)
         self._file.write(str(os.getpid()))

@@ -172,7 +172,10 @@ class Federation:
         log = await self._study_log(study, topics.keys(study))
         number = log.history.version if n is None else n
         if number not in log.models:
-            raise LocalError(f"study {study} has no version {number}", hint=f"the newest is {log.history.version}")
+            newest = log.history.version
+            said = f"version {number}" if newest >= 0 else "version yet"
+            hint = f"the newest is {newest}" if newest >= 0 else "the coordinator publishes version 0 when it runs"
+            raise LocalError(f"study {study} has no {said}", hint=hint)
         body, epoch = log.models[number]
         opener = self._opener(log, number, body, epoch)
         return await self._bounded(self._fetch(study, number, body, opener))

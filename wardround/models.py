@@ -91,6 +91,10 @@ def best_version(history: StudyHistory) -> tuple[Judged, Judged]:
 
 def header_of(history: StudyHistory, version: int) -> ModelHeader:
     """What the file of `version` says of itself. Raises LocalError when there is no such version."""
+    if not history.versions:
+        raise LocalError(
+            f"study {history.study} has no version yet", hint="the coordinator publishes version 0 when it runs"
+        )
     if version not in history.versions:
         raise LocalError(
             f"study {history.study} has no version {version}", hint=f"the newest is {history.version}, the first is 0"

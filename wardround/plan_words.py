@@ -38,7 +38,7 @@ def plan_lines(plan: Plan, round_s: float) -> list[str]:
         ("plan", plan.digest.hex()),
         ("task", f"{plan.task.entry}, code {plan.task.code.hex()[:16]}…, {plan.parameters:,} parameters"),
         ("training", _training(plan)),
-        ("a version", f"{rule.goal} updates of {plan.sites_expected} sites{deadline}; {_server(plan)}"),
+        ("a version", f"{_cohort(plan)}{deadline}; {_server(plan)}"),
         ("the end", " or ".join(ends) + f"; at one version in {human_time(round_s)}: {human_time(means.duration_s)}"),
         ("absence", f"work finished before an absence of {human_time(means.absence_s)} still counts; {_weights(plan)}"),
         ("one site's share", f"at most {means.share_most:.0%} of a version"),
@@ -68,6 +68,13 @@ def _training(plan: Plan) -> str:
     batch = f"batches of {training.batch}" if training.batch else "the full batch"
     proximal = f", proximal {training.proximal:g}" if training.proximal else ""
     return f"{training.optimiser} at {training.learning_rate:g}, {work}, {batch}{proximal}"
+
+
+def _cohort(plan: Plan) -> str:
+    goal, sites = plan.aggregation.goal, plan.sites_expected
+    if goal == 1 < sites:
+        return f"1 update of {sites} sites: a quick site can make versions without the others"
+    return f"{goal} update{'s' * (goal != 1)} of {sites} site{'s' * (sites != 1)}"
 
 
 def _server(plan: Plan) -> str:

@@ -101,6 +101,14 @@ def test_a_quote_that_closes_in_another_row_never_mixes_two_patients(tmp_path: P
 
 BOM = "\ufeffpatient,age,sex,ill\n1,50,F,1\n"
 SEMICOLON = "patient;age;sex;ill\r\n1;50,5;F;1\r\n"
+
+
+def test_a_mark_of_utf_8_before_another_encoding_is_named_not_taken_for_a_column(tmp_path: Path) -> None:
+    with pytest.raises(LocalError, match="begins with the mark of utf-8") as caught:
+        read(tmp_path, BOM.encode(), {"encoding": "cp1252"})
+    assert 'encoding = "utf-8"' in caught.value.hint
+
+
 READ_BY = [
     (BOM.encode(), {}, 50),
     (SEMICOLON.encode(), {"delimiter": ";", "decimal": ","}, 50.5),

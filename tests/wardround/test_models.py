@@ -49,6 +49,13 @@ def test_the_newest_version_is_exported_unless_another_is_named() -> None:
         header_of(grown, 9)
 
 
+def test_a_study_without_a_version_is_said_to_have_none() -> None:
+    grown = history({0: {}})
+    grown.versions.clear()
+    with pytest.raises(LocalError, match="has no version yet"):
+        header_of(grown, -1)
+
+
 @pytest.mark.parametrize(("higher", "wanted"), [(True, 2), (False, 1)])
 def test_the_best_version_is_the_one_with_the_best_mean_of_those_that_enough_sites_measured(
     higher: bool, wanted: int

@@ -10,6 +10,7 @@ import pytest
 
 from learning.model_file import write_model
 from protocol.digests import digest_of
+from runtime.child import ROOT
 from schemas.plan_toml import SECTIONS
 from tests.wardround import synthetic
 from wardround.authoring import author_plan, read_signed_plan
@@ -61,6 +62,27 @@ def _left_out() -> set[tuple[str, str]]:
     """Keys that a beginner's plan does not show."""
     privacy = ("encoding", "modulus_bits", "aggregate_interval_s", "aggregates_max", "offer_age_max_s", "prg", "kem")
     return {("training", "epochs"), *(("privacy", key) for key in privacy)}
+
+
+@pytest.mark.parametrize("named", ["breast", "breast/task.py", "breast/"])
+def test_a_plan_is_begun_by_the_studys_folder_too(named: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", "init", f"{ROOT / 'studies'}/{named}", "--site", "a", "--site", "b"]) == 0
+    values = tomllib.loads(capsys.readouterr().out)
+    assert (values["study"]["id"], values["task"]["entry"]) == ("breast", "studies.breast.task:task")
+
+
+@pytest.mark.parametrize("named", ["nowhere", "studies.lung.task", "task:task", "studies.lung:none"])
+def test_what_names_no_study_is_said_without_a_traceback(named: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", "init", named, "--site", "a"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: ")
+    assert "Traceback" not in said
+
+
+def test_a_version_of_one_update_is_said_to_be_one_sites(draft: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    draft.write_text(draft.read_text().replace('preset = "fedbuff"', 'preset = "fedasync"'))
+    assert main(["plan", "check", str(draft)]) == 0
+    assert "1 update of 3 sites: a quick site can make versions without the others" in capsys.readouterr().out
 
 
 def test_signing_writes_a_plan_that_names_its_version_0(draft: Path, keys: Path) -> None:

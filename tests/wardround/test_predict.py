@@ -62,6 +62,15 @@ def test_a_spreadsheets_table_is_read_by_options(exported: Path) -> None:
     assert "2.0" in exported.with_name("predictions.csv").read_text()
 
 
+def test_cells_with_the_other_decimal_mark_name_the_option_that_reads_them(
+    exported: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert predict(exported, "x;z\n0,5;1\n", "--delimiter", ";") == 0
+    assert 'decimal = ","' in capsys.readouterr().out
+    assert predict(exported, "x;z\nhigh;1\n", "--delimiter", ";") == 0
+    assert "hint" not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("text", "more", "said"),
     [

@@ -96,6 +96,21 @@ def test_a_site_without_its_table_is_named(place: Path) -> None:
     refused(folder, data, "no table for site-2", hint="site-2.csv")
 
 
+def test_tables_that_the_plan_does_not_name_are_told_and_not_played(place: Path) -> None:
+    folder, data = study(place), tables(place, "site-1.csv", "site-2.csv")
+    rehearsal_of(folder, data, Bounds())
+    (data / "site-3.csv").write_text("patient,age\n1,50\n")
+    found, told = rehearsal_of(folder, data, Bounds())
+    assert found.drafts()[0].sites == ("site-1", "site-2")
+    assert len(told) == 1
+    assert "not played: site-3;" in told[0]
+
+
+def test_a_table_given_for_the_folder_of_tables_is_no_folder(place: Path) -> None:
+    data = tables(place, "site-1.csv", "site-2.csv")
+    refused(study(place), data / "site-1.csv", "is no folder", hint="--data")
+
+
 def test_a_folder_named_like_an_installed_package_is_the_study_all_the_same(place: Path) -> None:
     found, _ = rehearsal_of(study(place, "json"), tables(place, "a.csv", "b.csv"), Bounds())
     assert found.drafts()[0].entry == "json.task:task"

@@ -152,6 +152,20 @@ def test_a_task_that_reads_other_files_than_tables_is_not_blamed_for_it(
     assert "--data" in said
 
 
+def test_without_a_plan_the_authors_tables_say_which_sites_there_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = tmp_path / "tables"
+    data.mkdir()
+    for name in ("nord.csv", "sued.csv"):
+        (data / name).write_text("nothing\n1\n")
+    assert main(["task", "test", str(study(tmp_path)), "--data", str(data)]) == 1
+    out = capsys.readouterr().out
+    assert "load nord" in out
+    assert "load sued" in out
+    assert "site-1" not in out
+
+
 def test_what_is_no_study_ends_with_two(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["task", "test", str(tmp_path / "nothing")]) == 2
     assert main(["task", "test", str(study(tmp_path)), "--data", str(tmp_path / "none")]) == 2

@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Write an annotated plan for a task, every key with its default, after running the task once.",
         "wardround plan init studies.lung.task:task --site clinic-north --site clinic-south --out plan.toml",
     )
-    init.add_argument("entry", help="the task as package.module:attribute")
+    init.add_argument("entry", metavar="STUDY", help="the study's folder, or its task as package.module:attribute")
     init.add_argument("--study", help="the study's id (default: the name of the task's folder)")
     init.add_argument("--site", action="append", default=[], help="a site expected to take part; repeatable")
     init.add_argument("--out", type=Path, metavar="FILE", help="where to write (default: print it)")
@@ -91,16 +91,38 @@ def run_init(arguments: argparse.Namespace) -> int:
                 f"{arguments.out} exists already", hint="name another file with --out, or write over it with --force"
             )
         check_place(arguments.out)
-    study = arguments.study or arguments.entry.split(":")[0].split(".")[-2].replace("_", "-").lower()
+    entry = _entry(arguments.entry)
+    study = arguments.study or _folder_name(entry).replace("_", "-").lower()
     _check_names(study, arguments.site)
-    with options.waiting(f"importing {arguments.entry}"):
-        text = plan_of_task(arguments.entry, study=study, sites=arguments.site or ["site-1", "site-2", "site-3"])
+    with options.waiting(f"importing {entry}"):
+        text = plan_of_task(entry, study=study, sites=arguments.site or ["site-1", "site-2", "site-3"])
     if arguments.out is None:
         print(text, end="")
         return 0
     write_whole(arguments.out, text.encode())
     print(f"{arguments.out} written; next: `wardround plan check {arguments.out}`")
     return 0
+
+
+def _entry(named: str) -> str:
+    """The task that a person names by its folder, its task.py or as package.module:attribute. Raises LocalError."""
+    from learning.places import entry_of, look_in, place_of
+    from schemas.errors import LocalError
+
+    folder = Path(named).parent if Path(named).name == "task.py" else Path(named)
+    if ":" in named and not folder.is_dir():
+        return named
+    if not folder.is_dir():
+        raise LocalError(f"{named} is no study", hint="name the study's folder, or package.module:attribute")
+    entry = entry_of(folder)
+    look_in(place_of(folder, entry))
+    return entry
+
+
+def _folder_name(entry: str) -> str:
+    """The folder of studies.lung.task:task is lung; of task:task, a module in no package, there is none: task."""
+    modules = entry.partition(":")[0].split(".")
+    return modules[-2] if len(modules) > 1 else modules[0]
 
 
 def _check_names(study: str, sites: list[str]) -> None:

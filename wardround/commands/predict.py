@@ -53,6 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
     lines = [f"{arguments.out}: {summary.rows:,} rows, {summary.rows - summary.problems.total():,} predicted"]
     lines += [f"  {count:,} not: {said}" for said, count in sorted(summary.problems.items())]
     lines += [f"  {count:,} lines are no rows ({rule})" for rule, count in sorted(summary.broken.items())]
+    lines += [f"hint: {summary.hint}"] if summary.hint else []
     values = {
         "file": str(arguments.out), "study": model.header.study, "version": model.header.version, "rows": summary.rows,
         "problems": dict(sorted(summary.problems.items())), "broken_lines": dict(sorted(summary.broken.items())),

@@ -34,7 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     test.add_argument("study", metavar="STUDY", help="the study's folder, its plan.toml, or package.module:attribute")
     test.add_argument("--data", type=Path, metavar="DIR", help="your own patients (default: invented ones)")
-    test.add_argument("--site", action="append", default=[], help="a site to load; repeatable (default: the plan's)")
+    test.add_argument(
+        "--site", action="append", default=[], help="a site to load; repeatable (default: the plan's, else the tables')"
+    )
     test.add_argument(
         "--option", action="append", default=[], metavar="NAME=TEXT", help="an option for the task, as at a site"
     )
@@ -73,6 +75,7 @@ def setting_of(arguments: argparse.Namespace, scratch: Path) -> "Setting":
     """What to try. Raises LocalError when there is no such study."""
     from learning.places import entry_of, look_in, place_of
     from schemas.errors import LocalError
+    from wardround.demo.rehearsal import table_names
     from wardround.trial import SITES_INVENTED, Setting, setting_of_plan
 
     study, chosen = Path(arguments.study), options_of(arguments.option)
@@ -88,7 +91,8 @@ def setting_of(arguments: argparse.Namespace, scratch: Path) -> "Setting":
     else:
         hint = "name the study's folder, its plan.toml, or package.module:attribute"
         raise LocalError(f"{arguments.study} is no study", hint=hint)
-    return Setting(entry, arguments.site or SITES_INVENTED, scratch, arguments.data, chosen)
+    found = table_names(arguments.data) if arguments.data is not None else []
+    return Setting(entry, arguments.site or found or SITES_INVENTED, scratch, arguments.data, chosen)
 
 
 def options_of(words: list[str]) -> dict[str, str]:

@@ -47,7 +47,7 @@ def run(rehearsal: Rehearsal, *, out: Path) -> int:
     """Run one rehearsal to its end; returns the exit code. Raises LocalError for a wrong setup."""
     began_s = time.monotonic()
     folder = out.absolute() / rehearsal.name
-    lock = FolderLock(folder)
+    lock = FolderLock(folder, hint="it plays there already: wait for its end, or name another folder with --out")
     processes: Processes | None = None
     try:
         processes = Processes(folder)

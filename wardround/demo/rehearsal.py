@@ -67,14 +67,14 @@ def rehearsal_of(
     look_in(place_of(folder, entry))
     _check_found(folder, entry)
     if data is not None and not data.is_dir():
-        raise LocalError(
-            f"the data folder {data} is not there", hint="--data names a folder with a table for each site"
-        )
+        said = "is no folder" if data.exists() else "is not there"
+        raise LocalError(f"the data folder {data} {said}", hint="--data names a folder with a table for each site")
     told, plans = [], _plans(folder)
     if not plans:
         plans = (_write_plan(folder, entry, data),)
         told.append(f"{plans[0]} written with the defaults of `wardround plan init`: it is yours to change and keep")
     drafts = [bounds.applied(read_plan_draft(path)) for path in plans]
+    told += _unplanned(read_plan_draft(plans[0]), data)
     for path, draft in zip(plans, drafts, strict=True):
         if draft.sites != drafts[0].sites:
             raise LocalError(f"{path} has other sites than {plans[0]}", hint="a rehearsal has one set of sites")
@@ -99,8 +99,7 @@ def rehearsal_of(
 
 def tables_of(data: Path) -> tuple[str, ...]:
     """The sites of a folder of tables: site-1 for site-1.csv; site-2 before site-10. Raises LocalError."""
-    names = [path.stem for path in data.iterdir() if path.suffix == TABLE and not path.name.startswith(".")]
-    sites = sorted(names, key=lambda name: [(len(part), part) for part in re.findall(r"\d+|\D+", name)])
+    sites = table_names(data)
     if len(sites) < 2:
         found = "one table" if sites else "no table"
         raise LocalError(
@@ -116,6 +115,12 @@ def tables_of(data: Path) -> tuple[str, ...]:
                 hint="a table is named after its site: small letters, digits and -, at most 40; for example site-1.csv",
             ) from None
     return tuple(sites)
+
+
+def table_names(data: Path) -> list[str]:
+    """What the tables in a folder are named after, in the order that a person counts in."""
+    names = [path.stem for path in data.iterdir() if path.suffix == TABLE and not path.name.startswith(".")]
+    return sorted(names, key=lambda name: [(len(part), part) for part in re.findall(r"\d+|\D+", name)])
 
 
 def _plans(folder: Path) -> tuple[Path, ...]:
@@ -163,6 +168,15 @@ def _check_tables(draft: Draft, data: Path | None) -> None:
             f"{data} has no table for {_listed(missing)}",
             hint=f"put {missing[0]}{TABLE} there, or take the site out of [members] sites in {draft.where}",
         )
+
+
+def _unplanned(draft: Draft, data: Path | None) -> list[str]:
+    """Tables beside the sites' own whose site the plan does not name: put there after it was written."""
+    if data is None or not all((data / f"{site}{TABLE}").is_file() for site in draft.sites):
+        return []
+    more = [name for name in table_names(data) if name not in draft.sites]
+    said = f"{data} holds tables that are not played: {_listed(more)}"
+    return [f"{said}; the sites are those of [members] sites in {draft.where}"] if more else []
 
 
 def _check_memory(sites: int) -> None:
