@@ -3,6 +3,7 @@
 #   make demo STUDY=breast            lung (default), breast, linear-regression, heart
 #   make demo STUDY=heart DATA=dir    a study whose data you bring
 #   make demo STUDY=dir/ward DATA=dir a study of your own, by its folder: as `wardround try`
+#   make test JOBS=4                  tests in so many processes at once, each with a broker of its own (default 2)
 #   make faults DURATION_S=600 SEED=7 SITES=8 COORDINATORS=2
 #                                     kill, stop and cut off everybody at random, then balance the books; without
 #                                     SEED a random one, printed
@@ -16,6 +17,7 @@
 
 STUDY ?= lung
 DATA ?=
+JOBS ?= 2
 FULL ?=
 DURATION_S ?= 600
 SEED ?=
@@ -44,7 +46,7 @@ demo: $(INSTALLED)
 	$(RUN) -m wardround $$how "$(STUDY)" $(if $(DATA),--data "$(DATA)")
 
 test: check
-	$(RUN) -m pytest
+	$(RUN) -m pytest -n $(JOBS) --dist loadfile
 
 check: $(DEV_INSTALLED)
 	$(RUN) -m ruff check .

@@ -41,6 +41,7 @@ from wardround.registrar import NewMember, Registrar
 
 SITES, GOAL, PARAMETERS = 1000, 250, 100
 AT_ONCE = 50
+HEAP_MB = 1024  # of the broker: with the 256 of small trials it answers requests for 2,000 topics late or not at all
 HOLD = "wardround_coordinator_event_loop_hold_seconds"
 
 
@@ -78,7 +79,7 @@ class Light(Site):
 
 async def measure(sites: int, goal: int, parameters: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
-        broker = await asyncio.to_thread(Broker.start, Path(folder) / "broker")
+        broker = await asyncio.to_thread(Broker.start, Path(folder) / "broker", heap_mb=HEAP_MB)
         try:
             gather = {"goal": goal, "minimum": goal, "cohort_max": goal}
             bits = largest_scale_bits(cohort_max=goal, bound=1.0, noise_std=0.0, trustees=0, modulus_bits=32)
