@@ -91,11 +91,11 @@ class Work:
             self._pauses.passed("alone")  # what would not stop when it was asked to may now come to its end
             self._pauses.passed("train")  # nothing is trained any more, and what is still out is refused as final
             self._pauses.passed("refused")
+            if before is not None or self._alone_wanted():  # wanted: the last version was not told with it
+                self._evaluated = min(self._evaluated, event.version - 1)  # once more: baseline and interval go with it
         if before is None or event.version > before.version:
             self._attempt = 0
             self._pauses.hurry("fetch")
-        elif event.final and not before.final:
-            self._evaluated = min(self._evaluated, event.version - 1)  # once more, for baseline and interval go with it
         self.newest = event
         oldest = event.version - self._plan.aggregation.staleness_max
         self._trained = {base: sequence for base, sequence in self._trained.items() if base >= oldest}

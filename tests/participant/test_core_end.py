@@ -93,6 +93,19 @@ def test_the_final_evaluation_waits_for_the_local_baseline() -> None:
     assert site.tell(seen.AloneEnded(True)) == [do.Evaluate(5)]
 
 
+def test_a_baseline_is_told_although_the_version_was_measured_before_a_restart_and_the_study_ended_meanwhile() -> None:
+    site = Driver(plan(every=1, alone=True), restored=Restored(sequence_next=FIRST, evaluated=5))
+    assert site.join(5, final=True) == [do.RunAlone(), do.Fetch(5)]
+    assert site.tell(seen.Fetched(5)) == []
+    assert site.tell(seen.AloneEnded(True)) == [do.Evaluate(5)]
+    assert site.tell(seen.Evaluated(5)) == []
+
+
+def test_a_study_that_has_ended_whole_is_not_measured_again_after_a_restart() -> None:
+    restored = Restored(sequence_next=FIRST, evaluated=5, alone_done=True)
+    assert Driver(plan(every=1, alone=True), restored=restored).join(5, final=True) == []
+
+
 def test_a_baseline_that_cannot_be_had_does_not_hold_up_the_end() -> None:
     site = Driver(plan(alone=True))
     site.join(5, final=True)
