@@ -42,7 +42,7 @@ install: $(INSTALLED)
 	@echo "installed: $(abspath $(VENV))/bin/wardround; its folder on PATH makes it \`wardround\`"
 
 demo: $(INSTALLED)
-	@how="demo --study"; [ ! -f "$(STUDY)/task.py" ] || how=try; \
+	@how="demo --study"; case "$(STUDY)" in */*) how=try;; *) [ ! -f "$(STUDY)/task.py" ] || how=try;; esac; \
 	$(RUN) -m wardround $$how "$(STUDY)" $(if $(DATA),--data "$(DATA)")
 
 test: check

@@ -42,12 +42,17 @@ def read_plan_draft(path: Path) -> Draft:
     try:
         draft = read_draft(path.read_text(encoding="utf-8"), where=str(path))
     except OSError as error:
-        hint = "make one with `wardround plan init`"
-        raise LocalError(f"{path} cannot be read: {error.strerror}", hint=hint) from None
+        raise LocalError(f"{path} cannot be read: {error.strerror}", hint=to_find_a_plan(path)) from None
     except UnicodeDecodeError:
         raise LocalError(f"{path} is no text", hint="a plan is written as TOML; signed plans end in .plan") from None
     look_beside(path, draft.entry)
     return draft
+
+
+def to_find_a_plan(path: Path) -> str:
+    """What to do where `path` is no plan's text: a study's folder has its plan in it."""
+    inside = path / "plan.toml"
+    return f"name the plan: {inside}" if inside.is_file() else "make one with `wardround plan init`"
 
 
 def author_plan(path: Path, *, warm: Path | None = None) -> AuthoredPlan:

@@ -79,6 +79,15 @@ def test_what_names_no_study_is_said_without_a_traceback(named: str, capsys: pyt
     assert "Traceback" not in said
 
 
+@pytest.mark.parametrize("command", [["plan", "check"], ["simulate"]])
+def test_a_folder_in_the_place_of_its_plan_is_told_where_the_plan_lies(
+    command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = ROOT / "studies" / "breast"
+    assert main([*command, str(folder)]) == 2
+    assert str(folder / "plan.toml") in capsys.readouterr().err
+
+
 def test_a_version_of_one_update_is_said_to_be_one_sites(draft: Path, capsys: pytest.CaptureFixture[str]) -> None:
     draft.write_text(draft.read_text().replace('preset = "fedbuff"', 'preset = "fedasync"'))
     assert main(["plan", "check", str(draft)]) == 0

@@ -16,6 +16,7 @@ from learning.places import look_beside
 from schemas.errors import LocalError
 from schemas.plan import PRESETS, Plan
 from schemas.plan_toml import Draft, draft_of
+from wardround.authoring import to_find_a_plan
 
 VARIANTS_MAX = 16  # more could not be told apart in a figure
 THIS = "this plan"
@@ -47,9 +48,7 @@ def read_tables(path: Path) -> Tables:
     try:
         tables = tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
-        raise LocalError(
-            f"{path} cannot be read: {error.strerror}", hint="make one with `wardround plan init`"
-        ) from None
+        raise LocalError(f"{path} cannot be read: {error.strerror}", hint=to_find_a_plan(path)) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise LocalError(f"{path}: not valid TOML: {error}") from None
     look_beside(path, draft_of(tables, where=str(path)).entry)
