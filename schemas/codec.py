@@ -20,7 +20,8 @@ from schemas.errors import PeerError
 
 PAYLOAD_MAX = 512 * 1024
 U_MAX = 2**63 - 1
-_ID = re.compile(r"[a-z0-9-]{1,40}")
+ID_LENGTH_MAX = 40
+_ID = re.compile(rf"[a-z0-9-]{{1,{ID_LENGTH_MAX}}}")
 
 
 class Codec(Protocol):

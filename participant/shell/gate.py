@@ -12,6 +12,7 @@ from enum import StrEnum
 import structlog
 
 from participant.settings import Policy
+from schemas.codec import ID_LENGTH_MAX
 from schemas.plan import ALONE, USAGE, Plan
 from schemas.records import VALUE_MAX, VALUES_MAX
 
@@ -75,6 +76,8 @@ class Gate:
             return f"it is beyond {VALUE_MAX:g}, which no metric is"
         if plan is None or name not in plan.evaluation.named:
             return "the plan does not name it in evaluation.metrics"
+        if len(name) > ID_LENGTH_MAX:  # `alone-` and `-high` around a long name of a plan of version 2
+            return f"its name has more than the {ID_LENGTH_MAX} characters of an id"
         return None if self._policy_lets_out(name, plan) else "this site's policy keeps it"
 
     def _policy_lets_out(self, name: str, plan: Plan) -> bool:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 
 from participant.settings import Policy
 from participant.shell.gate import Gate, What
+from schemas.plan import WEIGHT_MAX, EvaluationRule, PlanOfVersion2
 from schemas.records import Measurements
 from tests.participant.driving import plan
 from tests.schemas.plans import changed
@@ -38,6 +39,19 @@ def test_invented_names_are_told_a_few_times_and_not_for_ever(logs: Any) -> None
     for number in range(1000):
         gate.let_out(What.EVALUATION, VALUES | {f"patient-{number}": 1.0}, PLAN)
     assert len(logs) == 21
+
+
+def test_a_name_that_is_longer_than_a_record_takes_stays_and_the_others_leave() -> None:
+    """Plans of version 2 allowed metrics of 40 characters, and what is made of their names is longer."""
+    long = "m" * 40
+    rule = EvaluationRule(1, long, True, "n-test", 200, True, (long, "n-test"), 1, WEIGHT_MAX)
+    of_version_2 = PlanOfVersion2(
+        **{field.name: getattr(PLAN, field.name) for field in fields(PLAN)} | {"evaluation": rule}
+    )
+    values = {long: 0.5, f"alone-{long}": 0.4, f"{long}-low": 0.1, "n-test": 12.0}
+    allowed = Gate(Policy()).let_out(What.EVALUATION, values, of_version_2)
+    assert set(allowed) == {long, "n-test"}
+    assert Measurements(tuple(sorted(allowed.items()))).values
 
 
 def test_of_too_few_test_patients_nothing_leaves_that_is_measured_on_them(logs: Any) -> None:
