@@ -69,12 +69,12 @@ async def test_a_reading_that_gets_on_is_never_given_up_however_long_it_takes(
     kafka: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("wardround.federation.BROKER_S", 5.0)
-    batch, slow_ones = LogReader.batch, iter(range(9))  # each below the limit, together above it
+    batch, slow_ones = LogReader.batch, iter(range(4))  # each below the limit, together above it
 
     async def slow(self: LogReader, **how: int) -> object:
         if next(slow_ones, None) is None:
             return await batch(self, **how)
-        await asyncio.sleep(0.9)
+        await asyncio.sleep(3.0)
         return await batch(self, records_max=1, wait_ms=how["wait_ms"])
 
     plan = small_plan("slow-log", sites=2)
