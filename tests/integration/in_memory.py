@@ -10,7 +10,8 @@ from coordinator.core.events import Add, BodyReady, Close, Committed, Effect, Ev
 from coordinator.core.study import StudyCore
 from coordinator.shell.vectors import RunningSum, take_step
 from learning.entry import load_task
-from learning.task import DataSource, SiteData, TrainingSettings
+from learning.settings import settings_of
+from learning.task import DataSource, SiteData
 from protocol.digests import digest_of, record_digest
 from protocol.fixed_point import Encoding, Words, encode
 from protocol.server_step import step_of
@@ -91,19 +92,3 @@ class InMemory:
                 self._model = new
                 self._sum.clear()
                 self._tell(Committed(effect.version, stepped.model.digest))
-
-
-def settings_of(plan: Plan) -> TrainingSettings:
-    """The plan's training section as a task takes it."""
-    rule = plan.training
-    return TrainingSettings(
-        optimiser="adam" if rule.optimiser == "adam" else "sgd",
-        learning_rate=rule.learning_rate,
-        momentum=rule.momentum,
-        weight_decay=rule.weight_decay,
-        epochs=rule.epochs,
-        steps=rule.steps,
-        batch=rule.batch,
-        proximal=rule.proximal,
-        time_limit_s=rule.time_limit_s,
-    )
