@@ -23,16 +23,16 @@ import numpy as np
 
 from bench.asynchrony import ENDLESS, SPREAD, STUDIES, TYPICAL
 from learning.task import SiteData, Task, Vector
+from registry.plans.authoring import author_draft
+from registry.plans.draft import draft_of
+from rehearsal import traces
+from rehearsal.experiment import together
+from rehearsal.learning import Patients, StudyJudge
+from rehearsal.play import Setting, play
+from rehearsal.speeds import drawn
+from rehearsal.variants import Tables, read_tables
 from schemas.errors import FederationError
 from schemas.plan import Plan
-from schemas.plan_toml import draft_of
-from simulation import traces
-from simulation.speeds import drawn
-from studies.experiment import together
-from wardround.authoring import author_draft
-from wardround.simulate.learning import Patients, StudyJudge
-from wardround.simulate.play import Setting, play
-from wardround.simulate.variants import Tables, read_tables
 
 GOAL = {"heart": 2, "eicu": 32}
 DAYS = {"heart": 7, "eicu": 1}

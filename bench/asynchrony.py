@@ -19,19 +19,18 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from registry.plans.authoring import author_draft
+from registry.plans.draft import draft_of
+from rehearsal import experiment, traces
+from rehearsal.experiment import together
+from rehearsal.learning import NEAR, Patients, StudyJudge
+from rehearsal.play import Played, Setting, play
+from rehearsal.speeds import Speed, drawn
+from rehearsal.variants import Tables, read_tables
 from schemas.errors import FederationError
 from schemas.plan import Plan
-from schemas.plan_toml import draft_of
-from simulation import traces
-from simulation.speeds import Speed, drawn
-from studies import experiment
-from studies.experiment import together
-from wardround.authoring import author_draft
-from wardround.simulate.learning import NEAR, Patients, StudyJudge
-from wardround.simulate.play import Played, Setting, play
-from wardround.simulate.variants import Tables, read_tables
 
-STUDIES = Path(experiment.__file__).parent
+STUDIES = Path(experiment.__file__).parents[1] / "studies"
 DAYS: Mapping[str, Mapping[str, int]] = {  # that are played
     "heart": {"nightly": 7, "flapping": 3},
     "eicu": {"nightly": 3, "flapping": 1},

@@ -24,8 +24,8 @@ from schemas import topics
 from schemas.errors import FederationError
 from transport.admin import Admin, TopicSpec
 from transport.bodies import BodyReader, BodyWriter
-from transport.link import Link
 from transport.settings import SEALED_CHUNK_BYTES, KafkaSettings, batch_bytes
+from transport.staying.link import Link
 
 BATCHES = (1, 2, 4)
 PASSES = 2

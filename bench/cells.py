@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from wardround.authoring import AuthoredPlan, author_plan
+from registry.plans.authoring import AuthoredPlan, author_plan
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,11 +23,11 @@ from ops.kafka import Broker
 from runtime import logs
 from schemas.errors import FederationError
 from transport.admin import Admin, TopicSpec
-from transport.link import Link
-from transport.log import read_to_end
+from transport.reading.log import read_to_end
 from transport.settings import KafkaSettings
-from transport.transactions import TransactionalWriter
-from transport.visible import ends_of
+from transport.staying.link import Link
+from transport.writing.transactions import TransactionalWriter
+from transport.writing.visible import ends_of
 
 RUNS = 60
 LATEST_MS = 4.0  # after the last acknowledgement; most commits are answered by then

@@ -25,18 +25,18 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from audit.federation import Federation
+from audit.history import StudyHistory
+from audit.standing import standings
 from bench.run import OUT, _create, _processes
 from ops.kafka import Broker
+from registry.plans.authoring import AuthoredPlan, author_plan
 from runtime import logs
 from runtime.service import report
 from schemas.errors import FederationError, LocalError
 from transport.settings import KafkaSettings
-from wardround.authoring import AuthoredPlan, author_plan
 from wardround.demo.processes import Process, Processes
 from wardround.demo.stage import COORDINATOR, Stage, coordinator_settings, make_keys, participant_settings
-from wardround.federation import Federation
-from wardround.history import StudyHistory
-from wardround.standing import standings
 
 VERSIONS = 20
 LIMIT_S = 300.0

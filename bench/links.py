@@ -33,9 +33,9 @@ from schemas import topics
 from schemas.errors import FederationError, LocalError
 from transport.admin import Admin, TopicSpec
 from transport.bodies import BodyReader, BodyWriter, runs_of
-from transport.link import Link
 from transport.settings import SEALED_CHUNK_BYTES, KafkaSettings
-from transport.writer import Writer
+from transport.staying.link import Link
+from transport.writing.writer import Writer
 
 OUT = Path("out/bench")
 DOWN_S = 2.0  # how long a cut lasts

@@ -20,10 +20,13 @@ from typing import Any
 
 import numpy as np
 
+from audit.federation import Federation as View
 from bench.measure import cpu_seconds, peak_mb
 from bench.run import OUT
 from ops.kafka import Broker
 from protocol.written import read_receipt
+from registry.keyfiles import make_member_keys, make_registrar_keys
+from registry.registrar import NewMember, Registrar
 from runtime import logs
 from schemas import topics
 from schemas.plan import Plan, largest_scale_bits
@@ -31,13 +34,10 @@ from schemas.records import Announcement, Outcome, Presence, Role
 from tests.broker.coordinators import Coordinator, coordinators
 from tests.broker.federation import Federation, Site, small_plan
 from transport.bodies import BodyReader
-from transport.link import Link
-from transport.log import EARLIEST, LogReader
+from transport.reading.log import EARLIEST, LogReader
 from transport.settings import KafkaSettings
-from transport.writer import Ticket, Writer
-from wardround.federation import Federation as View
-from wardround.keyfiles import make_member_keys, make_registrar_keys
-from wardround.registrar import NewMember, Registrar
+from transport.staying.link import Link
+from transport.writing.writer import Ticket, Writer
 
 SITES, GOAL, PARAMETERS = 1000, 250, 100
 AT_ONCE = 50

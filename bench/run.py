@@ -24,6 +24,7 @@ from rich.table import Table
 from bench.cells import CELLS, FULL, Cell
 from bench.measure import cpu_by_role, cpu_seconds, peak_mb, roles
 from ops.kafka import Broker
+from registry.registrar import NewMember, Registrar
 from runtime import logs
 from runtime.service import report
 from schemas import topics
@@ -31,12 +32,11 @@ from schemas.errors import FederationError, LocalError
 from schemas.plan import Plan
 from schemas.records import Announcement, Offer, Role, Signed, kind_of
 from transport.admin import Admin
-from transport.link import Link
-from transport.log import EARLIEST, LogReader, read_to_end
+from transport.reading.log import EARLIEST, LogReader, read_to_end
 from transport.settings import KafkaSettings
+from transport.staying.link import Link
 from wardround.demo.processes import Processes
 from wardround.demo.stage import COORDINATOR, Stage, coordinator_settings, make_keys, participant_settings
-from wardround.registrar import NewMember, Registrar
 
 CELL_S = 480.0
 OUT = Path("out/bench")

@@ -16,17 +16,17 @@ from pathlib import Path
 
 from aiokafka import AIOKafkaProducer
 
+from audit.federation import Federation
 from ops.kafka import Broker
 from protocol.digests import digest_of
 from protocol.signing import SigningKey
+from registry.keyfiles import make_member_keys, make_registrar_keys
+from registry.plans.draft import TaskFacts, plan_from_toml
+from registry.registrar import NewMember, Registrar
 from schemas import topics
 from schemas.plan import Plan
-from schemas.plan_toml import TaskFacts, plan_from_toml
 from schemas.records import Presence, Role, SiteState
 from transport.settings import KafkaSettings
-from wardround.federation import Federation
-from wardround.keyfiles import make_member_keys, make_registrar_keys
-from wardround.registrar import NewMember, Registrar
 
 STUDY = "quiet"
 

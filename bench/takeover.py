@@ -26,7 +26,7 @@ from schemas.records import Announcement, Bookmark, Presence, Signed
 from tests.broker.coordinators import Coordinator, check_chain, coordinators, leader
 from tests.broker.federation import Federation, Site, federation, small_plan
 from tests.broker.test_coordinator import all_offer
-from transport.writer import Ticket
+from transport.writing.writer import Ticket
 
 RUNS = 20
 AT_ONCE = 500

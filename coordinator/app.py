@@ -29,12 +29,12 @@ from schemas.plan import Plan
 from schemas.records import PlanRecord, Role
 from transport.admin import Admin
 from transport.bodies import BodyReader, BodyWriter
-from transport.election import Election
-from transport.link import Link
-from transport.log import EARLIEST, Entry, LogReader
-from transport.quiet import on_produce_error
+from transport.reading.log import EARLIEST, Entry, LogReader
 from transport.settings import KafkaSettings, batch_bytes
-from transport.writer import Writer
+from transport.staying.link import Link
+from transport.staying.quiet import on_produce_error
+from transport.writing.election import Election
+from transport.writing.writer import Writer
 
 LOOK_S = 1.0
 

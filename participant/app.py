@@ -44,11 +44,11 @@ from runtime.settings import strange_variables
 from runtime.stderr import STDERR
 from schemas.errors import FederationError, LocalError
 from transport.bodies import BodyReader, BodyWriter
-from transport.link import Link
-from transport.log import LogReader
-from transport.quiet import on_produce_error
+from transport.reading.log import LogReader
 from transport.settings import KafkaSettings
-from transport.writer import Writer
+from transport.staying.link import Link
+from transport.staying.quiet import on_produce_error
+from transport.writing.writer import Writer
 
 SOFTWARE = "wardround 0.1.0"  # what Presence tells; a test compares it with pyproject.toml
 THREADS_MAX = 2

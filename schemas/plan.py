@@ -1,7 +1,7 @@
 """The plan: everything about a study that all roles must agree on, as one record known by its digest.
 
 Knows:    the fields, and the rules between them that every role applies when it loads a plan.
-Never:    guesses a default (schemas.plan_toml does, for the author).
+Never:    guesses a default (registry.plans.draft does, for the author).
 Source:   secure aggregation specification, section 2 (bounds, headroom, weights).
 """
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from coordinator.core.bookmark import Marked
 from coordinator.core.events import Close, Evaluated
-from coordinator.strategies.judging import judge
 from coordinator.strategies.stopping import Progress
+from protocol.judging import judge
 from protocol.rounds import RoundsRecord, RoundsView
 from schemas.errors import PeerError
 from schemas.plan import Plan

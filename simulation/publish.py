@@ -1,6 +1,6 @@
 """What a coordinator writes, and how: bodies first, then one transaction, which ends in one of the ways it can.
 
-Source: coordinator/shell/publish.py and transport/transactions.py, which it stands for.
+Source: coordinator/shell/publish.py and transport/writing/transactions.py, which it stands for.
 """
 
 import hashlib

@@ -15,13 +15,13 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 from aiokafka.protocol.metadata import MetadataRequest
 
 from schemas.errors import LocalError
-from transport.absent import forbidden
 from transport.clients import end, new_admin, refused, started
 from transport.errors import TopicMissing
-from transport.link import Link
-from transport.patience import patient
-from transport.replication import INSYNC, REPLICAS, REPLICATION, Cluster, insync_of, lacking, replication_of
 from transport.settings import KafkaSettings
+from transport.staying.absent import forbidden
+from transport.staying.link import Link
+from transport.staying.patience import patient
+from transport.writing.replication import INSYNC, REPLICAS, REPLICATION, Cluster, insync_of, lacking, replication_of
 
 T = TypeVar("T")
 

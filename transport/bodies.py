@@ -16,14 +16,14 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.record.memory_records import MemoryRecords
 
-from transport.batches import DAMAGED, sieved, why_refused
 from transport.clients import end, new_client, refused, started
 from transport.errors import BodyGone
-from transport.fetched import of_topic
-from transport.link import Link
-from transport.pace import Pace
+from transport.reading.batches import DAMAGED, sieved, why_refused
+from transport.reading.fetched import of_topic
 from transport.settings import SEALED_CHUNK_BYTES, KafkaSettings
-from transport.writer import Ticket, Writer
+from transport.staying.link import Link
+from transport.staying.pace import Pace
+from transport.writing.writer import Ticket, Writer
 
 Runs = tuple[tuple[int, int], ...]
 

@@ -19,16 +19,16 @@ from aiokafka.protocol.fetch import FetchRequest
 from schemas import topics
 from schemas.errors import LocalError
 from schemas.topics import BATCH_BYTES_MAX
-from transport import watch
-from transport.batches import DAMAGED, sieved
 from transport.errors import NotAllowed
-from transport.fetched import check_whole
-from transport.link import Link
-from transport.quiet import quiet
-from transport.quota import heed_quotas
+from transport.reading.batches import DAMAGED, sieved
+from transport.reading.fetched import check_whole
+from transport.reading.thin import thinned
 from transport.settings import KafkaSettings
-from transport.thin import thinned
-from transport.why_away import Trouble, why_away
+from transport.staying.link import Link
+from transport.staying.quiet import quiet
+from transport.staying.quota import heed_quotas
+from transport.staying.why_away import Trouble, why_away
+from transport.writing import watch
 
 START_S = 15.0  # one try to connect; the next one begins with a fresh client
 CURIOUS_S = 2.0  # a start that takes longer is looked into meanwhile

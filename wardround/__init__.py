@@ -3,8 +3,8 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from wardround.federation import Federation
-    from wardround.models import open_model
+    from audit.federation import Federation
+    from audit.models import open_model
 
 __all__ = ["Federation", "open_model"]
 
@@ -12,11 +12,11 @@ __all__ = ["Federation", "open_model"]
 def __getattr__(name: str) -> Any:
     """Both are imported when they are asked for: a service started by its command line does not need them."""
     if name == "Federation":
-        from wardround.federation import Federation
+        from audit.federation import Federation
 
         return Federation
     if name == "open_model":
-        from wardround.models import open_model
+        from audit.models import open_model
 
         return open_model
     raise AttributeError(f"module wardround has no attribute {name}")

@@ -20,9 +20,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from audit.history import SiteHistory, StudyHistory
 from schemas.records import Outcome, SiteState
 from schemas.text import plain
-from wardround.history import SiteHistory, StudyHistory
 from wardround.report.prose import human_number
 
 NOTES_SHOWN = 6

@@ -23,14 +23,14 @@ import numpy as np
 
 from bench.defaults.made import write_ward
 from learning.places import look_in
+from registry.plans.draft import draft_of
+from registry.plans.template import plan_of_task
+from rehearsal import experiment
+from rehearsal.experiment import interval, run_once, study_of
+from rehearsal.variants import Tables
 from schemas.errors import FederationError
-from schemas.plan_toml import draft_of
-from studies import experiment
-from studies.experiment import interval, run_once, study_of
-from wardround.plan_template import plan_of_task
-from wardround.simulate.variants import Tables
 
-STUDIES = Path(experiment.__file__).parent
+STUDIES = Path(experiment.__file__).parents[1] / "studies"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from studies import experiment
+from rehearsal import experiment
 
-README = Path(experiment.__file__).parent / "README.md"
+README = Path(experiment.__file__).parents[1] / "studies" / "README.md"
 SITES = ("site-1", "site-2", "site-3", "site-4")
 PATIENTS = 120
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 
 from coordinator.core.events import Evaluated
 from coordinator.core.study import StudyCore
-from coordinator.strategies.judging import judge
 from coordinator.strategies.stopping import Progress
+from protocol.judging import judge
 from schemas.plan import Plan
 from schemas.records import POSITIONS_MAX, SITES_MAX, Measured, Memory
 

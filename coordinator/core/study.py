@@ -30,12 +30,12 @@ from coordinator.core.events import (
     Undone,
 )
 from coordinator.core.offers import Offers
-from coordinator.core.orders import Orders
 from coordinator.core.site import Phase, Site, Undecided
 from coordinator.strategies.gathering import Gathering, largest_within_floors, within_floors
-from coordinator.strategies.judging import Judgement, judge, summary_of
 from coordinator.strategies.stopping import Progress, stop_after
 from coordinator.strategies.suspicion import SUSPECTED_AFTER, Suspicion, hold_ms
+from protocol.judging import Judgement, judge, summary_of
+from protocol.orders import Orders
 from schemas.plan import Plan
 from schemas.records import SITES_MAX, Outcome, Receipt, RequestEntry, Stop
 

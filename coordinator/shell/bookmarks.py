@@ -23,7 +23,7 @@ from schemas.errors import PeerError
 from schemas.plan import Plan
 from schemas.records import POSITIONS_MAX, Bookmark, Memory
 from transport.errors import TopicMissing
-from transport.log import LATEST, Entry, LogReader
+from transport.reading.log import LATEST, Entry, LogReader
 
 RECORDS_MAX = 1024  # of all sites; more than that are worth a bookmark
 INTERVAL_S = 30.0

@@ -15,7 +15,7 @@ from schemas.errors import LocalError, PeerError
 from schemas.plan import Plan
 from schemas.records import Announcement, EpochKey
 from schemas.roster import Membership
-from transport.log import Entry, read_to_end
+from transport.reading.log import Entry, read_to_end
 
 RECORDS_A_TURN = 64
 

@@ -12,7 +12,7 @@ from schemas.errors import PeerError
 from schemas.plan import Plan
 from schemas.records import Evaluation, Header, Offer, Presence, Signed, kind_of, kind_within
 from schemas.roster import Membership
-from transport.log import Entry
+from transport.reading.log import Entry
 
 
 @dataclass(frozen=True, slots=True)

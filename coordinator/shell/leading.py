@@ -20,7 +20,7 @@ from schemas.errors import LocalError, PeerError
 from schemas.plan import Plan
 from schemas.records import PlanRecord
 from transport.errors import BodyGone, CommitUnknown, Fenced, LogReset
-from transport.transactions import TransactionalWriter
+from transport.writing.transactions import TransactionalWriter
 
 TRY_AGAIN_S = 30.0
 STOP_S = 10.0  # what ending a partition's studies and clients may take at most

@@ -20,7 +20,7 @@ from schemas import topics
 from schemas.errors import PeerError
 from schemas.plan import Plan
 from schemas.records import Offer, Presence, kind_within
-from transport.log import EARLIEST, Entry, LogReader
+from transport.reading.log import EARLIEST, Entry, LogReader
 
 
 @dataclass(frozen=True, slots=True)

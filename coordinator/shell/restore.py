@@ -35,9 +35,9 @@ from schemas.records import (
     Receipt,
     RequestEntry,
 )
-from transport.batches import COMPRESSED
-from transport.log import EARLIEST, Entry, each_to_end
-from transport.plain import check_listed, plain_chunks
+from transport.reading.batches import COMPRESSED
+from transport.reading.log import EARLIEST, Entry, each_to_end
+from transport.reading.plain import check_listed, plain_chunks
 
 RECORDS_A_TURN = 64  # verified at once: about 10 ms
 

@@ -19,10 +19,10 @@ from protocol.signing import SigningKey
 from schemas.roster import Membership
 from transport.admin import Admin
 from transport.bodies import BodyReader, BodyWriter
-from transport.link import Link
 from transport.settings import KafkaSettings
-from transport.transactions import TransactionalWriter
-from transport.writer import Writer
+from transport.staying.link import Link
+from transport.writing.transactions import TransactionalWriter
+from transport.writing.writer import Writer
 
 SPOOL_BYTES_LEAST = 8 * 1024 * 1024
 INLINE_BYTES_MAX = 65536  # below this a thread costs more than the work

@@ -11,7 +11,7 @@ from coordinator.shell.metrics import CoordinatorMetrics
 from protocol.written import ForeignError
 from runtime.lines import LineBudget
 from schemas.errors import PeerError
-from transport.log import Entry
+from transport.reading.log import Entry
 
 log = structlog.get_logger()
 

@@ -62,7 +62,7 @@ from schemas import topics
 from schemas.errors import PeerError
 from schemas.plan import Plan
 from schemas.records import Action, Announcement, Outcome, PlanRecord, Receipt, Stop
-from transport.log import Entry
+from transport.reading.log import Entry
 
 QUEUE_MAX = 1024
 TICK_S = 0.1

@@ -13,7 +13,7 @@ from coordinator.shell.metrics import CoordinatorMetrics
 from coordinator.shell.services import now_ms
 from runtime.lines import LineBudget
 from schemas import topics
-from transport.log import Entry, LogReader
+from transport.reading.log import Entry, LogReader
 
 log = structlog.get_logger()
 

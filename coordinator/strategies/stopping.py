@@ -8,7 +8,7 @@ Source:   docs/decisions/0042.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from coordinator.strategies.judging import Judgement
+from protocol.judging import Judgement
 from schemas.plan import Plan
 from schemas.records import Stop
 

@@ -21,7 +21,7 @@ from schemas import topics
 from schemas.errors import PeerError
 from schemas.plan import Plan
 from schemas.records import Announcement, EpochKey, Receipt, Request
-from transport.log import Entry
+from transport.reading.log import Entry
 
 EPOCH_KEY_S = 10.0
 

@@ -18,7 +18,7 @@ from schemas import topics
 from schemas.errors import LocalError
 from schemas.records import Presence, SiteState, Trouble
 from transport.errors import TopicMissing
-from transport.writer import Writer
+from transport.writing.writer import Writer
 
 LEDGER_PERIOD_S = 60.0
 AGAIN_S = 30.0  # how long until a topic that is missing is tried again

@@ -14,7 +14,7 @@ import structlog
 
 from schemas import topics
 from transport.errors import NO_TOPIC_HINT, RIGHTS_HINT, TopicMissing
-from transport.log import EARLIEST, Entry, LogReader
+from transport.reading.log import EARLIEST, Entry, LogReader
 
 AGAIN_S = 10.0  # how long until topics that are missing are looked for again
 RECORDS_A_TURN = 64  # fed at once: about 10 ms where each has a signature to be checked

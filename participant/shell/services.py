@@ -22,8 +22,8 @@ from protocol.directory import Directory
 from protocol.sealing import OpenKey
 from protocol.signing import SigningKey
 from transport.bodies import BodyReader, BodyWriter
-from transport.link import Link
-from transport.writer import Writer
+from transport.staying.link import Link
+from transport.writing.writer import Writer
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from participant.shell.study import StudyRunner
 from protocol.directory import ANOTHERS_HINT
 from schemas.errors import PeerError
 from schemas.plan import Plan
-from transport.log import Entry, LogReader
+from transport.reading.log import Entry, LogReader
 
 WAIT_MS = 1000  # how long to wait for records before looking at anything else
 

@@ -10,7 +10,7 @@ import structlog
 from participant.shell.metrics import ParticipantMetrics
 from runtime.lines import LineBudget
 from schemas.errors import PeerError
-from transport.log import Entry
+from transport.reading.log import Entry
 
 log = structlog.get_logger()
 

@@ -13,10 +13,10 @@ from ops.kafka import Broker
 from ops.kafka.ports import free_ports
 from ops.link_proxy import LinkProxy
 from schemas.topics import BATCH_BYTES_MAX
-from transport import absent
 from transport.admin import Admin, TopicSpec, within
-from transport.link import Link
 from transport.settings import KafkaSettings
+from transport.staying import absent
+from transport.staying.link import Link
 
 
 @pytest.fixture(scope="session")

@@ -21,6 +21,8 @@ from protocol.fixed_point import Encoding, encode
 from protocol.sealing import ChunkOpener, ChunkSealer, OpenKey, body_box, new_body_key, open_epoch_box, open_epoch_key
 from protocol.signing import SigningKey
 from protocol.written import ForeignError, read_epoch_key, read_receipt, read_rounds
+from registry.keyfiles import MemberCard, make_member_keys, make_registrar_keys, read_card
+from registry.registrar import NewMember, Registrar
 from runtime.sections import Kafka, Keys, Metrics
 from schemas import topics
 from schemas.plan import Plan
@@ -40,12 +42,10 @@ from schemas.records import (
 from schemas.roster import Membership
 from tests.schemas.plans import PLAN, changed
 from transport.bodies import BodyReader, BodyWriter
-from transport.link import Link
-from transport.log import Entry, read_to_end
+from transport.reading.log import Entry, read_to_end
 from transport.settings import KafkaSettings
-from transport.writer import Writer
-from wardround.keyfiles import MemberCard, make_member_keys, make_registrar_keys, read_card
-from wardround.registrar import NewMember, Registrar
+from transport.staying.link import Link
+from transport.writing.writer import Writer
 
 Vector = NDArray[np.float32]
 PATIENCE_S = 90.0

@@ -13,9 +13,9 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from transport.clients import end, new_admin, new_producer, started
-from transport.labels import HEADER, Label
-from transport.link import Link
 from transport.settings import KafkaSettings
+from transport.staying.link import Link
+from transport.writing.labels import HEADER, Label
 
 Record = tuple[str, bytes, bytes | None]
 _NODE = "1"

@@ -24,7 +24,7 @@ from runtime.settings import load_settings
 from schemas.plan import Plan, TaskSpec
 from tests.broker.federation import Federation, Site, small_plan
 from tests.broker.waiting.task import PARAMETERS, STEP
-from transport.log import LogReader
+from transport.reading.log import LogReader
 
 ROOT = Path(__file__).parents[2]
 WAITING = "tests.broker.waiting.task:task"

@@ -19,18 +19,18 @@ from numpy.typing import NDArray
 from ops.kafka import Broker
 from protocol.digests import digest_of, model_subject
 from protocol.sealing import ChunkOpener, OpenKey, open_epoch_box, open_epoch_key
+from registry.plans.authoring import AuthoredPlan
+from registry.registrar import NewMember, Registrar
 from schemas import topics
 from schemas.plan import Plan
 from schemas.records import Announcement, EpochKey, Receipt, Request, Role, Signed, kind_of
 from transport.bodies import BodyReader
-from transport.link import Link
-from transport.log import EARLIEST, LogReader, read_to_end
+from transport.reading.log import EARLIEST, LogReader, read_to_end
 from transport.settings import KafkaSettings
-from wardround.authoring import AuthoredPlan
+from transport.staying.link import Link
 from wardround.demo import guard
 from wardround.demo.processes import Processes
 from wardround.demo.stage import COORDINATOR, Stage, coordinator_settings, make_keys, participant_settings
-from wardround.registrar import NewMember, Registrar
 
 PATIENCE_S = 120.0
 Vector = NDArray[np.float32]

@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 import pytest_asyncio
 
+from audit.recompute import Audit, Auditor
+from audit.strict_log import AuditLog, read_audit_log
 from ops.kafka import Broker
 from protocol.recompute import Recomputed, recompute
 from protocol.sealing import OpenKey
@@ -23,8 +25,6 @@ from schemas.errors import LocalError, PeerError
 from schemas.plan import Plan
 from tests.broker.federation import Federation, federation, small_plan
 from tests.protocol.step_digests import dispatched
-from wardround.audit import Audit, Auditor
-from wardround.audit_log import AuditLog, read_audit_log
 
 pytestmark = pytest.mark.broker
 in_one_loop = pytest.mark.asyncio(loop_scope="module")
@@ -105,7 +105,7 @@ async def test_a_recomputation_without_the_cpus_features_and_in_another_order_gi
         turned = [replace(one, chunks=reversed(list(one.chunks))) for one in reversed(list(contributions))]
         return recompute(plan, request, turned, *rest)
 
-    monkeypatch.setattr("wardround.audit.recompute", backwards)
+    monkeypatch.setattr("audit.recompute.recompute", backwards)
     assert (await check(finished, VERSIONS)).computed.model_digest.hex() == here[VERSIONS]
 
 
@@ -118,7 +118,7 @@ async def test_an_announcement_that_says_something_else_is_found_out(
         log.made[1] = replace(log.made[1], sum=bytes(32), model=replace(log.made[1].model, digest=bytes(32)))
         return log
 
-    monkeypatch.setattr("wardround.audit.read_audit_log", lying)
+    monkeypatch.setattr("audit.recompute.read_audit_log", lying)
     assert (await check(finished, 1)).differences == ("sum", "model")
 
 
@@ -160,6 +160,6 @@ async def _gone(one: Federation) -> str | None:
 
 
 def test_the_audit_never_loads_the_coordinator() -> None:
-    words = "import sys, json, wardround.audit; print(json.dumps(sorted(sys.modules)))"
+    words = "import sys, json, audit.recompute; print(json.dumps(sorted(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, timeout=60, check=True)
     assert not [name for name in json.loads(done.stdout) if name.split(".")[0] in ("coordinator", "torch")]

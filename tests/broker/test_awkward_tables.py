@@ -10,12 +10,12 @@ import pytest
 from learning.entry import folder_digest
 from ops.kafka import Broker
 from ops.kafka.ports import free_ports
+from participant.orders import order, resume
 from schemas.plan import DataRule, TaskSpec
 from tests.broker.federation import federation
 from tests.broker.participants import Hospital, hospital, late_site, plan
 from tests.participant.tables.awkward import TABLES, cells
 from wardround.cli import main
-from wardround.operate import order, resume
 
 pytestmark = pytest.mark.broker
 FOLDER = Path(__file__).parents[1] / "participant" / "tables"

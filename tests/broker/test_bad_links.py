@@ -14,9 +14,9 @@ from ops.link_quality import Quality
 from schemas import topics
 from transport.admin import Admin, TopicSpec
 from transport.bodies import BodyReader, BodyWriter
-from transport.link import Link
 from transport.settings import SEALED_CHUNK_BYTES, KafkaSettings
-from transport.writer import Writer
+from transport.staying.link import Link
+from transport.writing.writer import Writer
 
 pytestmark = [pytest.mark.broker]
 UNDER_WAY = 2 * 9  # chunks: the window of an upload, or what a download has asked for in one fetch and the one ahead

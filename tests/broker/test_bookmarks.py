@@ -10,13 +10,13 @@ import pytest
 
 from coordinator.shell import bookmarks, offers
 from protocol.signing import SigningKey
+from registry.keyfiles import MemberCard
+from registry.registrar import NewMember, Registrar
 from schemas import topics
 from schemas.records import Bookmark, Presence, Role, Signed, Stop
 from tests.broker.conftest import delete_topics
 from tests.broker.federation import Federation, federation, small_plan
 from tests.broker.test_coordinator import all_offer, unit
-from wardround.keyfiles import MemberCard
-from wardround.registrar import NewMember, Registrar
 
 pytestmark = pytest.mark.broker
 _studies = itertools.count()

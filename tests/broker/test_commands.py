@@ -9,17 +9,17 @@ from typing import Any
 
 import pytest
 
+from audit.federation import Federation as View
 from protocol.key_files import read_registrar_key
 from protocol.signing import SigningKey
+from registry.commands import Given, command
+from registry.keyfiles import make_member_keys
+from registry.registrar import NewMember, Registrar
 from schemas import topics
 from schemas.errors import LocalError
 from schemas.records import Action, Command, Outcome, Role, Stop
 from tests.broker.federation import Federation, federation
 from tests.broker.test_coordinator import all_offer, metric, plan, unit
-from wardround.federation import Federation as View
-from wardround.keyfiles import make_member_keys
-from wardround.operator import Given, command
-from wardround.registrar import NewMember, Registrar
 
 pytestmark = pytest.mark.broker
 Act = Callable[..., Awaitable[Given]]

@@ -17,7 +17,7 @@ from tests.broker.conftest import delete_topics
 from tests.broker.federation import Federation, federation
 from tests.broker.test_coordinator import STEP, all_offer, join, metric, plan, unit
 from transport.admin import Admin, TopicSpec
-from transport.link import Link
+from transport.staying.link import Link
 
 pytestmark = pytest.mark.broker
 

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from registry.keyfiles import make_member_keys
+from registry.registrar import NewMember, Registrar
 from schemas import topics
 from schemas.plan import Plan
 from schemas.records import Announcement, Outcome, Request, Role, Stop
 from tests.broker.federation import Federation, Site, federation, small_plan
-from wardround.keyfiles import make_member_keys
-from wardround.registrar import NewMember, Registrar
 
 pytestmark = pytest.mark.broker
 _studies = itertools.count()

@@ -10,7 +10,9 @@ import msgpack
 import numpy as np
 import pytest
 
+from audit.history import StudyHistory
 from ops.kafka import Broker
+from registry.registrar import Registrar
 from schemas import topics
 from schemas.errors import LocalError, TransientError
 from tests.broker.conftest import delete_topics, make_topics
@@ -18,8 +20,6 @@ from tests.broker.federation import Federation as Small
 from tests.broker.federation import federation, small_plan
 from wardround import Federation
 from wardround.cli import main
-from wardround.history import StudyHistory
-from wardround.registrar import Registrar
 
 pytestmark = pytest.mark.broker
 
@@ -129,7 +129,7 @@ async def test_following_tells_of_what_happens_after_it_began(kafka: Broker, tmp
 async def test_following_goes_on_without_a_topic_names_it_and_takes_it_up_again(
     kafka: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("wardround.federation.MISSING_S", 0.2)
+    monkeypatch.setattr("audit.federation.MISSING_S", 0.2)
     plan = small_plan("view-follow-missing", sites=2)
     own = topics.offers("view-follow-missing-1")
 
@@ -185,7 +185,7 @@ async def test_a_log_of_another_registrar_alone_is_said(kafka: Broker, tmp_path:
 async def test_a_broker_that_does_not_answer_is_given_up_after_ten_seconds(
     free_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("wardround.federation.BROKER_S", 0.5)
+    monkeypatch.setattr("audit.federation.BROKER_S", 0.5)
     nowhere = Federation(f"127.0.0.1:{free_port}", registrar_key=bytes(32))
     with pytest.raises(TransientError, match="not reached"):
         await nowhere.studies()

@@ -15,7 +15,7 @@ from schemas import topics
 from schemas.records import CHUNK_BYTES, BodyRef, Evaluation, Header, Offer, Presence, Signed
 from tests.broker.federation import Federation, Site, federation
 from tests.broker.test_coordinator import metric, plan, unit
-from transport.writer import Ticket
+from transport.writing.writer import Ticket
 
 pytestmark = pytest.mark.broker
 FLOOD = 6000  # records: three times what a site may have read at once

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from audit.recompute import Auditor
 from protocol.sealing import OpenKey
 from protocol.signing import SigningKey
 from schemas import topics
@@ -17,7 +18,6 @@ from schemas.records import Action, Command, Presence, Signed
 from tests.broker.federation import Federation, federation
 from tests.broker.test_coordinator import STEP, all_offer, metric, plan
 from wardround import Federation as View
-from wardround.audit import Auditor
 
 pytestmark = pytest.mark.broker
 STRANGER = SigningKey.generate()

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from ops.kafka import Broker
+from registry.plans.authoring import AuthoredPlan, author_plan
 from schemas.records import Outcome
 from studies.linear_regression.closed import closed_versions, pooled_descent
 from studies.linear_regression.task import SAMPLES, points
 from tests.broker.services import Services, services
-from wardround.authoring import AuthoredPlan, author_plan
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(600)]
 STUDY = Path("studies/linear_regression")

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from audit.study_log import StudyLog
 from bench.status import write_presences
 from ops.kafka import Broker
 from schemas import topics
@@ -15,11 +16,10 @@ from schemas.records import SiteState
 from tests.broker.federation import federation, small_plan
 from tests.broker.test_federation_view import one_version
 from transport.admin import Admin, within
-from transport.link import Link
-from transport.log import EARLIEST, LogReader
+from transport.reading.log import EARLIEST, LogReader
 from transport.settings import KafkaSettings
+from transport.staying.link import Link
 from wardround import Federation
-from wardround.study_log import StudyLog
 
 pytestmark = pytest.mark.broker
 
@@ -68,7 +68,7 @@ async def test_a_history_is_the_same_without_the_signs_of_life_that_say_nothing_
 async def test_a_reading_that_gets_on_is_never_given_up_however_long_it_takes(
     kafka: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("wardround.federation.BROKER_S", 5.0)
+    monkeypatch.setattr("audit.federation.BROKER_S", 5.0)
     batch, slow_ones = LogReader.batch, iter(range(4))  # each below the limit, together above it
 
     async def slow(self: LogReader, **how: int) -> object:

@@ -7,13 +7,13 @@ import pytest
 from structlog.testing import capture_logs
 
 from ops.kafka import Broker
+from registry.registrar import Registrar
 from schemas import topics
 from schemas.errors import LocalError
 from tests.broker.conftest import delete_topics, make_topics
 from tests.broker.federation import Federation as Small
 from tests.broker.federation import federation, small_plan
 from wardround import Federation
-from wardround.registrar import Registrar
 
 pytestmark = pytest.mark.broker
 

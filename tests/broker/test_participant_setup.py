@@ -7,10 +7,10 @@ import pytest
 
 from ops.kafka import Broker
 from ops.link_proxy import LinkProxy
+from participant.orders import leave, order, resume
 from schemas.records import Outcome
 from tests.broker.federation import Federation, federation
 from tests.broker.participants import Hospital, finished_then_killed, hospital, late_site, other_end, plan
-from wardround.operate import leave, order, resume
 
 pytestmark = pytest.mark.broker
 BROKEN = "the data break the contract; is the share mounted?"

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from ops.kafka import Broker
+from registry.registrar import Registrar
 from schemas.plan import Plan
 from schemas.records import Outcome
 from tests.broker.federation import Federation, federation
 from tests.broker.participants import hospital, late_site, plan
-from wardround.registrar import Registrar
 
 pytestmark = pytest.mark.broker
 

@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 
 from ops.kafka import Broker
+from participant.orders import forget
+from registry.registrar import Registrar
 from schemas import topics
 from schemas.plan import Plan
 from schemas.records import Outcome
 from tests.broker.conftest import delete_topics, make_topics
 from tests.broker.federation import Federation, federation
 from tests.broker.participants import Hospital, hospital, late_site, plan
-from wardround.operate import forget
-from wardround.registrar import Registrar
 
 pytestmark = pytest.mark.broker
 

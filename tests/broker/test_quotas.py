@@ -15,10 +15,10 @@ from tests.broker.federation import federation
 from tests.broker.participants import hospital, large, late_site, plan
 from tests.broker.quotas import set_quotas
 from transport.bodies import BodyReader, BodyWriter
-from transport.link import Link
-from transport.log import EARLIEST, LogReader
+from transport.reading.log import EARLIEST, LogReader
 from transport.settings import KafkaSettings
-from transport.transactions import TransactionalWriter
+from transport.staying.link import Link
+from transport.writing.transactions import TransactionalWriter
 
 pytestmark = pytest.mark.broker
 PARAMETERS = 200_000  # bodies of 0.8 MB

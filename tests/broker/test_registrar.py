@@ -14,6 +14,8 @@ from protocol.digests import digest_of, initial_subject
 from protocol.directory import Directory
 from protocol.sealing import ChunkOpener, OpenKey, open_body_box
 from protocol.signing import SigningKey
+from registry.keyfiles import MemberCard
+from registry.registrar import NewMember, Registrar
 from schemas import topics
 from schemas.errors import LocalError, PeerError
 from schemas.plan import Plan
@@ -22,12 +24,10 @@ from tests.broker.conftest import make_topics
 from tests.schemas.plans import changed
 from transport.admin import Admin
 from transport.bodies import BodyReader
-from transport.link import Link
-from transport.log import read_to_end
+from transport.reading.log import read_to_end
 from transport.settings import KafkaSettings
+from transport.staying.link import Link
 from wardround.cli import main
-from wardround.keyfiles import MemberCard
-from wardround.registrar import NewMember, Registrar
 
 pytestmark = pytest.mark.broker
 ENTRY = "tests.wardround.tasks.small:task"

@@ -14,8 +14,8 @@ from tests.broker.coordinators import Coordinator, check_chain, coordinators, le
 from tests.broker.federation import Federation, federation
 from tests.broker.lost_markers import losing, unchecked
 from tests.broker.test_coordinator import STEP, all_offer, plan, unit
-from transport import visible
 from transport.settings import KafkaSettings
+from transport.writing import visible
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(180)]
 

@@ -13,10 +13,10 @@ from tests.broker.conftest import make_topics
 from transport.admin import Admin
 from transport.bodies import BodyReader, BodyWriter, runs_of
 from transport.errors import BodyGone
-from transport.link import Link
 from transport.settings import SEALED_CHUNK_BYTES, KafkaSettings
-from transport.transactions import TransactionalWriter
-from transport.writer import Writer
+from transport.staying.link import Link
+from transport.writing.transactions import TransactionalWriter
+from transport.writing.writer import Writer
 
 pytestmark = pytest.mark.broker
 

@@ -9,13 +9,14 @@ import pytest
 from schemas.errors import LocalError
 from tests.broker.conftest import delete_topics, make_topics
 from tests.broker.topics import numbers, read, write
-from transport import clients, watch
+from transport import clients
 from transport.admin import Admin, TopicSpec
 from transport.errors import TopicMissing
-from transport.link import Link
-from transport.log import EARLIEST, LATEST, LogReader, each_to_end, read_to_end
+from transport.reading.log import EARLIEST, LATEST, LogReader, each_to_end, read_to_end
 from transport.settings import KafkaSettings
-from transport.writer import Writer
+from transport.staying.link import Link
+from transport.writing import watch
+from transport.writing.writer import Writer
 
 pytestmark = pytest.mark.broker
 

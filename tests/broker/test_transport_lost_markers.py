@@ -11,14 +11,14 @@ from aiokafka.errors import KafkaError
 from ops.kafka import Broker
 from tests.broker.conftest import make_topics
 from tests.broker.lost_markers import Record, leave, unchecked
-from transport import visible
 from transport.errors import CommitUnknown, LogUndecided
-from transport.labels import Label
-from transport.link import Link
-from transport.log import read_to_end
+from transport.reading.log import read_to_end
 from transport.settings import KafkaSettings
-from transport.transactions import TransactionalWriter
-from transport.visible import require_visible
+from transport.staying.link import Link
+from transport.writing import visible
+from transport.writing.labels import Label
+from transport.writing.transactions import TransactionalWriter
+from transport.writing.visible import require_visible
 
 pytestmark = pytest.mark.broker
 

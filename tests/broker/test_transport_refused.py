@@ -15,10 +15,10 @@ from tests.broker.conftest import make_topics
 from tests.transport.raw import ZSTD, batch, with_unreadable_header, zipped, zstd_frame
 from transport.bodies import BodyReader, BodyWriter
 from transport.errors import BodyGone
-from transport.link import Link
-from transport.log import EARLIEST, Entry, LogReader
+from transport.reading.log import EARLIEST, Entry, LogReader
 from transport.settings import KafkaSettings
-from transport.writer import Writer
+from transport.staying.link import Link
+from transport.writing.writer import Writer
 
 pytestmark = pytest.mark.broker
 

@@ -10,13 +10,13 @@ from aiokafka.errors import KafkaError
 from ops.kafka import Broker
 from schemas.errors import LocalError
 from tests.broker.conftest import make_topics
-from transport import transactions
 from transport.errors import Fenced, LogUndecided, TransactionAborted
-from transport.link import Link
-from transport.log import LogReader, read_to_end
+from transport.reading.log import LogReader, read_to_end
 from transport.settings import KafkaSettings
-from transport.transactions import TransactionalWriter
-from transport.visible import require_visible
+from transport.staying.link import Link
+from transport.writing import transactions
+from transport.writing.transactions import TransactionalWriter
+from transport.writing.visible import require_visible
 
 pytestmark = pytest.mark.broker
 

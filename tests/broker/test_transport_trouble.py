@@ -12,12 +12,13 @@ from ops.link_proxy import LinkProxy
 from schemas.errors import TransientError
 from tests.broker.conftest import make_topics
 from tests.broker.topics import numbers, read, write
-from transport import damage, log, watch
 from transport.admin import Admin, within
-from transport.link import Link
-from transport.log import EARLIEST, LogReader, read_to_end
+from transport.reading import damage, log
+from transport.reading.log import EARLIEST, LogReader, read_to_end
 from transport.settings import KafkaSettings
-from transport.writer import Writer
+from transport.staying.link import Link
+from transport.writing import watch
+from transport.writing.writer import Writer
 
 pytestmark = pytest.mark.broker
 

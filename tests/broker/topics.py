@@ -2,10 +2,10 @@
 
 import asyncio
 
-from transport.link import Link
-from transport.log import Entry, LogReader
+from transport.reading.log import Entry, LogReader
 from transport.settings import KafkaSettings
-from transport.writer import Writer
+from transport.staying.link import Link
+from transport.writing.writer import Writer
 
 
 async def read(reader: LogReader, count: int, seconds: float = 30) -> list[Entry]:

@@ -15,11 +15,11 @@ from coordinator.core import events as seen
 from coordinator.core.bookmark import bookmark_of, remembered
 from coordinator.core.events import Close, Decide, Effect, Event, OfferFact
 from coordinator.core.offers import BEHIND_MAX
-from coordinator.core.orders import Orders
 from coordinator.core.study import StudyCore
-from coordinator.strategies.judging import judge
 from coordinator.strategies.stopping import Progress
 from coordinator.strategies.suspicion import hold_ms
+from protocol.judging import judge
+from protocol.orders import Orders
 from schemas.plan import Plan
 from schemas.records import RECENT_MAX, Action, Command, Outcome, Receipt, Stop
 from tests.coordinator.judging import check_cohort, check_reason

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coordinator.core.bookmark import Listed, Marked, bookmark_of, progress_after, remembered, wanted
-from coordinator.strategies.judging import judge
 from coordinator.strategies.stopping import Progress
+from protocol.judging import judge
 from schemas.records import Measured, Memory
 from tests.coordinator.driver import Driver
 from tests.coordinator.log import Body, model_digest

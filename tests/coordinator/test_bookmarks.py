@@ -17,7 +17,7 @@ from schemas.errors import PeerError
 from schemas.records import Bookmark, Measured, Memory, Signed
 from tests.coordinator.driver import Driver
 from tests.coordinator.plans import plan_of
-from transport.log import Entry
+from transport.reading.log import Entry
 
 PLAN = plan_of(goal=2)
 KEY, STRANGER = SigningKey.generate(), SigningKey.generate()

@@ -16,7 +16,7 @@ from coordinator.shell.metrics import CoordinatorMetrics
 from schemas.errors import FederationError, LocalError, PeerError
 from tests.schemas.plans import PLAN
 from transport.errors import BodyGone, LogReset, LogUndecided, TopicMissing
-from transport.quiet import OncePerPeriod, on_produce_error
+from transport.staying.quiet import OncePerPeriod, on_produce_error
 
 
 @pytest.mark.parametrize(

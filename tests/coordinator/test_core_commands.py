@@ -15,8 +15,8 @@ from coordinator.core.events import (
     SitesChanged,
     Unload,
 )
-from coordinator.core.orders import Orders
 from coordinator.core.study import StudyCore
+from protocol.orders import Orders
 from schemas.records import Action, Command, Outcome, Stop
 from tests.coordinator.driver import Driver
 from tests.coordinator.log import Ending, model_digest

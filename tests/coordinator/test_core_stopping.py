@@ -6,8 +6,8 @@ import pytest
 
 from coordinator.core.events import End, Evaluated
 from coordinator.strategies.gathering import Gathering, within_floors
-from coordinator.strategies.judging import Judgement
 from coordinator.strategies.stopping import Progress, stop_after
+from protocol.judging import Judgement
 from schemas.records import Outcome, Stop
 from tests.coordinator.driver import Driver
 from tests.coordinator.log import Ending, model_digest

@@ -34,7 +34,7 @@ from schemas.records import (
 )
 from schemas.roster import Membership, assemble
 from tests.schemas.plans import PLAN, changed
-from transport.log import Entry
+from transport.reading.log import Entry
 
 TOPIC = topics.keys(PLAN.study)
 SIGNING = SigningKey.generate()

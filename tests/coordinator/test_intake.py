@@ -33,7 +33,7 @@ from schemas.records import (
 )
 from schemas.roster import Membership, assemble
 from tests.schemas.plans import PLAN
-from transport.log import Entry
+from transport.reading.log import Entry
 
 KEYS = {name: SigningKey.generate() for name in ("a", "a-old", "a-stolen", "b", "stranger")}
 CHUNK_DIGESTS = hashlib.sha256(b"chunk").digest()

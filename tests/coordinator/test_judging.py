@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coordinator.strategies.judging import Judgement, capped, judge
 from coordinator.strategies.stopping import Progress, stop_after
+from protocol.judging import Judgement, capped, judge
 from schemas.plan import Plan
 from schemas.records import Stop
 from tests.schemas.plans import changed

@@ -11,9 +11,9 @@ from coordinator.shell.metrics import CoordinatorMetrics
 from coordinator.shell.offers import OffersReader
 from schemas import topics
 from tests.schemas.plans import PLAN
-from transport.link import Link
-from transport.log import Entry
+from transport.reading.log import Entry
 from transport.settings import KafkaSettings
+from transport.staying.link import Link
 
 
 @pytest.mark.parametrize(("topic", "site"), [(topics.offers("aachen"), "aachen"), (topics.commands(PLAN.study), "")])

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from schemas import topics
 from schemas.records import Announcement, Decided, Failed, Header, Offer, Outcome, Receipt, Request, Signed, kind_of
-from transport.link import Link
-from transport.log import Entry, read_to_end
+from transport.reading.log import Entry, read_to_end
 from transport.settings import KafkaSettings
+from transport.staying.link import Link
 
 Update = tuple[str, int]  # (site, sequence)
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from ops.kafka import Broker
 from ops.kafka.ports import HOST, free_ports
 from ops.link_proxy import LinkProxy
+from registry.registrar import NewMember, Registrar
 from schemas.errors import EXIT_LOCAL, LocalError
 from schemas.plan import Plan
 from schemas.records import Role as MemberRole
@@ -24,7 +25,6 @@ from transport.settings import KafkaSettings
 from wardround.demo import guard
 from wardround.demo.processes import Process, Processes
 from wardround.demo.stage import COORDINATOR, Stage, make_keys
-from wardround.registrar import NewMember, Registrar
 
 STOP_S = 10.0  # a service ends within this after SIGTERM
 _LOOK_S = 0.25

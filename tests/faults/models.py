@@ -8,11 +8,11 @@ import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 
+from audit.recompute import Audit, Auditor
 from protocol.sealing import OpenKey
 from schemas.errors import FederationError
 from tests.faults.tally.task import Tally
 from transport.settings import KafkaSettings
-from wardround.audit import Audit, Auditor
 
 FURTHEST = 3e-5  # float32 roundings of a thousand versions; one update more or less is 6e-5 at least
 

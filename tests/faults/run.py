@@ -14,6 +14,7 @@ import sys
 import time
 from pathlib import Path
 
+from registry.keyfiles import write_whole
 from runtime import logs
 from runtime.service import report
 from schemas.errors import FederationError
@@ -27,7 +28,6 @@ from tests.faults.result import Result
 from tests.faults.schedule import Role, schedule
 from tests.faults.stage import Round
 from wardround.demo.stage import COORDINATOR
-from wardround.keyfiles import write_whole
 
 OUT = Path("out/faults")
 BEGIN_S = 180.0  # until every service is well before anything happens to it

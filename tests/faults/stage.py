@@ -7,12 +7,12 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from registry.keyfiles import write_whole
+from registry.plans.authoring import AuthoredPlan, author_plan
+from registry.registrar import SIZE_CAP_BYTES
 from schemas.plan import Plan
 from tests.faults.tally.task import BETA, RATE, site_name
-from wardround.authoring import AuthoredPlan, author_plan
 from wardround.demo.stage import COORDINATOR, Stage
-from wardround.keyfiles import write_whole
-from wardround.registrar import SIZE_CAP_BYTES
 
 STUDY = "faults"
 VERSIONS_KEPT = 1000  # the most a plan allows: all of them, so that each can be recomputed at the end

@@ -15,8 +15,8 @@ from learning.task import DataSource, SiteData
 from protocol.digests import digest_of, record_digest
 from protocol.fixed_point import Encoding, Words, encode
 from protocol.server_step import step_of
+from registry.plans.authoring import AuthoredPlan
 from schemas.plan import Plan
-from wardround.authoring import AuthoredPlan
 
 Vector = NDArray[np.float32]
 

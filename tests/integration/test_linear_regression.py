@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from registry.plans.authoring import author_plan
 from studies.linear_regression.closed import closed_versions, pooled_descent, training_mse
 from studies.linear_regression.task import SAMPLES, points
 from tests.integration.in_memory import InMemory
-from wardround.authoring import author_plan
 
 STUDY = Path("studies/linear_regression")
 VERSIONS = 1000

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from participant.orders import Answer, leave, order, pause, resume
 from participant.shell.control import STATE, WISH, SiteState, StudyState, Wish, read_wish, write_state
 from runtime.disk import FREE_SPACE
 from runtime.lock import FolderLock
 from schemas.errors import LocalError
-from wardround.operate import Answer, leave, order, pause, resume
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from participant.shell import reading
 from participant.shell.reading import Reading
 from schemas import topics
 from transport.errors import TopicMissing
-from transport.log import EARLIEST, Entry
+from transport.reading.log import EARLIEST, Entry
 
 DEMO, LUNG = (topics.keys("demo"), topics.rounds("demo")), (topics.keys("lung"), topics.rounds("lung"))
 REGISTRAR = (topics.MEMBERS, topics.PLANS)

@@ -7,7 +7,7 @@ from participant.core.policy import Policy
 from participant.shell.metrics import ParticipantMetrics
 from participant.shell.site import Site
 from schemas import topics
-from transport.log import Entry
+from transport.reading.log import Entry
 
 
 def test_a_compressed_batch_is_counted_and_goes_no_further() -> None:

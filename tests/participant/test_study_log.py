@@ -25,7 +25,7 @@ from schemas.records import EpochKey, KeyState, KeyUse, Member, MemberKey, Outco
 from schemas.roster import Membership, assemble
 from tests.participant.driving import plan
 from tests.protocol.logs import Scribe, entry
-from transport.log import Entry
+from transport.reading.log import Entry
 
 SITE, STRANGER = SigningKey.generate(), SigningKey.generate()
 COORDINATOR, OPENING = SigningKey.generate(), OpenKey.generate()

@@ -17,10 +17,10 @@ from coordinator.core.bookmark import Marked, bookmark_of
 from coordinator.core.events import Effect, OfferFact
 from coordinator.core.offers import Offers
 from coordinator.strategies.gathering import Gathering
-from coordinator.strategies.judging import Judgement
 from participant.core.events import LogRead
 from participant.core.outbox import Entry, Outbox
 from participant.core.study import StudyCore as SiteCore
+from protocol.judging import Judgement
 from protocol.rounds import RoundsRecord
 from schemas.plan import Plan
 from schemas.records import BodyAt, Outcome, Receipt

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from registry.plans.presets import absence_step
 from schemas.plan import ABSENCE, Plan
-from schemas.plan_presets import absence_step
 from simulation.plans import plan_of
 from simulation.records import Floats
 from simulation.vectors import Learner

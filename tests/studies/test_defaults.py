@@ -10,9 +10,9 @@ import numpy as np
 from bench.defaults.made import write_ward
 from learning import advice
 from learning.places import look_in
-from schemas.plan_toml import draft_of
-from studies.experiment import run_once, study_of
-from wardround.plan_template import plan_of_task
+from registry.plans.draft import draft_of
+from registry.plans.template import plan_of_task
+from rehearsal.experiment import run_once, study_of
 
 
 def test_the_guides_template_gains_by_federating_at_the_defaults(tmp_path: Path) -> None:

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from learning.task import DataSource, SiteData
+from rehearsal import experiment
+from rehearsal.experiment import Study, read_study, run_once, together
+from rehearsal.federate import federate
 from schemas.errors import LocalError
-from studies import experiment
 from studies.eicu.task import CONSTANTS, OUTCOME, task
-from studies.experiment import Study, read_study, run_once, together
-from studies.federate import federate
 
-PLAN = Path(experiment.__file__).parent / "eicu" / "plan.toml"
+PLAN = Path(experiment.__file__).parents[1] / "studies" / "eicu" / "plan.toml"
 COLUMNS = ("hospitalid", "uniquepid", *(name for name in CONSTANTS if name != "unscored"), OUTCOME)
 STAY = dict(zip(COLUMNS, ("73", "p-1", "65", "Male", "45", "60", "0.03", "0.05", "ALIVE"), strict=True))
 

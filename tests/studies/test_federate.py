@@ -9,7 +9,7 @@ import pytest
 
 from learning.task import DataSource, TrainingError, TrainingSettings, Vector
 from protocol.server_step import server_step
-from studies.federate import POLYNOMIAL, Aggregation, Server, Told, clipped, federate
+from rehearsal.federate import POLYNOMIAL, Aggregation, Server, Told, clipped, federate
 from studies.linear_regression.task import SAMPLES, task
 from tests.learning.toy import Normed, patients
 

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from learning.task import DataSource, SiteData, TrainingSettings
+from rehearsal import experiment
+from rehearsal.experiment import overall, read_study
+from rehearsal.federate import federate
 from schemas.errors import LocalError
-from studies import experiment
-from studies.experiment import overall, read_study
-from studies.federate import federate
 from studies.heart.task import SITES, task
 
-PLAN = Path(experiment.__file__).parent / "heart" / "plan.toml"
+PLAN = Path(experiment.__file__).parents[1] / "studies" / "heart" / "plan.toml"
 FLAMBY_POOLED = TrainingSettings("adam", 0.001, epochs=50, batch=4)
 
 

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from learning.task import DataSource, TrainingError, TrainingSettings
+from rehearsal import experiment
+from rehearsal.experiment import read_study
+from rehearsal.federate import Told, federate
 from schemas.errors import LocalError
-from studies import experiment
-from studies.experiment import read_study
-from studies.federate import Told, federate
 from studies.linear_regression.closed import closed_versions, pooled_descent, training_mse
 from studies.linear_regression.task import SAMPLES, points, task
 
-STUDY = Path(experiment.__file__).parent / "linear_regression"
+STUDY = Path(experiment.__file__).parents[1] / "studies" / "linear_regression"
 SITES = [points(site) for site in SAMPLES]
 
 

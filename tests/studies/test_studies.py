@@ -13,16 +13,16 @@ import pytest
 
 from learning.entry import folder_digest, load_task, task_folder
 from learning.task import DataSource, SiteData, Task
+from registry.plans.draft import read_draft
+from rehearsal import experiment
+from rehearsal.experiment import Outcome, overall, read_study
+from rehearsal.federate import Told, federate
 from schemas.errors import LocalError
-from schemas.plan_toml import read_draft
-from studies import experiment
 from studies.breast.task import task as breast
-from studies.experiment import Outcome, overall, read_study
-from studies.federate import Told, federate
 from studies.lung.task import SITES as LUNG_SITES
 from studies.lung.task import task as lung
 
-STUDIES = Path(experiment.__file__).parent
+STUDIES = Path(experiment.__file__).parents[1] / "studies"
 PLANS = sorted(STUDIES.glob("*/plan*.toml"))
 
 

@@ -8,9 +8,9 @@ import pytest
 from aiokafka.errors import KafkaConnectionError
 from aiokafka.protocol.metadata import MetadataRequest
 
-from transport import absent as module
-from transport.absent import absent, forbidden
 from transport.errors import TopicMissing
+from transport.staying import absent as module
+from transport.staying.absent import absent, forbidden
 
 
 @pytest.fixture(autouse=True)

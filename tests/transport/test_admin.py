@@ -12,8 +12,8 @@ from aiokafka.protocol.metadata import MetadataRequest
 
 from schemas.errors import LocalError
 from transport.admin import Admin, TopicDifference, TopicSpec
-from transport.link import Link
 from transport.settings import KafkaSettings
+from transport.staying.link import Link
 
 SETTINGS = KafkaSettings("127.0.0.1:9092", "tests")
 

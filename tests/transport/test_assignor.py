@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transport.assignor import NO_CLAIM, Claim, claim_from_bytes, claim_to_bytes, give_out
+from transport.writing.assignor import NO_CLAIM, Claim, claim_from_bytes, claim_to_bytes, give_out
 
 partitions = st.integers(0, 12)
 claims = st.dictionaries(

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.transport.raw import GZIP, LZ4, SNAPPY, ZSTD, batch, message_set, with_unreadable_header, zipped
-from transport.batches import COMPRESSED, MALFORMED, sieved, why_refused
+from transport.reading.batches import COMPRESSED, MALFORMED, sieved, why_refused
 
 PLAIN = [batch(b"a", b"b"), batch(b"c", first=2, producer=7), message_set(b"d")]
 

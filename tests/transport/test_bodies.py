@@ -15,8 +15,8 @@ from tests.transport.raw import batch, with_unreadable_header
 from transport import bodies
 from transport.bodies import BodyReader, BodyWriter, _parsed, _values, runs_of
 from transport.errors import BodyGone
-from transport.link import Link
 from transport.settings import KafkaSettings
+from transport.staying.link import Link
 
 SETTINGS = KafkaSettings("127.0.0.1:9092", "tests")
 

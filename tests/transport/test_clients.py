@@ -11,8 +11,8 @@ from aiokafka.protocol.offset import OffsetRequest
 
 from tests.transport.raw import batch
 from transport.clients import new_consumer, started
-from transport.link import Link
 from transport.settings import KafkaSettings
+from transport.staying.link import Link
 
 
 class AnswersWhenItIsTooLate:

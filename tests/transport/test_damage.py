@@ -2,7 +2,7 @@
 
 from structlog.testing import capture_logs
 
-from transport.damage import PAUSE_MAX_S, PERIOD_S, TRIES, Damage
+from transport.reading.damage import PAUSE_MAX_S, PERIOD_S, TRIES, Damage
 
 
 def test_only_the_same_damage_again_and_again_is_said_and_no_more_than_once_in_a_while() -> None:

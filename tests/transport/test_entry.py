@@ -9,8 +9,8 @@ from structlog.testing import capture_logs
 from schemas.errors import PeerError
 from schemas.records import Signed
 from tests.transport.raw import batch, zipped
-from transport.batches import sieved
-from transport.entry import SAY_S, Entry, Said, entry_of
+from transport.reading.batches import sieved
+from transport.reading.entry import SAY_S, Entry, Said, entry_of
 
 
 def _records(fetched: bytes) -> list[ConsumerRecord]:

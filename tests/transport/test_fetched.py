@@ -8,7 +8,7 @@ from aiokafka import errors
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transport.fetched import check_whole, of_topic
+from transport.reading.fetched import check_whole, of_topic
 
 
 def _answer(*topics: Any, throttle_ms: int = 0, **parts: Any) -> SimpleNamespace:

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transport.errors import LogUndecided
-from transport.labels import HEADER, Label, all_there, label_of
-from transport.log import Entry
+from transport.reading.log import Entry
+from transport.writing.labels import HEADER, Label, all_there, label_of
 
 
 def entries(label: Label | None, count: int, *, topic: str = "rounds", first: int = 0) -> list[Entry]:

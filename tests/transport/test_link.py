@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from transport.link import Link
 from transport.settings import KafkaSettings
+from transport.staying.link import Link
 
 SETTINGS = KafkaSettings("127.0.0.1:9092", "tests")
 

@@ -11,12 +11,12 @@ from schemas.errors import LocalError, TransientError
 from transport.admin import within
 from transport.clients import refused
 from transport.errors import CommitUnknown, Fenced, NotAllowed
-from transport.labels import HEADER, Label
-from transport.link import Link
-from transport.log import Entry
-from transport.outcome import Records, outcome
-from transport.quiet import OncePerPeriod
+from transport.reading.log import Entry
 from transport.settings import KafkaSettings
+from transport.staying.link import Link
+from transport.staying.quiet import OncePerPeriod
+from transport.writing.labels import HEADER, Label
+from transport.writing.outcome import Records, outcome
 
 SENT: Records = {"rounds": [(7, b"announcement")], "receipts": [(3, b"a"), (4, b"b")]}
 

@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transport.pace import SHARE, Pace
+from transport.staying.pace import SHARE, Pace
 
 UNIT, MOST, LIMIT_S = 500_000, 2_000_000, 120.0
 

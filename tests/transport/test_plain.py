@@ -10,9 +10,9 @@ from protocol.sealing import ChunkOpener, ChunkSealer
 from schemas.errors import PeerError
 from schemas.records import CHUNK_BYTES, BodyAt, BodyRef
 from transport.bodies import BodyReader
-from transport.link import Link
-from transport.plain import plain_chunks, whole_body
+from transport.reading.plain import plain_chunks, whole_body
 from transport.settings import KafkaSettings
+from transport.staying.link import Link
 
 SETTINGS = KafkaSettings("127.0.0.1:9092", "tests")
 KEY, SUBJECT = bytes(range(32)), b"s" * 32

@@ -4,7 +4,7 @@ import logging
 
 from aiokafka import errors
 
-from transport.quiet import OncePerPeriod
+from transport.staying.quiet import OncePerPeriod
 
 
 def line(message: str, *values: object) -> logging.LogRecord:

@@ -10,9 +10,9 @@ from aiokafka.protocol.transaction import EndTxnRequest
 from structlog.testing import capture_logs
 
 from tests.transport.test_link import Clock
-from transport.link import Link
-from transport.quota import heed_quotas, kind_of
 from transport.settings import KafkaSettings
+from transport.staying.link import Link
+from transport.staying.quota import heed_quotas, kind_of
 
 SETTINGS = KafkaSettings("127.0.0.1:1", "test")
 FETCH = FetchRequest(1, 1, 1, 0, [])

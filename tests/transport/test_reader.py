@@ -4,9 +4,9 @@ from typing import Any, cast
 
 from aiokafka.errors import RequestTimedOutError
 
-from transport.link import Link
-from transport.log import LogReader
+from transport.reading.log import LogReader
 from transport.settings import KafkaSettings
+from transport.staying.link import Link
 
 
 class Deaf:

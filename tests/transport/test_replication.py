@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from schemas.errors import LocalError
-from transport.replication import INSYNC, REPLICATION, Cluster, insync_of, lacking, replication_of
+from transport.writing.replication import INSYNC, REPLICATION, Cluster, insync_of, lacking, replication_of
 
 
 def topic(name: str, *replicas: list[int]) -> Mapping[str, Any]:

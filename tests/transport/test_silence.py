@@ -7,11 +7,11 @@ from typing import Any, cast
 import pytest
 from aiokafka import TopicPartition
 
-from transport import log
-from transport.link import Link
-from transport.log import LogReader
+from transport.reading import log
+from transport.reading.log import LogReader
+from transport.reading.silence import ASKED_S, Silence
 from transport.settings import KafkaSettings
-from transport.silence import ASKED_S, Silence
+from transport.staying.link import Link
 
 
 def behind(silence: Silence, seconds: int, **stamps: int | None) -> tuple[str, float]:

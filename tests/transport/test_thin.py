@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from protocol.signing import SigningKey
 from schemas.records import Presence, Roster
 from tests.transport.raw import batch, sealed, with_unreadable_header, zipped
-from transport.batches import spans
-from transport.thin import thinned
+from transport.reading.batches import spans
+from transport.reading.thin import thinned
 
 KEY = SigningKey.generate()
 SIGNS = [KEY.sign(Presence("north", (("lung", state),), "wardround 0.1.0")).to_bytes() for state in range(1, 4)]

@@ -6,13 +6,13 @@ from collections.abc import Iterable
 
 import pytest
 
-from transport import visible
 from transport.errors import LogUndecided, TopicMissing
-from transport.labels import HEADER, Label
-from transport.link import Link
-from transport.log import Entry, LogReader
+from transport.reading.log import Entry, LogReader
 from transport.settings import KafkaSettings
-from transport.visible import VisibleWatch, read_around, require_visible
+from transport.staying.link import Link
+from transport.writing import visible
+from transport.writing.labels import HEADER, Label
+from transport.writing.visible import VisibleWatch, read_around, require_visible
 
 SETTINGS = KafkaSettings("127.0.0.1:9092", "tests")
 

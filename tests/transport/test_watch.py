@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transport import watch
-from transport.link import Link
 from transport.settings import KafkaSettings
-from transport.watch import Heads, watch_producer
+from transport.staying.link import Link
+from transport.writing import watch
+from transport.writing.watch import Heads, watch_producer
 
 SETTINGS = KafkaSettings("127.0.0.1:1", "tests")
 

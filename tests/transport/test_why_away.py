@@ -14,11 +14,11 @@ from structlog.testing import capture_logs
 
 from ops.kafka.ports import free_ports
 from schemas.errors import TransientError
-from transport import why_away as module
 from transport.admin import Admin, within
-from transport.link import Link
 from transport.settings import KafkaSettings
-from transport.why_away import why_away
+from transport.staying import why_away as module
+from transport.staying.link import Link
+from transport.staying.why_away import why_away
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 

@@ -3,6 +3,7 @@
 import random
 from dataclasses import replace
 
+from audit.history import StudyHistory, StudyRecord
 from schemas.plan import Aggregation, DataRule, EvaluationRule, Plan, Privacy, StopRule, Storage, TaskSpec, Training
 from schemas.records import (
     Announcement,
@@ -18,7 +19,6 @@ from schemas.records import (
     RequestEntry,
     SiteState,
 )
-from wardround.history import StudyHistory, StudyRecord
 
 START_MS = 1_760_000_000_000
 ZERO = bytes(32)

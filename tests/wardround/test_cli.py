@@ -11,13 +11,13 @@ from types import SimpleNamespace
 import pytest
 
 from ops.kafka import install
+from registry import registrar
+from registry.plans.draft import SECTIONS
 from runtime.service import report
+from runtime.units import human_bytes, human_time
 from schemas.errors import LocalError
-from schemas.plan_toml import SECTIONS
-from wardround import registrar
 from wardround.cli import COMMANDS, main
 from wardround.commands import options
-from wardround.commands.options import human_bytes, human_time
 from wardround.commands.registrar import size_bytes
 
 ROOT = Path(__file__).parents[2]
@@ -209,12 +209,12 @@ def test_starting_a_service_imports_neither_torch_nor_what_people_look_at() -> N
     )
     loaded = set(done.stdout.split())
     assert {"coordinator.app", "participant.app"} <= loaded
-    shown = {"rich.live", "matplotlib", "jinja2", "wardround.federation", "ops"}
+    shown = {"rich.live", "matplotlib", "jinja2", "audit.federation", "ops"}
     assert loaded.isdisjoint({"torch", "sklearn", "pandas", *shown})
 
 
 def test_sizes_and_times_are_said_as_people_say_them() -> None:
-    assert [human_bytes(size) for size in (12, 1536, 5 * 2**30)] == ["12 bytes", "1.5 kB", "5 GB"]
+    assert [human_bytes(size) for size in (12, 1500, 5e9)] == ["12 B", "1.5 kB", "5.0 GB"]
     assert [human_time(seconds) for seconds in (1, 600, 5400, 7 * 86400)] == [
         "1 seconds",
         "10 minutes",
@@ -231,7 +231,7 @@ def test_a_size_cap_that_is_no_size_is_refused(tmp_path: Path, capsys: pytest.Ca
 
 
 def test_the_sections_of_a_plan_are_the_ones_the_template_shows() -> None:
-    from wardround.plan_template import plan_template
+    from registry.plans.template import plan_template
 
     text = plan_template(
         study="s", entry="a.b:c", sites=["x"], parameters=1, metric="m", weight="n", higher_is_better=True

@@ -5,10 +5,10 @@ from typing import Any, cast
 
 import pytest
 
+from audit.federation import Connection, Federation
+from audit.history import StudyHistory
 from schemas.errors import TransientError
 from tests.wardround.synthetic import history
-from wardround.federation import Connection, Federation
-from wardround.history import StudyHistory
 
 
 class Growing:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from rehearsal import experiment
 from runtime.child import ROOT
-from studies import experiment
 from wardround import cli
 
 FENCED = re.compile(r"^( *)```python\n(.*?)^ *```", re.MULTILINE | re.DOTALL)

@@ -124,7 +124,7 @@ def test_the_ledger_says_what_left_and_what_became_of_it(
         "offered, waits for its receipt",
         "in the outbox, not sent yet",
     ]
-    assert lines[7].startswith("evaluation of lung: 1 messages, 300 bytes")
+    assert lines[7].startswith("evaluation of lung: 1 messages, 300 B")
 
 
 def test_the_ledger_is_read_by_a_script_too_and_of_one_study(

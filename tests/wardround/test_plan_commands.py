@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from audit.models import header_of
 from learning.model_file import write_model
 from protocol.digests import digest_of
+from registry.plans.authoring import author_plan, read_signed_plan
+from registry.plans.draft import SECTIONS
 from runtime.child import ROOT
-from schemas.plan_toml import SECTIONS
+from runtime.units import human_time
 from tests.wardround import synthetic
-from wardround.authoring import author_plan, read_signed_plan
 from wardround.cli import main
-from wardround.commands.options import human_time
-from wardround.models import header_of
 
 ENTRY = "tests.wardround.tasks.small:task"
 

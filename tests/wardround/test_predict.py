@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from audit.models import header_of
 from learning.entry import folder_digest
 from learning.model_file import write_model
 from protocol.digests import digest_of
 from tests.wardround import synthetic
 from wardround import open_model
 from wardround.cli import main
-from wardround.models import header_of
 
 FOLDER = Path(__file__).parents[2] / "studies" / "linear_regression"
 ENTRY = "studies.linear_regression.task:task"

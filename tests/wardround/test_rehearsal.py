@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from registry.plans.draft import draft_of
 from runtime.child import ROOT
 from schemas.errors import LocalError
-from schemas.plan_toml import draft_of
 from wardround.demo import rehearsal
 from wardround.demo.bounds import Bounds
 from wardround.demo.rehearsal import rehearsal_of, tables_of

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from audit.history import Commanded, StudyHistory, Told
+from runtime.units import human_bytes, human_seconds
 from schemas.errors import LocalError
 from schemas.records import Action, Command, OpenEvaluation, Outcome
 from tests.wardround.synthetic import START_MS, announcement, history, offer, plan, receipt, records
-from wardround.history import Commanded, StudyHistory, Told
 from wardround.report import Score, compare, conduct_figures, learning_figures, prose, style, write_report
 from wardround.report.conduct_figures import spaced
 from wardround.report.page import render
@@ -250,7 +251,7 @@ def test_a_report_that_cannot_be_written_says_where(tmp_path: Path, monkeypatch:
     [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (12_345, "12 kB"), (1_500_000, "1.5 MB"), (2 * 10**13, "20 TB")],
 )
 def test_bytes_read_well(count: int, text: str) -> None:
-    assert prose.human_bytes(count) == text
+    assert human_bytes(count) == text
 
 
 @pytest.mark.parametrize(
@@ -258,7 +259,7 @@ def test_bytes_read_well(count: int, text: str) -> None:
     [(0.0, "0.0 s"), (9.94, "9.9 s"), (59, "59 s"), (61, "1 min 1 s"), (3700, "1 h 1 min"), (90_000, "1 d 1 h")],
 )
 def test_seconds_read_well(seconds: float, text: str) -> None:
-    assert prose.human_seconds(seconds) == text
+    assert human_seconds(seconds) == text
 
 
 def test_a_plan_reads_as_sentences_with_its_numbers() -> None:

@@ -10,16 +10,16 @@ import pytest
 
 from learning.entry import load_task
 from learning.task import DataSource, SiteData
+from registry.plans.draft import Draft, TaskFacts
+from registry.plans.template import plan_template
+from rehearsal.course import Course
+from rehearsal.play import Played
+from rehearsal.variants import THIS, read_tables, variants
 from schemas.errors import LocalError
 from schemas.plan import Plan
-from schemas.plan_toml import Draft, TaskFacts
-from simulation.course import Course
 from wardround.cli import main
-from wardround.plan_template import plan_template
 from wardround.simulate import figures
-from wardround.simulate.play import Played
 from wardround.simulate.table import rows
-from wardround.simulate.variants import THIS, read_tables, variants
 
 STUDIES = Path(__file__).parents[2] / "studies"
 PLAN = STUDIES / "lung" / "plan.toml"
@@ -73,8 +73,8 @@ def test_table_and_figure_say_the_same_bytes() -> None:
     for axes in figures.costs([one]).axes:
         drawn += [text.get_text() for text in axes.texts]
     [cells] = rows([one], None)[1]
-    assert cells[-1] == "24.9 kB"
-    assert drawn.count("24.9 kB") == 2
+    assert cells[-1] == "26 kB"
+    assert drawn.count("26 kB") == 2
 
 
 @pytest.mark.parametrize(
@@ -284,7 +284,7 @@ def test_plans_that_played_alike_and_clipped_updates_are_said(capsys: pytest.Cap
 def test_a_site_with_nobody_to_train_on_is_named(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("wardround.simulate.learning.without_training", lambda _: ("site-x",))
+    monkeypatch.setattr("rehearsal.learning.without_training", lambda _: ("site-x",))
     assert main(["simulate", str(LINE), "--versions", "2", "--learn"]) == 0
     assert (
         "left out of every figure: 1 of 11 sites, whose patients are all for testing: site-x" in capsys.readouterr().out

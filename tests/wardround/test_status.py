@@ -5,17 +5,17 @@ from pathlib import Path
 
 import pytest
 
+from audit.federation import Federation
+from audit.history import Commanded, Decision, StudyHistory
 from protocol.signing import SigningKey
+from registry.commands import check_reason
 from schemas import topics
 from schemas.errors import LocalError
 from schemas.records import Action, Command, Outcome, Roster
 from tests.wardround.synthetic import STUDY, history
-from transport.entry import Entry
+from transport.reading.entry import Entry
 from wardround.cli import main
 from wardround.commands.status import study_lines, study_values
-from wardround.federation import Federation
-from wardround.history import Commanded, Decision, StudyHistory
-from wardround.operator import check_reason
 
 NOW_MS = 1_900_000_000_000
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from ops.kafka.ports import free_ports
-from wardround.keyfiles import make_member_keys, make_registrar_keys
+from registry.keyfiles import make_member_keys, make_registrar_keys
 
 ROOT = Path(__file__).parents[2]
 SAID = "error: the output cannot be written: No space left on device\n"

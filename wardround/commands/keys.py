@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     from protocol.signing import key_id
-    from wardround.keyfiles import make_member_keys
+    from registry.keyfiles import make_member_keys
 
     folder = arguments.out
     card = make_member_keys(arguments.name, folder)

@@ -53,8 +53,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run_export(arguments: argparse.Namespace) -> int:
-    from wardround.federation import Federation
-    from wardround.keyfiles import check_place
+    from audit.federation import Federation
+    from registry.keyfiles import check_place
 
     options.logs_of_a_command()
     check_place(arguments.out, folders_made=True)

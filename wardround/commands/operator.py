@@ -51,8 +51,8 @@ def run(arguments: argparse.Namespace) -> int:
     from protocol.key_files import read_registrar_key
     from protocol.roster_memory import RosterMemory
     from protocol.signing import SigningKey
+    from registry.commands import command
     from schemas.records import Action
-    from wardround.operator import command
 
     key, registrar = SigningKey.load(arguments.key), read_registrar_key(arguments.registrar)
     settings = options.kafka_settings(arguments)

@@ -28,7 +28,6 @@ BROKER_VARIABLE = "WARDROUND_KAFKA_BOOTSTRAP"
 REGISTRAR_KEY_VARIABLE = "WARDROUND_KEYS_REGISTRAR"
 LONG_S = 10.0
 Progress = Callable[[int, int], None]
-_UNITS = ((2**40, "TB"), (2**30, "GB"), (2**20, "MB"), (2**10, "kB"))
 
 
 def add_reader_key(parser: argparse.ArgumentParser) -> None:
@@ -187,19 +186,3 @@ def reading(broker: str) -> Iterator[Progress]:
 
     with Console(stderr=True).status(text) as status:
         yield lambda done, total: status.update(f"{text}: {done:,} of {total:,} records")
-
-
-def human_bytes(size: float) -> str:
-    """1536 -> '1.5 kB' (powers of 1024)."""
-    for unit, name in _UNITS:
-        if size >= unit:
-            return f"{size / unit:.3g} {name}" if size / unit < 1000 else f"{size / unit:.0f} {name}"
-    return f"{size:.0f} bytes"
-
-
-def human_time(seconds: float) -> str:
-    """5400 -> '1.5 hours'."""
-    for unit, name in ((86400, "days"), (3600, "hours"), (60, "minutes")):
-        if seconds >= 1.5 * unit:
-            return f"{seconds / unit:.3g} {name}"
-    return f"{seconds:.3g} seconds"

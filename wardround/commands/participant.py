@@ -19,14 +19,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runtime.units import human_bytes
 from schemas.errors import LocalError
 from wardround.commands import options
 
 if TYPE_CHECKING:
+    from participant.orders import Answer
     from participant.settings import Settings
     from participant.shell.control import StudyState
     from participant.shell.ledger import Update
-    from wardround.operate import Answer
 
 _CONFIG = "settings, see the annotated sample"
 _PAUSE = (
@@ -89,7 +90,7 @@ def _settings(arguments: argparse.Namespace) -> "Settings":
 
 
 def _pause(arguments: argparse.Namespace) -> int:
-    from wardround.operate import order, pause
+    from participant.orders import order, pause
 
     answer = order(_settings(arguments).data_dir, pause, arguments.study)
     name = arguments.study or "every study"
@@ -97,7 +98,7 @@ def _pause(arguments: argparse.Namespace) -> int:
 
 
 def _resume(arguments: argparse.Namespace) -> int:
-    from wardround.operate import order, resume
+    from participant.orders import order, resume
 
     answer = order(_settings(arguments).data_dir, resume, arguments.study)
     name = arguments.study or "every study"
@@ -105,7 +106,7 @@ def _resume(arguments: argparse.Namespace) -> int:
 
 
 def _leave(arguments: argparse.Namespace) -> int:
-    from wardround.operate import leave, order
+    from participant.orders import leave, order
 
     answer = order(_settings(arguments).data_dir, leave)
     done = "the site leaves: nothing new is begun, and the service ends once its updates are decided"
@@ -113,7 +114,7 @@ def _leave(arguments: argparse.Namespace) -> int:
 
 
 def _forget(arguments: argparse.Namespace) -> int:
-    from wardround.operate import forget
+    from participant.orders import forget
 
     settings, study = _settings(arguments), arguments.study
     given_up = forget(settings.data_dir, settings.name, study)
@@ -163,7 +164,7 @@ def _ledger(arguments: argparse.Namespace) -> int:
             one.study,
             str(one.sequence),
             str(one.base_version),
-            options.human_bytes(one.bytes),
+            human_bytes(one.bytes),
             _became(one),
         )
         for one in view.updates
@@ -172,7 +173,7 @@ def _ledger(arguments: argparse.Namespace) -> int:
     table = ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     others = [
         f"{one.what}{f' of {one.study}' if one.study else ''}: {one.messages} messages, "
-        f"{options.human_bytes(one.bytes)}, last {_when(one.last_ms)}"
+        f"{human_bytes(one.bytes)}, last {_when(one.last_ms)}"
         for one in view.others
     ]
     options.emit(arguments, values, [*(table if view.updates else ["no update has been finished here"]), *others])

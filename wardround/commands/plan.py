@@ -81,9 +81,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run_init(arguments: argparse.Namespace) -> int:
+    from registry.keyfiles import check_place, write_whole
+    from registry.plans.template import plan_of_task
     from schemas.errors import LocalError
-    from wardround.keyfiles import check_place, write_whole
-    from wardround.plan_template import plan_of_task
 
     if arguments.out is not None:
         if arguments.out.exists() and not arguments.force:
@@ -141,7 +141,7 @@ def _check_names(study: str, sites: list[str]) -> None:
 
 
 def run_check(arguments: argparse.Namespace) -> int:
-    from wardround.plan_words import plan_lines, plan_values
+    from registry.plans.words import plan_lines, plan_values
 
     round_s = seconds(arguments.round, "--round")
     plan = _load(arguments)
@@ -160,7 +160,7 @@ def run_digest(arguments: argparse.Namespace) -> int:
 def _run_files(arguments: argparse.Namespace) -> int:
     """The task's manifest on this machine; no line of the task is run."""
     from learning.entry import task_manifest
-    from wardround.authoring import read_plan_draft, read_signed_plan
+    from registry.plans.authoring import read_plan_draft, read_signed_plan
 
     approved = None
     if arguments.plan.suffix == ".plan":
@@ -188,7 +188,7 @@ def _run_files(arguments: argparse.Namespace) -> int:
 
 
 def run_sign(arguments: argparse.Namespace) -> int:
-    from wardround.authoring import author_plan, write_signed
+    from registry.plans.authoring import author_plan, write_signed
 
     key = options.registrar_key(arguments)
     with options.waiting("running the task once for version 0"):
@@ -217,8 +217,8 @@ def _refuse_faults(plan: Path) -> None:
     """Raises LocalError when the plan's task does on invented patients what no hospital could use."""
     import tempfile
 
+    from rehearsal.trial import Trial, setting_of_plan
     from schemas.errors import LocalError
-    from wardround.trial import Trial, setting_of_plan
 
     with tempfile.TemporaryDirectory(prefix="wardround-") as scratch:
         faults = [one for one in Trial(setting_of_plan(plan, Path(scratch))).run() if one.level == "fault"]
@@ -241,8 +241,8 @@ def seconds(text: str, option: str) -> float:
 
 
 def _load(arguments: argparse.Namespace) -> "Plan":
+    from registry.plans.authoring import author_plan, read_signed_plan
     from schemas.errors import LocalError
-    from wardround.authoring import author_plan, read_signed_plan
 
     if arguments.plan.suffix == ".plan":
         if arguments.warm is not None:

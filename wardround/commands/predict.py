@@ -36,10 +36,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    from audit.models import open_model
     from learning.formats import Format
+    from registry.keyfiles import check_place
     from schemas.errors import LocalError
-    from wardround.keyfiles import check_place
-    from wardround.models import open_model
 
     options.logs_of_a_command()
     check_place(arguments.out, folders_made=True)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from wardround.commands import options
 
 if TYPE_CHECKING:
-    from wardround.audit import Audit
+    from audit.recompute import Audit
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,12 +51,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 async def _check(arguments: argparse.Namespace) -> "Audit":
+    from audit.recompute import Auditor
     from protocol.key_files import read_registrar_key
     from protocol.roster_memory import RosterMemory
     from protocol.sealing import OpenKey
     from transport.admin import COMMAND_S, Admin, within
-    from transport.link import Link
-    from wardround.audit import Auditor
+    from transport.staying.link import Link
 
     opening = OpenKey.load(arguments.key)
     registrar = read_registrar_key(arguments.registrar)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, TypeVar
 from wardround.commands import options
 
 if TYPE_CHECKING:
-    from wardround.registrar import Registrar
+    from registry.registrar import Registrar
 
 T = TypeVar("T")
 LEAD_PARTITIONS_MAX = 1000
@@ -78,7 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run_keys(arguments: argparse.Namespace) -> int:
-    from wardround.keyfiles import make_registrar_keys
+    from registry.keyfiles import make_registrar_keys
 
     key = make_registrar_keys(arguments.out)
     lines = [
@@ -92,8 +92,8 @@ def run_keys(arguments: argparse.Namespace) -> int:
 
 def run_member(arguments: argparse.Namespace) -> int:
     from protocol.signing import key_id
+    from registry.keyfiles import read_card
     from schemas.records import Role
-    from wardround.keyfiles import read_card
 
     if arguments.revoke:
         return _run_revoke(arguments)
@@ -152,8 +152,8 @@ def _run_revoke(arguments: argparse.Namespace) -> int:
 
 def _with_registrar(arguments: argparse.Namespace, act: Callable[["Registrar"], Awaitable[T]]) -> T:
     from protocol.roster_memory import RosterMemory
+    from registry.registrar import Registrar
     from schemas.errors import LocalError
-    from wardround.registrar import Registrar
 
     key = options.registrar_key(arguments)
     settings = options.kafka_settings(arguments)

@@ -27,8 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from wardround.federation import Federation
-    from wardround.keyfiles import check_place
+    from audit.federation import Federation
+    from registry.keyfiles import check_place
     from wardround.report import write_report
 
     options.kafka_settings(arguments)

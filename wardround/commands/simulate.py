@@ -23,12 +23,12 @@ from typing import TYPE_CHECKING, Any
 from wardround.commands import options
 
 if TYPE_CHECKING:
+    from registry.plans.draft import Draft
+    from rehearsal.experiment import Judge as JudgedBy
+    from rehearsal.learning import Patients, StudyJudge
+    from rehearsal.play import Connected, Judge, Played, Setting
+    from rehearsal.variants import Tables, Variant
     from schemas.plan import Plan
-    from schemas.plan_toml import Draft
-    from studies.experiment import Judge as JudgedBy
-    from wardround.simulate.learning import Patients, StudyJudge
-    from wardround.simulate.play import Connected, Judge, Played, Setting
-    from wardround.simulate.variants import Tables, Variant
 
 _SPEEDS = {"train": "10m", "up": "2Mbit", "down": "10Mbit", "spread": 2.0}  # where no file says more
 _BITS = {"kbit": 1e3, "Mbit": 1e6, "Gbit": 1e9}
@@ -73,8 +73,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from wardround.keyfiles import check_place
-    from wardround.simulate import table, variants
+    from registry.keyfiles import check_place
+    from rehearsal import variants
+    from wardround.simulate import table
 
     _check(arguments)
     if arguments.html:
@@ -107,7 +108,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _untrained(patients: "Patients | None") -> list[str]:
     """Which sites are left out of every figure, in one sentence; nothing where there are none."""
-    from studies.experiment import left_out
+    from rehearsal.experiment import left_out
 
     if patients is None or not patients.untrained:
         return []
@@ -139,7 +140,7 @@ def _check(arguments: argparse.Namespace) -> None:
 
 def _tables(arguments: argparse.Namespace) -> "Tables":
     """The plan's text with what the arguments put in its place."""
-    from wardround.simulate.variants import read_tables, with_sites
+    from rehearsal.variants import read_tables, with_sites
 
     tables = read_tables(arguments.plan)
     if arguments.learn:
@@ -161,8 +162,8 @@ def _study(name: str) -> Path:
 
 def _author(arguments: argparse.Namespace) -> "Callable[[Draft], Plan]":
     """Makes a plan of a draft: with --parameters without the task, else as `plan check` does."""
-    from schemas.plan_toml import TaskFacts
-    from wardround.authoring import author_draft
+    from registry.plans.authoring import author_draft
+    from registry.plans.draft import TaskFacts
 
     if arguments.parameters is None:
         return lambda draft: author_draft(draft).plan
@@ -171,17 +172,17 @@ def _author(arguments: argparse.Namespace) -> "Callable[[Draft], Plan]":
 
 
 def _patients(arguments: argparse.Namespace, tables: "Tables") -> "Patients":
-    from schemas.plan_toml import draft_of
-    from wardround.simulate.learning import Patients
+    from registry.plans.draft import draft_of
+    from rehearsal.learning import Patients
 
     with options.waiting("loading the patients"):
         return Patients.load(draft_of(tables, where=str(arguments.plan)), arguments.data)
 
 
 def _setting(arguments: argparse.Namespace, tables: "Tables", patients: "Patients | None") -> "Setting":
-    from simulation import speeds
+    from rehearsal import speeds
+    from rehearsal.play import Setting
     from wardround.commands.plan import seconds
-    from wardround.simulate.play import Setting
 
     sites: Sequence[str] = list(patients.sites) if patients else tables["members"]["sites"]
     median = speeds.Speed(
@@ -200,7 +201,7 @@ def _setting(arguments: argparse.Namespace, tables: "Tables", patients: "Patient
 
 
 def _connected(arguments: argparse.Namespace, sites: Sequence[str]) -> "Connected":
-    from simulation import traces
+    from rehearsal import traces
 
     if not arguments.trace.endswith(".csv"):
         traces.windows(arguments.trace, arguments.seed, sites[0], 1)  # a wrong name is told before anything is played
@@ -243,8 +244,8 @@ def _play(
 ) -> "tuple[list[Played], float | None]":
     from dataclasses import replace
 
-    from wardround.simulate.learning import target_of
-    from wardround.simulate.play import play
+    from rehearsal.learning import target_of
+    from rehearsal.play import play
     from wardround.simulate.progress import Progress
 
     played, target = [], arguments.target
@@ -273,7 +274,7 @@ def _as_long(setting: "Setting", plan: "Plan", asked: "Plan | None", patients: "
     """The setting with trainings as long as `plan` makes them: speeds are those of the plan that is asked about."""
     from dataclasses import replace
 
-    from wardround.simulate.work import times_as_long
+    from rehearsal.work import times_as_long
 
     if asked is None or plan.training == asked.training:
         return setting
@@ -291,7 +292,7 @@ def _judges(
     arguments: argparse.Namespace, plan: "Plan", patients: "Patients", made: "list[StudyJudge]"
 ) -> "Callable[[], Judge]":
     """Makes a judge for each try at one history; the last of `made` has seen it to its end."""
-    from wardround.simulate.learning import StudyJudge
+    from rehearsal.learning import StudyJudge
 
     def make() -> StudyJudge:
         made.append(StudyJudge(plan, patients, _judged_by(arguments), arguments.seed))
@@ -301,6 +302,6 @@ def _judges(
 
 
 def _judged_by(arguments: argparse.Namespace) -> "JudgedBy":
-    from studies.experiment import overall, together
+    from rehearsal.experiment import overall, together
 
     return together if arguments.together else overall

@@ -12,6 +12,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Any
 
+from runtime.units import human_time
 from schemas.text import plain
 from wardround.commands import options
 
@@ -26,8 +27,8 @@ _STATES = {"not-enrolled": "not enrolled", "not-started": "not started"}
 _RIGHTS = "it may well be there: whoever looks after Kafka can grant it (kafka-acls.sh), and nobody has to make it anew"
 
 if TYPE_CHECKING:
+    from audit.history import Commanded, Decision, SiteHistory, StudyHistory
     from schemas.records import SiteState
-    from wardround.history import Commanded, Decision, SiteHistory, StudyHistory
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -78,7 +79,7 @@ def study_values(history: "StudyHistory", now_ms: int) -> dict[str, Any]:
 
 def _warnings(history: "StudyHistory", now_ms: int) -> dict[str, list[str]]:
     """What people have to know of each site: what fails there, and a share far from what its presence allows."""
-    from wardround.standing import failing, standings
+    from audit.standing import failing, standings
 
     far = {one.site: one.warning for one in standings(history, now_ms)}
     return {name: [said for said in (far[name] or failing(site),) if said] for name, site in history.sites.items()}
@@ -126,7 +127,7 @@ def study_lines(history: "StudyHistory", now_ms: int) -> list[str]:
             (
                 site["site"],
                 _STATES.get(site["state"], site["state"]),
-                "never" if site["seen_s"] is None else f"{options.human_time(site['seen_s'])} ago",
+                "never" if site["seen_s"] is None else f"{human_time(site['seen_s'])} ago",
                 "–" if site["staleness"] is None or history.final else str(site["staleness"]),
                 str(site["counted"]),
                 "–" if last is None else _receipt(last),
@@ -199,7 +200,7 @@ def _command_lines(values: dict[str, Any], now_ms: int) -> list[str]:
 
 def _given(command: dict[str, Any], now_ms: int) -> str:
     """By whom, when and why. A reason is whatever an operator signed: nothing of it may steer the terminal."""
-    ago = options.human_time((now_ms - command["at_ms"]) / 1000)
+    ago = human_time((now_ms - command["at_ms"]) / 1000)
     reason = f" ({plain(command['reason'])})" if command["reason"] else ""
     return f"by {command['operator']} {ago} ago{reason}"
 
@@ -236,7 +237,7 @@ def _receipt(last: dict[str, Any]) -> str:
 
 
 async def _read(arguments: argparse.Namespace, progress: options.Progress) -> list["StudyHistory"]:
-    from wardround.federation import Federation
+    from audit.federation import Federation
 
     options.kafka_settings(arguments)
     async with Federation(

@@ -36,8 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from wardround.authoring import read_signed_plan
-    from wardround.registrar import CreatedStudy, Registrar
+    from registry.plans.authoring import read_signed_plan
+    from registry.registrar import CreatedStudy, Registrar
 
     key = options.registrar_key(arguments)
     plan = read_signed_plan(arguments.plan, key.public)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from wardround.commands import options
 
 if TYPE_CHECKING:
-    from wardround.trial import Setting
+    from rehearsal.trial import Setting
 
 FAULTY = 1
 
@@ -44,9 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run_test(arguments: argparse.Namespace) -> int:
+    from rehearsal.findings import count, finding_lines
+    from rehearsal.trial import Trial
     from schemas.errors import LocalError
-    from wardround.findings import count, finding_lines
-    from wardround.trial import Trial
 
     if arguments.data is not None and not arguments.data.is_dir():
         raise LocalError(f"{arguments.data} is no folder", hint="--data names the folder with a table for each site")
@@ -74,9 +74,9 @@ def run_test(arguments: argparse.Namespace) -> int:
 def setting_of(arguments: argparse.Namespace, scratch: Path) -> "Setting":
     """What to try. Raises LocalError when there is no such study."""
     from learning.places import entry_of, look_in, place_of
+    from rehearsal.trial import SITES_INVENTED, Setting, setting_of_plan
     from schemas.errors import LocalError
     from wardround.demo.rehearsal import table_names
-    from wardround.trial import SITES_INVENTED, Setting, setting_of_plan
 
     study, chosen = Path(arguments.study), options_of(arguments.option)
     plan = study if study.suffix == ".toml" else study / "plan.toml"

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from registry.plans.draft import Draft
 from schemas.errors import LocalError
-from schemas.plan_toml import Draft
 
 _OF_SITES = ("goal", "minimum", "cohort_min", "cohort_max")
 

@@ -20,13 +20,13 @@ from learning.quarantine import Quarantine
 from learning.settings import settings_of
 from learning.task import DataSource
 from protocol.signing import SigningKey
+from registry.keyfiles import write_whole
+from registry.plans.authoring import AuthoredPlan, author_draft, read_plan_draft, write_signed
+from rehearsal.findings import finding_lines
+from rehearsal.trial import Trial, setting_of_plan
 from runtime.service import report
 from schemas.errors import FederationError, LocalError
-from wardround.authoring import AuthoredPlan, author_draft, read_plan_draft, write_signed
 from wardround.demo.bounds import Bounds, add_arguments
-from wardround.findings import finding_lines
-from wardround.keyfiles import write_whole
-from wardround.trial import Trial, setting_of_plan
 
 NICE = 15
 RESAMPLES = 1000

@@ -19,7 +19,10 @@ from pathlib import Path
 
 import structlog
 
+from audit.federation import Federation
+from audit.history import StudyHistory
 from ops.kafka import Kafka, ensure
+from registry.keyfiles import write_whole
 from runtime.lock import FolderLock
 from schemas.errors import FederationError, TransientError
 from wardround.demo.held import HeldSites
@@ -29,9 +32,6 @@ from wardround.demo.rehearsal import MODEL, Rehearsal
 from wardround.demo.running import Running
 from wardround.demo.script import Act
 from wardround.demo.stage import COORDINATOR
-from wardround.federation import Federation
-from wardround.history import StudyHistory
-from wardround.keyfiles import write_whole
 from wardround.progress import Show
 from wardround.report import Score, compare, write_report
 from wardround.report.look_again import look_again

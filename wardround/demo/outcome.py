@@ -11,8 +11,8 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
+from audit.history import StudyHistory
 from schemas.errors import LocalError
-from wardround.history import StudyHistory
 from wardround.report.comparison import Comparison, Row, Score
 from wardround.report.prose import human_score, without
 

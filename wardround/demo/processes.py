@@ -18,10 +18,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from registry.keyfiles import write_whole
 from runtime.child import child_environment, child_line
 from schemas.errors import EXIT_LOCAL, LocalError
 from wardround.demo import guard
-from wardround.keyfiles import write_whole
 
 STOP_S = 5.0
 _PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV", "PYTHONPATH")

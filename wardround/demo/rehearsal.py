@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from learning.places import entry_of, look_in, place_of
+from registry.keyfiles import write_whole
+from registry.plans.authoring import read_plan_draft
+from registry.plans.draft import Draft
 from runtime.child import ROOT
 from schemas.codec import ID
 from schemas.errors import LocalError
-from schemas.plan_toml import Draft
-from wardround.authoring import read_plan_draft
 from wardround.demo.bounds import Bounds
-from wardround.keyfiles import write_whole
 
 OUT = Path("out/try")
 MODEL = "model.safetensors"
@@ -136,7 +136,7 @@ def _write_plan(folder: Path, entry: str, data: Path | None) -> Path:
             hint="name it with --data, a table for each site (site-1.csv, …); or write one with `wardround plan init`",
         )
     sites = tables_of(data)
-    from wardround.plan_template import plan_of_task  # brings torch along
+    from registry.plans.template import plan_of_task  # brings torch along
 
     text = plan_of_task(entry, study=folder.resolve().name.replace("_", "-").lower(), sites=sites)
     path = folder / "plan.toml"

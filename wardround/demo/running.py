@@ -16,12 +16,13 @@ from ops.kafka import Broker, Kafka
 from ops.kafka.ports import free_ports
 from ops.link_proxy import LinkProxy
 from participant.shell.control import STATE
+from registry.plans.authoring import read_signed_plan
+from registry.plans.draft import TaskFacts
+from registry.registrar import NewMember, Registrar
 from schemas.errors import LocalError
 from schemas.plan import Plan
-from schemas.plan_toml import TaskFacts
 from schemas.records import Role
 from transport.settings import KafkaSettings
-from wardround.authoring import read_signed_plan
 from wardround.demo.processes import Process, Processes
 from wardround.demo.rehearsal import Rehearsal
 from wardround.demo.script import Act, Cast, Script, cast
@@ -33,7 +34,6 @@ from wardround.demo.stage import (
     participant_settings,
     presence_period_s,
 )
-from wardround.registrar import NewMember, Registrar
 
 SETUP_S = 120.0
 SITES_FEW = 20

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from protocol.signing import SigningKey
+from registry.keyfiles import MemberCard, make_member_keys, make_registrar_keys, write_whole
 from schemas.plan import Plan
-from wardround.keyfiles import MemberCard, make_member_keys, make_registrar_keys, write_whole
 
 COORDINATOR = "coordinator"
 PRESENCE_PERIOD_S = 0.75  # away after two missed ones: a hospital's link fails for minutes, a demo's for seconds

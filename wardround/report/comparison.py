@@ -7,7 +7,7 @@ Used by:  wardround.report, wardround.demo (table and summary).
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from wardround.history import SiteHistory, StudyHistory
+from audit.history import SiteHistory, StudyHistory
 
 COLUMNS = ("alone", "federated", "pooled")
 

@@ -5,9 +5,9 @@ Used by:  wardround.report.page.
 
 from typing import Any
 
+from audit.history import StudyHistory
+from runtime.units import human_bytes
 from schemas.records import SiteState
-from wardround.history import StudyHistory
-from wardround.report.prose import human_bytes
 from wardround.report.style import BLUE, FAINT, GREEN, INK, ORANGE, PURPLE, SKY, SOFT, VERMILION, figure, plain
 
 # state -> (label, face, hatch); hatches tell them apart without colour

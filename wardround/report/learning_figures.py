@@ -6,7 +6,7 @@ Used by:  wardround.report.page.
 import math
 from typing import Any
 
-from wardround.history import StudyHistory
+from audit.history import StudyHistory
 from wardround.report.comparison import Comparison, Row, Score
 from wardround.report.style import BLUE, FAINT, PURPLE, SOFT, VERMILION, figure, legend, plain, whole_numbers
 

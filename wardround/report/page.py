@@ -11,14 +11,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from audit.history import PRESENCE_PERIOD_S, StudyHistory
+from audit.standing import standings
+from runtime.units import human_bytes, human_seconds
 from schemas.errors import LocalError, MissingLibraryError
 from schemas.records import SiteState
 from schemas.text import visible
-from wardround.history import PRESENCE_PERIOD_S, StudyHistory
 from wardround.report import prose
 from wardround.report.comparison import Comparison, Score, compare
 from wardround.report.look_again import look_again
-from wardround.standing import standings
 
 TEMPLATE = "page.html"
 
@@ -69,8 +70,8 @@ def render(
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, finalize=shown
     )
     filters: dict[str, Any] = {
-        "bytes": lambda value: "–" if value is None else prose.human_bytes(value),
-        "seconds": prose.human_seconds,
+        "bytes": lambda value: "–" if value is None else human_bytes(value),
+        "seconds": human_seconds,
         "score": prose.human_score,
         "moment": prose.human_moment,
         "command": prose.command,

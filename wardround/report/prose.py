@@ -7,11 +7,12 @@ Used by:  wardround.report, wardround.demo.
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
+from audit.history import OVERTAKEN, Commanded, SiteHistory, StudyHistory
+from runtime.units import human_seconds
 from schemas.plan import Aggregation, Plan
 from schemas.records import Action, Command, Stop
 from schemas.text import plain
 from schemas.topics import UPDATES_KEPT_DAYS
-from wardround.history import OVERTAKEN, Commanded, SiteHistory, StudyHistory
 from wardround.report.comparison import Comparison, Score
 
 CODES = {
@@ -50,27 +51,6 @@ ACTIONS = {
     Action.CLOSE: "close the round after version {version} with what is there",
 }
 COMMANDS_MAX = 200  # rows of the table
-
-
-def human_bytes(count: int) -> str:
-    """`1.4 kB`: decimal units, two digits where they are few."""
-    value, unit = float(count), "B"
-    for larger in ("kB", "MB", "GB", "TB"):
-        if value < 1000:
-            break
-        value, unit = value / 1000, larger
-    return f"{value:.0f} {unit}" if value >= 10 or unit == "B" else f"{value:.1f} {unit}"
-
-
-def human_seconds(seconds: float) -> str:
-    if seconds < 60:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
-    if days:
-        return f"{days} d {hours} h"
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
 
 
 def human_moment(at_ms: int) -> str:

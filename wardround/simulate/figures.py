@@ -7,7 +7,8 @@ Used by:  wardround.simulate.page.
 from collections.abc import Sequence
 from typing import Any
 
-from wardround.commands.options import human_bytes
+from rehearsal.play import Played
+from runtime.units import human_bytes
 from wardround.report.style import (
     BLACK,
     BLUE,
@@ -23,7 +24,6 @@ from wardround.report.style import (
     plain,
     whole_numbers,
 )
-from wardround.simulate.play import Played
 
 _COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK)
 _DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.2)), (0, (6, 2, 1, 2)))

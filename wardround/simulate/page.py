@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from registry.keyfiles import write_whole
+from rehearsal.play import Played
+from rehearsal.variants import Variant
 from schemas.errors import LocalError, MissingLibraryError
-from wardround.keyfiles import write_whole
 from wardround.report.page import shown
 from wardround.simulate import table
-from wardround.simulate.play import Played
-from wardround.simulate.variants import Variant
 
 TEMPLATE = "simulation.html"
 

@@ -11,9 +11,9 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from wardround.commands.options import human_bytes, human_time
-from wardround.simulate.play import Played
-from wardround.simulate.variants import Variant
+from rehearsal.play import Played
+from rehearsal.variants import Variant
+from runtime.units import human_bytes, human_time
 
 SIDE_BY_SIDE = 4  # plans that fit a terminal of 80 columns
 EXPLAINED = (

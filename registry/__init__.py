@@ -1,0 +1,1 @@
+"""What people sign: members, roster, keys, plans and commands."""

@@ -1,0 +1,1 @@
+"""Plans and studies played ahead and compared, before a hospital is asked."""

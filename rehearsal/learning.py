@@ -1,0 +1,158 @@
+"""Really learns on virtual time: a study's task trains at its sites, each version is judged on all test patients.
+
+Knows:    the task, its sites' patients, and the pooled model that the federation is measured against.
+Never:    changes who is heard when: that is the world's, with or without learning.
+Used by:  wardround.commands.simulate, studies' experiments on virtual time.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from learning import advice
+from learning.entry import load_task
+from learning.quarantine import Quarantine
+from learning.settings import settings_of
+from learning.task import DataSource, SiteData, Task, Vector
+from registry.plans.draft import Draft
+from rehearsal.experiment import Judge as JudgedBy
+from rehearsal.experiment import alone_of, losses_of, patients_of, without_training
+from rehearsal.federate import trained
+from schemas.errors import LocalError
+from schemas.plan import Plan
+from simulation.vectors import Learner
+from simulation.world import World
+
+NEAR = 0.99  # of the pooled metric: the target unless another is named
+
+
+class _Watched(DataSource):
+    """Where a site's patients are; knows whether the task has asked for the folder."""
+
+    looked = False
+
+    def __getattribute__(self, name: str) -> Any:
+        if name == "folder":
+            object.__setattr__(self, "looked", True)
+        return object.__getattribute__(self, name)
+
+
+@dataclass(frozen=True, slots=True)
+class Patients:
+    """Everybody's patients, loaded once for all alternatives. Sites without a training patient are `untrained`."""
+
+    task: Task
+    sites: Mapping[str, SiteData]
+    untrained: tuple[str, ...] = ()
+
+    @classmethod
+    def load(cls, draft: Draft, folder: Path | None) -> "Patients":
+        """Raises LocalError when a site's patients cannot be used, or nobody looks into `folder`."""
+        task, share = load_task(draft.entry), draft.values["data"]["bad_records_max"]
+        sources = [_Watched(site, folder, draft.options, Quarantine(share)) for site in draft.sites]
+        loaded = [patients_of(task, source) for source in sources]
+        if folder is not None and not any(source.looked for source in sources):
+            raise LocalError(
+                f"--data {folder} does nothing: the task {draft.entry} brings its own data", hint="leave --data out"
+            )
+        known = {data.site: data for data in loaded if len(data.train)}
+        if not known:
+            raise LocalError("no site has a training patient", hint="does the split leave some of them for training?")
+        return cls(task, known, without_training(loaded))
+
+    def pooled(self, plan: Plan, judged_by: JudgedBy) -> float:
+        """The metric of the model that central learning would have given."""
+        vector, seen = self._central(plan)
+        return judged_by(self.task, [vector] * len(seen), seen)
+
+    def advice(self, plan: Plan, judge: "StudyJudge", judged_by: JudgedBy) -> list[str]:
+        """What deserves a word about the history that `judge` has watched, once it is over."""
+        if judge.last is None or not judge.lengths:
+            return []
+        task, sites, settings = self.task, list(self.sites.values()), settings_of(plan)
+        vector, seen = self._central(plan)
+        losses = losses_of(task, sites, seen, seed=plan.seed, federated=judge.last, pooled=vector)
+        alone = judged_by(task, [alone_of(task, data, settings, seed=plan.seed) for data in sites], sites)
+        return [
+            *advice.of_clip(judge.lengths, plan.privacy.clip),
+            *advice.of_learning(losses.first, losses.last, losses.pooled),
+            *advice.of_comparison(
+                alone, judge.curve[-1][1], higher_is_better=task.higher_is_better, metric=task.metric
+            ),
+        ]
+
+    def _central(self, plan: Plan) -> tuple[Vector, list[SiteData]]:
+        """The pooled model, and the sites as it wants them."""
+        everybody = self.task.pool(list(self.sites.values()))
+        vector = alone_of(self.task, everybody, settings_of(plan), seed=plan.seed)
+        return vector, [self.task.as_pooled(data, everybody) for data in self.sites.values()]
+
+
+@dataclass(slots=True)
+class StudyJudge:
+    """Trains and judges one history; see rehearsal.play.Judge.
+
+    lengths   of the updates before clipping, examples weighed in; last: the newest version
+    """
+
+    plan: Plan
+    patients: Patients
+    judged_by: JudgedBy
+    seed: int
+    curve: list[tuple[int, float]] = field(default_factory=list)
+    lengths: list[float] = field(default_factory=list)
+    last: Vector | None = None
+    _world: World | None = None
+
+    def watch(self, world: World) -> None:
+        self._world = world
+
+    def judge(self, now_ms: int) -> None:
+        """Note the metric of the version that was just announced."""
+        assert self._world is not None
+        model = self._world.model()
+        assert model is not None
+        assert model.vector is not None
+        sites, self.last = list(self.patients.sites.values()), model.vector
+        self.curve.append((now_ms, self.judged_by(self.patients.task, [model.vector] * len(sites), sites)))
+
+    @property
+    def clipped(self) -> float:
+        """Share of the updates that were longer than the plan's clip."""
+        return float(np.mean([length > self.plan.privacy.clip for length in self.lengths])) if self.lengths else 0.0
+
+    @property
+    def learner(self) -> Learner:
+        task, sites, rule = self.patients.task, self.patients.sites, self.plan.stop
+        return Learner(
+            initial=np.asarray(task.initial(self.plan.seed), np.float32),
+            train=self._train,
+            measure=self._measure if rule.target is not None or rule.patience else None,
+            examples={name: task.examples(data) for name, data in sites.items()},
+        )
+
+    def _train(self, site: str, base: Vector) -> Vector:
+        words = f"{self.seed}/{self.plan.study}/{site}/".encode() + base.tobytes()
+        task, data, most = self.patients.task, self.patients.sites[site], self.plan.privacy.examples_max
+        seed = int.from_bytes(sha256(words).digest()[:8], "big") >> 2
+        update = trained(task, base, data, settings_of(self.plan), seed=seed)
+        share = min(1.0, task.examples(data) / most) if most else 1.0
+        self.lengths.append(share * float(np.linalg.norm(update.astype(np.float64))))
+        return update
+
+    def _measure(self, site: str, vector: Vector) -> tuple[float, float]:
+        """The site's own metric and its weight; one that is undefined there weighs nothing."""
+        task = self.patients.task
+        values = task.evaluate(vector, self.patients.sites[site])
+        if task.metric not in values:
+            return 0.0, 0.0
+        return float(values[task.metric]), float(values[task.weight])
+
+
+def target_of(pooled: float, *, higher_is_better: bool) -> float:
+    """What counts as near enough to the pooled model."""
+    return pooled * NEAR if higher_is_better else pooled / NEAR

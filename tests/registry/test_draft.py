@@ -1,0 +1,341 @@
+"""A plan as its author writes it: defaults, presets, every mistake named, and golden bytes."""
+
+import hashlib
+import pickle
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from registry.plans.draft import TaskFacts, plan_from_toml, read_draft
+from registry.plans.meaning import meaning
+from schemas.errors import LocalError
+from schemas.plan import Plan, StopRule, plan_of
+
+FACTS = TaskFacts(parameters=7, code=b"\x0b" * 32, initial=b"\x0a" * 32, metric="c-index", higher_is_better=True)
+SMALLEST = """
+[study]
+id = "lung"
+[members]
+sites = ["a", "b", "c", "d", "e", "f"]
+[task]
+entry = "studies.lung.task:task"
+[stop]
+versions = 20
+"""
+# The whole plan of SMALLEST, laid out by hand; every integer minimal, floats as 8 big-endian bytes.
+GOLDEN = bytes.fromhex(
+    "dc0010"  # array of 16: kind, schema version, 14 fields
+    "20 03"  # kind 32, version 3
+    "a4 6c756e67"  # study "lung"
+    "a4 6c756e67"  # title: the id again
+    "06"  # sites_expected
+    "07"  # parameters
+    "00"  # seed
+    "c420" + "0a" * 32 +  # initial
+    "93"  # task
+    "b6 737475646965732e6c756e672e7461736b3a7461736b"  # entry
+    "c420" + "0b" * 32 +  # code
+    "90"  # no options
+    "9a"  # training
+    "a3 736764"  # sgd
+    "c408 3f847ae147ae147b"  # learning_rate 0.01
+    "c408 0000000000000000"  # momentum
+    "c408 0000000000000000"  # weight_decay
+    "01 00 20"  # epochs 1, steps 0, batch 32
+    "c408 0000000000000000"  # proximal
+    "cd0e10"  # time_limit_s 3600
+    "cd0258"  # progress_limit_s 600
+    "9d"  # aggregation
+    "a7 666564627566 66"  # fedbuff
+    "04 03 03 04"  # goal, minimum, cohort_min, cohort_max
+    "ce000927c0"  # deadline_ms 600000
+    "40"  # staleness_max 64
+    "dc0041 10 0b 09 08 07 07 06 06 05 05 05 05" + "04" * 53 +  # 65 weights: 16, 11, 9, 8, 7, 7, 6, 6, 5 x 4, then 4
+    "a7 61766572616765"  # average
+    "c408 3ff0000000000000"  # server_lr 1.0
+    "c408 3feccccccccccccd"  # beta1 0.9
+    "c408 3fefae147ae147ae"  # beta2 0.99
+    "c408 3f50624dd2f1a9fc"  # epsilon 0.001
+    "dc0011"  # privacy, 17 fields
+    "90"  # no trustees
+    "a7 636c6970706564"  # clipped
+    "20"  # modulus_bits 32
+    "c408 3ff0000000000000"  # clip
+    "c408 3ff0000000000000"  # clip_inf
+    "18"  # scale_bits 24: 64 * (2^24 + 1) < 2^31 <= 64 * (2^25 + 1)
+    "90"  # no auxiliary coordinates
+    "c0 00"  # examples none, examples_max 0
+    "c408 0000000000000000"  # noise_std
+    "c408 3fe5555555555555"  # share_max 4/6
+    "c408 3ffccccccccccccc"  # cohort_effective_min 0.6 * 3
+    "00 c0"  # aggregate_interval_s, aggregates_max none
+    "ce004f1a00"  # offer_age_max_s, 60 days
+    "ab 6165732d3235362d637472"  # aes-256-ctr
+    "af 4d4c4b454d3736385f583235353139"  # MLKEM768_X25519
+    "99"  # evaluation
+    "01"  # every
+    "a7 632d696e646578"  # c-index
+    "c3"  # higher is better
+    "a6 6e2d74657374"  # n-test
+    "cd03e8"  # bootstrap 1000
+    "c3"  # alone
+    "92 a7 632d696e646578 a6 6e2d74657374"  # metrics c-index, n-test
+    "05"  # test_min
+    "c408 4024000000000000"  # weight_max 10.0
+    "94 14 00 c0 00"  # stop: versions 20, patience, target none, time_s
+    "93 0a 1e 90"  # storage: versions_kept 10, audit_days 30, no auditors
+    "91 c408 0000000000000000"  # data: bad_records_max 0
+)  # fmt: skip
+
+
+# The same as it was laid out before: version 2, six fields of evaluation.
+GOLDEN_2 = bytes.fromhex(
+    GOLDEN.hex()
+    .replace("dc00102003", "dc00102002")
+    .replace("9901a7632d696e646578", "9601a7632d696e646578")
+    .replace("92a7632d696e646578a66e2d7465737405c4084024000000000000", "")
+)
+DIGEST_2 = "b8c7d097d2c319f66597e804a8d9f72a8688c02592d4894bbaf4c89d4618f135"
+
+
+def plan(**tables: dict[str, Any]) -> Plan:
+    """SMALLEST with keys of sections added: `plan(training={"steps": 3})`."""
+    return plan_from_toml(SMALLEST + text_of(tables), FACTS)
+
+
+def text_of(tables: dict[str, dict[str, Any]]) -> str:
+    lines = []
+    for name, table in tables.items():
+        lines.append(f"[{name}]")
+        lines += [f"{key} = {toml(value)}" for key, value in table.items()]
+    return "\n".join(lines)
+
+
+def toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list):
+        return "[" + ", ".join(toml(item) for item in value) + "]"
+    return f'"{value}"' if isinstance(value, str) else repr(value)
+
+
+def test_the_smallest_plan_has_these_bytes_and_this_digest() -> None:
+    made = plan()
+    assert made.to_bytes().hex() == GOLDEN.hex()
+    assert made.digest == hashlib.sha256(GOLDEN).digest()
+    assert plan_of(GOLDEN) == made
+
+
+def test_a_plan_of_version_2_is_read_and_keeps_its_bytes_and_its_digest() -> None:
+    old = plan_of(GOLDEN_2)
+    assert old.to_bytes() == GOLDEN_2
+    assert old.digest.hex() == hashlib.sha256(GOLDEN_2).hexdigest() == DIGEST_2
+    assert pickle.loads(pickle.dumps(old)).digest == old.digest
+    assert (old.evaluation.metrics, old.evaluation.test_min) == (("c-index", "n-test"), 1)
+    assert bytes.fromhex("94 14 00 ce000cf850 00") in replace(old, stop=StopRule(20, 0, 0.85, 0)).to_bytes()
+
+
+def test_a_plan_of_version_2_cannot_say_what_only_version_3_can() -> None:
+    old = plan_of(GOLDEN_2)
+    with pytest.raises(ValueError, match="cannot say"):
+        replace(old, evaluation=replace(old.evaluation, test_min=9))
+
+
+def test_the_metrics_that_may_leave_are_those_it_judges_by_and_those_its_author_adds() -> None:
+    assert plan().evaluation.metrics == ("c-index", "n-test")
+    assert plan(evaluation={"metrics": ["brier"]}).evaluation.metrics == ("brier", "c-index", "n-test")
+    with pytest.raises(LocalError, match=r"evaluation\.metrics: 'AUC' is no id"):
+        plan(evaluation={"metrics": ["AUC"]})
+
+
+def test_a_target_beyond_63_bits_of_millionths_is_a_target() -> None:
+    assert plan_from_toml(SMALLEST + "target = 2.4e22", FACTS).stop.target == 2.4e22
+
+
+@pytest.mark.parametrize(
+    ("preset", "goal", "minimum", "deadline_ms", "weights"),
+    [
+        ("fedavg", 6, 3, 600_000, (16, 16, 16, 16)),
+        ("fedbuff", 4, 3, 600_000, (16, 11, 9, 8)),
+        ("fedasync", 1, 1, 0, (16, 11, 9, 8)),
+    ],
+)
+def test_a_preset_sets_goal_minimum_deadline_and_table_together(
+    preset: str, goal: int, minimum: int, deadline_ms: int, weights: tuple[int, ...]
+) -> None:
+    rule = plan(aggregation={"preset": preset}).aggregation
+    assert (rule.goal, rule.minimum, rule.cohort_min, rule.cohort_max) == (goal, minimum, minimum, goal)
+    assert rule.deadline_ms == deadline_ms
+    assert rule.weight_table[:4] == weights
+
+
+def test_what_the_author_says_goes_before_the_preset() -> None:
+    chosen = {"preset": "fedavg", "goal": 5, "deadline_s": 1.5, "staleness": "hinge", "late_from": 1, "slope": 1}
+    rule = plan(aggregation=chosen).aggregation
+    assert (rule.goal, rule.minimum, rule.cohort_max, rule.deadline_ms) == (5, 3, 5, 1500)
+    assert rule.weight_table[:4] == (16, 16, 8, 5)
+
+
+def test_a_smaller_goal_takes_minimum_and_floor_along() -> None:
+    rule = plan(aggregation={"goal": 2}).aggregation
+    assert (rule.goal, rule.minimum, rule.cohort_min, rule.deadline_ms) == (2, 2, 2, 0)
+
+
+def test_a_large_model_may_move_one_coordinate_by_an_eighth_of_the_clip() -> None:
+    large = plan_from_toml(SMALLEST, TaskFacts(4097, b"\x0b" * 32, b"\x0a" * 32, "c-index", True))
+    assert (large.privacy.clip_inf, large.privacy.scale_bits) == (0.125, 27)
+
+
+def test_steps_replace_epochs() -> None:
+    assert (plan(training={"steps": 3}).training.steps, plan(training={"steps": 3}).training.epochs) == (3, 0)
+
+
+def test_absence_becomes_an_auxiliary_coordinate_and_the_largest_share_grows() -> None:
+    made = plan(aggregation={"absence_cap": 8})
+    assert made.privacy.auxiliary == (("absence", 8.0, 21),)
+    assert (made.privacy.examples, made.absence_cap) == (None, 8)
+    assert plan(aggregation={"absence_cap": 1}) == plan()
+    assert meaning(made, 600.0).share_most == pytest.approx(32 / 34)  # eight times fresh beside two that are stale
+
+
+def test_where_absence_weighs_the_servers_rate_makes_up_for_the_cap() -> None:
+    """Updates travel divided by 8, and 4 of 6 sites are in a cohort."""
+    assert plan(aggregation={"absence_cap": 8, "server_lr": 0.5}).aggregation.server_lr == 0.5 * 8 * 4 / 6
+    adam = {"absence_cap": 8, "server_lr": 0.5, "server_optimiser": "adam"}
+    assert plan(aggregation=adam).aggregation.server_lr == 0.5
+
+
+def test_examples_become_an_auxiliary_coordinate() -> None:
+    privacy = plan(privacy={"examples": True, "examples_max": 100}).privacy
+    assert privacy.auxiliary == (("examples", 1.0, 24),)
+    assert (privacy.examples, privacy.examples_max) == ("examples", 100)
+
+
+def test_a_target_is_kept_in_millionths_and_options_are_sorted() -> None:
+    text = SMALLEST.replace("versions = 20", "versions = 20\ntarget = 0.85") + '[task.options]\nz = "1"\na = "2"\n'
+    made = plan_from_toml(text, FACTS)
+    assert made.stop.target == 0.85
+    assert made.task.options == (("a", "2"), ("z", "1"))
+
+
+def test_all_mistakes_of_a_file_are_named_at_once() -> None:
+    text = SMALLEST.replace('id = "lung"', "id = 7") + text_of(
+        {"trainig": {"epochs": 1}, "training": {"learning_rte": 0.1, "batch": 1.5, "epochs": True}}
+    )
+    with pytest.raises(LocalError) as caught:
+        read_draft(text, where="my.toml")
+    message = str(caught.value)
+    for part in (
+        "my.toml: 5 problems",
+        "unknown section [trainig]; did you mean `training`?",
+        "unknown key training.learning_rte; did you mean `learning_rate`?",
+        "study.id must be a text, got 7 (int)",
+        "training.batch must be a whole number, got 1.5 (float)",
+        "training.epochs must be a whole number, got True (bool)",
+    ):
+        assert part in message
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("[study", "not valid TOML"),
+        (SMALLEST.replace("[stop]\nversions = 20", ""), "stop.versions is missing"),
+        (SMALLEST.replace('"a", "b"', '"a", "a"'), "members.sites names something twice: a"),
+        (SMALLEST.replace('"a", "b"', '"A", "b"'), "members.sites: 'A' is no id"),
+        (SMALLEST.replace('id = "lung"', 'id = "Lung 1"'), "study.id: 'Lung 1' is no id"),
+        (SMALLEST + "[training]\nlearning_rate = nan\n", "training.learning_rate must be a finite number"),
+        ("stop = 3\n" + SMALLEST.replace("[stop]\nversions = 20", ""), "[stop] must be a table"),
+    ],
+)
+def test_a_wrong_text_is_refused_before_the_task_is_run(text: str, reason: str) -> None:
+    with pytest.raises(LocalError) as caught:
+        read_draft(text)
+    assert reason in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("section", "keys", "reason"),
+    [
+        ("aggregation", {"preset": "fedsgd"}, "aggregation.preset `fedsgd` is none of"),
+        ("aggregation", {"goal": 0}, "aggregation.goal: 0 is no integer within 1..1024"),
+        ("aggregation", {"deadline_s": -1}, "aggregation.deadline_s must not be negative"),
+        ("aggregation", {"staleness": "linear"}, "aggregation.staleness `linear` is none of"),
+        ("aggregation", {"slope": 0.5}, "aggregation.slope does not belong to polynomial"),
+        ("aggregation", {"staleness_max": 2000}, "aggregation.staleness_max 2000 is not within 0..1024"),
+        ("aggregation", {"server_optimiser": "adam"}, "aggregation.server_lr is missing"),
+        ("aggregation", {"minimum": 5}, "aggregation needs cohort_max >= goal >= minimum"),
+        ("aggregation", {"absence_cap": 0}, "aggregation.absence_cap 0 is not within 1..64"),
+        ("aggregation", {"absence_cap": 65}, "aggregation.absence_cap 65 is not within 1..64"),
+        ("training", {"epochs": 1, "steps": 1}, "training needs either epochs or steps"),
+        ("training", {"optimiser": "lion"}, "training.optimiser `lion` is none of"),
+        ("privacy", {"trustees": ["t1", "t2"]}, "privacy.trustees = ['t1', 't2'] is not built yet"),
+        ("privacy", {"clip": 0}, "privacy.clip must be above 0"),
+        ("privacy", {"examples": True}, "privacy.examples_max is missing"),
+        ("privacy", {"scale_bits": 3}, "is too coarse"),
+        ("privacy", {"clip": 1e300}, "no scale fits 32 bits"),
+        ("storage", {"versions_kept": 1}, "storage.versions_kept: 1 is no integer within 2..1000"),
+        ("storage", {"audit_days": 90}, "storage.audit_days 90: the broker keeps updates for 30 days in every study"),
+        ("storage", {"audit_days": 0}, "storage.audit_days 0: the broker keeps updates for 30 days in every study"),
+        ("evaluation", {"every": 0}, "evaluation.every: 0 is no integer"),
+    ],
+)
+def test_a_plan_that_cannot_work_names_section_and_key(section: str, keys: dict[str, Any], reason: str) -> None:
+    with pytest.raises(LocalError) as caught:
+        plan(**{section: keys})
+    assert reason in str(caught.value)
+
+
+@given(
+    sites=st.integers(1, 200),
+    preset=st.sampled_from(["fedavg", "fedasync", "fedbuff"]),
+    p=st.integers(1, 10**6),
+)
+def test_every_preset_fits_any_number_of_sites(sites: int, preset: str, p: int) -> None:
+    names = [f"site-{i}" for i in range(sites)]
+    text = SMALLEST.replace('["a", "b", "c", "d", "e", "f"]', toml(names)) + text_of(
+        {"aggregation": {"preset": preset}}
+    )
+    made = plan_from_toml(text, TaskFacts(p, b"\x0b" * 32, b"\x0a" * 32, "accuracy", True))
+    assert made.aggregation.goal <= made.sites_expected
+
+
+def test_a_plan_is_explained_in_days_and_bytes() -> None:
+    means = meaning(plan(), 1800.0)
+    assert means.absence_s == 20 * 1800  # its table reaches further than the study
+    assert means.duration_s == 20 * 1800
+    assert means.up_bytes == 20 * (28 + 100 + 2500)  # 20 versions end within the day
+    assert means.disk_bytes == 6 * 20 * (28 + 100 + 2500) + 11 * (28 + 100)
+    assert means.share_most == pytest.approx(2 / 3)
+    assert [text.split(":")[0] for text in means.off] == ["no masking", "no noise", "no auditor"]
+    assert means.warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("sections", "round_s", "warning"),
+    [
+        ({"aggregation": {"goal": 8, "minimum": 3, "cohort_min": 3}}, 600.0, "goal 8 is above the 6 sites"),
+        ({"aggregation": {"goal": 6, "minimum": 6}}, 600.0, "every version waits for all 6 sites"),
+        ({"aggregation": {"goal": 2}}, 600.0, "cohorts of two"),
+        ({"aggregation": {"staleness_max": 2}}, 36_000.0, "a site that is away for a day loses"),
+        ({"aggregation": {"deadline_s": 10}}, 600.0, "the deadline of 10 s is short"),
+    ],
+)
+def test_what_deserves_a_second_look_is_said(sections: dict[str, Any], round_s: float, warning: str) -> None:
+    assert any(warning in text for text in meaning(plan(**sections), round_s).warnings)
+
+
+def test_a_plan_signed_with_more_days_of_audit_than_the_broker_keeps_is_told_so() -> None:
+    signed = plan()
+    asked = replace(signed, storage=replace(signed.storage, audit_days=90))
+    assert any("audit_days 90: the broker keeps updates for 30 days" in text for text in meaning(asked, 600.0).warnings)
+
+
+def test_no_absence_is_longer_than_the_study() -> None:
+    assert meaning(plan(aggregation={"staleness_max": 3}), 600.0).absence_s == 3 * 600
+    short = plan()
+    short = replace(short, stop=replace(short.stop, time_s=900))
+    assert meaning(short, 600.0).absence_s == 900

@@ -1,0 +1,1 @@
+"""Reading topics and bodies: from remembered positions, told apart by what may be opened."""
