@@ -25,7 +25,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from audit.federation import Federation
+from audit.federation import AsyncFederation
 from audit.history import StudyHistory
 from audit.standing import standings
 from bench.run import OUT, _create, _processes
@@ -171,7 +171,7 @@ async def _follow(
 ) -> StudyHistory:
     """Start and end participants as the mix says, until the study is over; its history."""
     running: dict[str, Process] = {}
-    async with Federation(broker.bootstrap, registrar_key=stage.keys / "registrar.pub") as federation:
+    async with AsyncFederation(broker.bootstrap, registrar_key=stage.keys / "registrar.pub") as federation:
         try:
             async with asyncio.timeout(LIMIT_S):
                 async for history in federation.follow(authored.plan.study, pace_s=0.1):

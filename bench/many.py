@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from audit.federation import Federation as View
+from audit.federation import AsyncFederation as View
 from bench.measure import cpu_seconds, peak_mb
 from bench.run import OUT
 from ops.kafka import Broker

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from aiokafka import AIOKafkaProducer
 
-from audit.federation import Federation
+from audit.federation import AsyncFederation
 from ops.kafka import Broker
 from protocol.digests import digest_of
 from protocol.signing import SigningKey
@@ -57,7 +57,7 @@ async def measure(bootstrap: str, folder: Path, sites: int, presences: int) -> d
         "status_s": await asyncio.to_thread(_command, "status", STUDY, *public),
         "report_s": await asyncio.to_thread(_command, "report", STUDY, "--out", str(folder / "r.html"), *public),
     }
-    async with Federation(bootstrap, registrar_key=folder / "registrar.pub") as federation:
+    async with AsyncFederation(bootstrap, registrar_key=folder / "registrar.pub") as federation:
         began_s = time.monotonic()
         history = await federation.history(STUDY)
         seconds["history_s"] = round(time.monotonic() - began_s, 2)

@@ -9,7 +9,7 @@ import asyncio
 import difflib
 from dataclasses import dataclass
 
-from audit.federation import Federation
+from audit.federation import AsyncFederation
 from audit.history import StudyHistory
 from protocol.digests import record_digest
 from protocol.roster_memory import RosterMemory
@@ -51,17 +51,17 @@ async def command(
     reason      a line of at most 200 bytes, for everybody to read
     """
     check_reason(reason)
-    async with Federation(settings.bootstrap, registrar_key=registrar, memory=memory) as federation:
+    async with AsyncFederation(settings.bootstrap, registrar_key=registrar, memory=memory) as federation:
         for _ in range(TRIES):
             history = await federation.history(study)
             operator = _operator(await federation.membership(), key, study)
-            wanted = _command(history, action, site, reason)
+            wanted, version = _command(history, action, site, reason), history.version
             if wanted is None:
-                return Given(operator, None, history.version, new=False)
+                return Given(operator, None, version, new=False)
             await _write(settings, key, wanted)
             held = (await federation.history(study)).commands
             if any(record_digest(one.command.to_bytes()) == record_digest(wanted.to_bytes()) for one in held):
-                return Given(operator, wanted.serial, history.version, new=True)
+                return Given(operator, wanted.serial, version, new=True)
     raise TransientError(f"other operators of {study} were quicker {TRIES} times; look at `wardround status {study}`")
 
 

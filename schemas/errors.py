@@ -27,6 +27,8 @@ class LocalError(FederationError):
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
         self.hint = hint
+        if hint:  # a notebook shows no more of an error than Python does
+            self.add_note(f"hint: {hint}")
 
 
 class MissingLibraryError(LocalError):

@@ -1,22 +1,18 @@
-"""What a person touches: commands, the registrar, reports, the demo; for notebooks `Federation`, `open_model`."""
+"""What a person touches: commands, reports, the demo; for notebooks `Federation`, `AsyncFederation`, `open_model`."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from audit.federation import Federation
+    from audit.federation import AsyncFederation, Federation
     from audit.models import open_model
 
-__all__ = ["Federation", "open_model"]
+__all__ = ["AsyncFederation", "Federation", "open_model"]
+_HOMES = {"AsyncFederation": "audit.federation", "Federation": "audit.federation", "open_model": "audit.models"}
 
 
 def __getattr__(name: str) -> Any:
-    """Both are imported when they are asked for: a service started by its command line does not need them."""
-    if name == "Federation":
-        from audit.federation import Federation
-
-        return Federation
-    if name == "open_model":
-        from audit.models import open_model
-
-        return open_model
+    """Imported when it is asked for: a service started by its command line does not need it."""
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module wardround has no attribute {name}")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from audit.federation import Federation as View
+from audit.federation import AsyncFederation as View
 from protocol.key_files import read_registrar_key
 from protocol.signing import SigningKey
 from registry.commands import Given, command

@@ -5,12 +5,14 @@ import json
 import struct
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import msgpack
 import numpy as np
 import pytest
 
 from audit.history import StudyHistory
+from audit.study_log import StudyLog
 from ops.kafka import Broker
 from registry.registrar import Registrar
 from schemas import topics
@@ -18,7 +20,7 @@ from schemas.errors import LocalError, TransientError
 from tests.broker.conftest import delete_topics, make_topics
 from tests.broker.federation import Federation as Small
 from tests.broker.federation import federation, small_plan
-from wardround import Federation
+from wardround import AsyncFederation, Federation
 from wardround.cli import main
 
 pytestmark = pytest.mark.broker
@@ -33,9 +35,11 @@ async def one_version(small: Small) -> None:
     await small.version(1)
 
 
-def view(small: Small, member: str | None = None) -> Federation:
+def view(small: Small, member: str | None = None) -> AsyncFederation:
     key = small.folder / f"{member}.open" if member else None
-    return Federation(small.bootstrap, registrar_key=small.folder / "registrar.pub", member=member, opening_key=key)
+    return AsyncFederation(
+        small.bootstrap, registrar_key=small.folder / "registrar.pub", member=member, opening_key=key
+    )
 
 
 async def test_the_history_of_a_study_is_that_of_its_log(kafka: Broker, tmp_path: Path) -> None:
@@ -82,10 +86,10 @@ async def test_a_member_opens_every_version_that_is_kept(kafka: Broker, tmp_path
     async with federation(kafka.bootstrap, tmp_path, plan, 2) as small, small.coordinator():
         await one_version(small)
         async with view(small, "view-version-0") as seen:
-            newest = await seen.version("view-version")
-            assert not (await seen.version("view-version", 0)).any()
+            newest = await seen.model("view-version")
+            assert not (await seen.model("view-version", 0)).any()
             with pytest.raises(LocalError, match="has no version 7"):
-                await seen.version("view-version", 7)
+                await seen.model("view-version", 7)
     assert newest.dtype == np.float32
     np.testing.assert_allclose(newest, 0.25, atol=1e-4)
 
@@ -96,21 +100,21 @@ async def test_a_version_is_not_opened_without_the_right_keys(kafka: Broker, tmp
         await small.version(0)
         async with view(small) as seen:
             with pytest.raises(LocalError, match="needs a member's keys"):
-                await seen.version("view-keys")
-        wrong = Federation(
+                await seen.model("view-keys")
+        wrong = AsyncFederation(
             small.bootstrap,
             registrar_key=small.folder / "registrar.pub",
             member="view-keys-0",
             opening_key=small.folder / "view-keys-1.open",
         )
         with pytest.raises(LocalError, match="was not given the key"):
-            await wrong.version("view-keys")
+            await wrong.model("view-keys")
 
 
 async def test_following_tells_of_what_happens_after_it_began(kafka: Broker, tmp_path: Path) -> None:
     plan = small_plan("view-follow", sites=2)
 
-    async def until_version_1(seen: Federation) -> StudyHistory:
+    async def until_version_1(seen: AsyncFederation) -> StudyHistory:
         async for history in seen.follow("view-follow", pace_s=0.01):
             if history.version == 1:
                 return history
@@ -129,7 +133,7 @@ async def test_following_tells_of_what_happens_after_it_began(kafka: Broker, tmp
 async def test_following_goes_on_without_a_topic_names_it_and_takes_it_up_again(
     kafka: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("audit.federation.MISSING_S", 0.2)
+    monkeypatch.setattr("audit.following.MISSING_S", 0.2)
     plan = small_plan("view-follow-missing", sites=2)
     own = topics.offers("view-follow-missing-1")
 
@@ -155,7 +159,7 @@ async def test_without_await_it_works_in_a_running_loop_as_in_a_notebook(kafka: 
     plan = small_plan("view-sync", sites=1)
     async with federation(kafka.bootstrap, tmp_path, plan, 1) as small, small.coordinator():
         await small.version(0)
-        with Federation.connect(
+        with Federation(
             small.bootstrap,
             registrar_key=small.folder / "registrar.pub",
             member="view-sync-0",
@@ -163,7 +167,7 @@ async def test_without_await_it_works_in_a_running_loop_as_in_a_notebook(kafka: 
         ) as seen:
             assert "view-sync" in seen.studies()
             assert seen.history("view-sync").version == 0
-            assert len(seen.version("view-sync", 0)) == plan.parameters
+            assert len(seen.model("view-sync", 0)) == plan.parameters
 
 
 async def test_a_study_that_is_not_there_is_said_with_those_that_are(kafka: Broker, tmp_path: Path) -> None:
@@ -177,7 +181,7 @@ async def test_a_study_that_is_not_there_is_said_with_those_that_are(kafka: Brok
 async def test_a_log_of_another_registrar_alone_is_said(kafka: Broker, tmp_path: Path) -> None:
     plan = small_plan("view-other", sites=1)
     async with federation(kafka.bootstrap, tmp_path, plan, 1) as small:
-        stranger = Federation(small.bootstrap, registrar_key=bytes(range(32)))
+        stranger = AsyncFederation(small.bootstrap, registrar_key=bytes(range(32)))
         with pytest.raises(LocalError, match="belongs to another registrar"):
             await stranger.studies()
 
@@ -185,8 +189,8 @@ async def test_a_log_of_another_registrar_alone_is_said(kafka: Broker, tmp_path:
 async def test_a_broker_that_does_not_answer_is_given_up_after_ten_seconds(
     free_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("audit.federation.BROKER_S", 0.5)
-    nowhere = Federation(f"127.0.0.1:{free_port}", registrar_key=bytes(32))
+    monkeypatch.setattr("audit.reading.BROKER_S", 0.5)
+    nowhere = AsyncFederation(f"127.0.0.1:{free_port}", registrar_key=bytes(32))
     with pytest.raises(TransientError, match="not reached"):
         await nowhere.studies()
 
@@ -213,7 +217,7 @@ async def test_a_status_without_a_sites_topic_shows_the_others_and_says_whose_is
         async with view(small, "view-missing-0") as seen:
             await delete_topics(small.kafka, topics.keys(plan.study))
             with pytest.raises(LocalError, match=topics.keys(plan.study)):
-                await seen.version(plan.study)
+                await seen.model(plan.study)
     assert "view-missing: version 1" in told
     assert f"missing: the topic of view-missing-1, {gone}" in told
     assert (values["topics_missing"], values["counted"]) == ([gone], 2)
@@ -233,3 +237,42 @@ async def test_a_status_without_a_studys_topic_shows_the_other_studies(
     told = capsys.readouterr().out
     assert f"missing: the study's topic {topics.rounds(plan.study)}" in told
     assert "view-kept: no version yet" in told
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_what_was_read_is_not_read_again_unless_the_topic_or_the_roster_is_another(
+    kafka: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan, fed = small_plan("view-again", sites=2), list[str]()
+    feed = StudyLog.feed
+
+    def counted(self: StudyLog, topic: str, *record: Any) -> bool:
+        fed.append(topic)
+        return feed(self, topic, *record)
+
+    monkeypatch.setattr(StudyLog, "feed", counted)
+    own = topics.offers("view-again-1")
+    async with federation(kafka.bootstrap, tmp_path, plan, 2) as small:
+        async with small.coordinator():
+            await small.version(0)
+            seen = view(small)
+            assert (await seen.history(plan.study)).version == 0
+            fed.clear()
+            await one_version(small)
+            history = await seen.history(plan.study)
+            assert (history.version, history.counted, history.offered) == (1, 2, 2)
+            assert fed.count(own) == 2, "an evaluation and an offer, nothing that was read before"
+        await seen.history(plan.study)
+        fed.clear()
+        assert (await seen.history(plan.study)).counted == 2
+        assert fed == []
+        await delete_topics(small.kafka, own)
+        assert (await seen.history(plan.study)).missing == (own,)
+        await make_topics(small.kafka, own)
+        history = await seen.history(plan.study)
+        assert (history.missing, history.sites["view-again-1"].offers) == ((), {})
+        fed.clear()
+        async with Registrar(small.kafka, small.registrar) as office:
+            await office.publish_roster()
+        assert (await seen.history(plan.study)).version == 1
+        assert topics.rounds(plan.study) in fed, "another roster may revoke keys"

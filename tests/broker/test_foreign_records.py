@@ -17,7 +17,7 @@ from schemas.plan import Plan
 from schemas.records import Action, Command, Presence, Signed
 from tests.broker.federation import Federation, federation
 from tests.broker.test_coordinator import STEP, all_offer, metric, plan
-from wardround import Federation as View
+from wardround import AsyncFederation as View
 
 pytestmark = pytest.mark.broker
 STRANGER = SigningKey.generate()

@@ -19,7 +19,7 @@ from transport.admin import Admin, within
 from transport.reading.log import EARLIEST, LogReader
 from transport.settings import KafkaSettings
 from transport.staying.link import Link
-from wardround import Federation
+from wardround import AsyncFederation
 
 pytestmark = pytest.mark.broker
 
@@ -41,7 +41,7 @@ async def test_a_history_is_the_same_without_the_signs_of_life_that_say_nothing_
         names = list(small.sites)
         await write_presences(kafka.bootstrap, tmp_path, plan.study, names, 3000)
         public = tmp_path / "registrar.pub"
-        async with Federation(
+        async with AsyncFederation(
             kafka.bootstrap,
             registrar_key=public,
             opening_key=tmp_path / "coordinator.open",
@@ -82,7 +82,7 @@ async def test_a_reading_that_gets_on_is_never_given_up_however_long_it_takes(
         await one_version(small)
         monkeypatch.setattr(LogReader, "batch", slow)
         began_s = time.monotonic()
-        async with Federation(kafka.bootstrap, registrar_key=tmp_path / "registrar.pub") as view:
+        async with AsyncFederation(kafka.bootstrap, registrar_key=tmp_path / "registrar.pub") as view:
             assert (await view.history("slow-log")).version == 1
         assert time.monotonic() - began_s > 5
 

@@ -15,7 +15,7 @@ from schemas.errors import LocalError
 from schemas.plan import TaskSpec
 from tests.broker.federation import Federation as Small
 from tests.broker.federation import federation, small_plan
-from wardround import Federation
+from wardround import AsyncFederation
 from wardround.cli import main
 
 pytestmark = pytest.mark.broker
@@ -54,7 +54,7 @@ async def test_a_member_exports_a_version_by_its_tasks_names_and_a_stranger_does
         np.testing.assert_allclose(state["parameters"], 0.25, atol=1e-4)
         assert await asyncio.to_thread(main, [*command, *other]) == 2
         assert "was not given the key" in capsys.readouterr().err
-        async with Federation(
+        async with AsyncFederation(
             small.bootstrap,
             registrar_key=tmp_path / "registrar.pub",
             member="exported-1",

@@ -13,7 +13,7 @@ from schemas.errors import LocalError
 from tests.broker.conftest import delete_topics, make_topics
 from tests.broker.federation import Federation as Small
 from tests.broker.federation import federation, small_plan
-from wardround import Federation
+from wardround import AsyncFederation
 
 pytestmark = pytest.mark.broker
 
@@ -47,7 +47,7 @@ async def test_a_coordinator_holds_before_an_older_roster_and_goes_on_with_a_new
                 return await met(small, 2)
 
             await small.until(remembered, "the second roster to be met")
-        reader = Federation(
+        reader = AsyncFederation(
             kafka.bootstrap, registrar_key=tmp_path / "registrar.pub", opening_key=tmp_path / "coordinator.open"
         )
         await reader.history("older-roster")

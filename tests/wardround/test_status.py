@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from audit.federation import Federation
 from audit.history import Commanded, Decision, StudyHistory
+from audit.reading import FederationReader
 from protocol.signing import SigningKey
 from registry.commands import check_reason
 from schemas import topics
@@ -86,14 +86,14 @@ def test_a_log_of_another_registrar_alone_is_said_and_not_taken_for_an_empty_one
     other, mine = SigningKey.generate(), SigningKey.generate()
     (tmp_path / "registrar.pub").write_bytes(mine.public)
 
-    async def read(self: Federation, names: object, take: Callable[[Entry], object]) -> None:
+    async def read(self: FederationReader, names: object, take: Callable[[Entry], object], start: object) -> None:
         for entry in entries:
             take(entry)
 
     def roster(key: SigningKey) -> Entry:
         return Entry(topics.MEMBERS, 0, 0, topics.ROSTER_KEY, key.sign(Roster(1, ())).to_bytes())
 
-    monkeypatch.setattr(Federation, "_read", read)
+    monkeypatch.setattr(FederationReader, "_read", read)
     words = ["status", "--registrar", str(tmp_path / "registrar.pub"), "--broker", "127.0.0.1:1"]
     entries = [roster(other)]
     assert main(words) == 2

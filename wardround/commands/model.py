@@ -53,12 +53,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run_export(arguments: argparse.Namespace) -> int:
-    from audit.federation import Federation
+    from audit.federation import AsyncFederation
     from registry.keyfiles import check_place
 
     options.logs_of_a_command()
     check_place(arguments.out, folders_made=True)
-    federation = Federation(
+    federation = AsyncFederation(
         arguments.broker,
         registrar_key=arguments.registrar,
         member=arguments.member,

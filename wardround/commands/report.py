@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from audit.federation import Federation
+    from audit.federation import AsyncFederation
     from registry.keyfiles import check_place
     from wardround.report import write_report
 
@@ -35,7 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
     path = arguments.out or Path(f"{arguments.study}.html")
     check_place(path, folders_made=True)
     with options.reading(arguments.broker) as progress:
-        federation = Federation(
+        federation = AsyncFederation(
             arguments.broker, registrar_key=arguments.registrar, opening_key=arguments.key, progress=progress
         )
         history = asyncio.run(federation.history(arguments.study))

@@ -237,10 +237,10 @@ def _receipt(last: dict[str, Any]) -> str:
 
 
 async def _read(arguments: argparse.Namespace, progress: options.Progress) -> list["StudyHistory"]:
-    from audit.federation import Federation
+    from audit.federation import AsyncFederation
 
     options.kafka_settings(arguments)
-    async with Federation(
+    async with AsyncFederation(
         arguments.broker, registrar_key=arguments.registrar, opening_key=arguments.key, progress=progress
     ) as federation:
         names = [arguments.study] if arguments.study else sorted(await federation.studies())

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import structlog
 
-from audit.federation import Federation
+from audit.federation import AsyncFederation
 from audit.history import StudyHistory
 from ops.kafka import Kafka, ensure
 from registry.keyfiles import write_whole
@@ -133,7 +133,7 @@ class _Demo:
     async def _follow(self, study: str) -> None:
         """Follow one study until it is over. The broker may be away at any moment."""
         stage = self._running.stage
-        federation = Federation(
+        federation = AsyncFederation(
             self._running.bootstrap,
             registrar_key=stage.registrar.public,
             opening_key=stage.keys / f"{COORDINATOR}.open",  # measurements are sealed to it
