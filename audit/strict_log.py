@@ -60,7 +60,7 @@ async def read_audit_log(
             "the log has no whole roster under this registrar's key", hint="is it the right registrar.pub?"
         )
     log = AuditLog(plan, directory.membership)
-    view = RoundsView(study, plan.digest, trustees=len(plan.privacy.trustees))
+    view = RoundsView(study, plan.digest, trustees=len(plan.masking.trustees))
     for entry in await read_to_end(settings, link, [topics.rounds(study), topics.keys(study)]):
         try:
             if entry.topic == topics.rounds(study):

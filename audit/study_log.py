@@ -60,7 +60,7 @@ class StudyLog:
         self._commands = CommandLog(plan.study)
         self._receipts: dict[str, Receipt] = {}
         self._lines = LineBudget()
-        self._rounds = RoundsView(plan.study, plan.digest, trustees=len(plan.privacy.trustees))
+        self._rounds = RoundsView(plan.study, plan.digest, trustees=len(plan.masking.trustees))
         self._signs: dict[tuple[str, bytes], Presence] = {}  # verified, by topic and value: the same bytes come again
         self.meet_sites()
 

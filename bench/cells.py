@@ -33,7 +33,7 @@ class Cell:
             f'[aggregation]\npreset = "fedavg"\ngoal = {self.sites}\nminimum = {self.sites}\n'
             f"cohort_min = {self.sites}\n"
             f'deadline_s = 0\nserver_optimiser = "{self.server_optimiser}"\nserver_lr = 1.0\n'
-            f"[privacy]\nclip = {CLIP[self.size]}\n"
+            f"[encoding]\nclip = {CLIP[self.size]}\n"
             f"[evaluation]\nevery = 1000\nbootstrap = 0\nalone = false\n"
             f"[stop]\nversions = {self.warm + self.versions}\n"
             f"[storage]\nversions_kept = 2\n"

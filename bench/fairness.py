@@ -67,7 +67,7 @@ class Mix:
             f'[study]\nid = "fair-{self.name}"\ntitle = "Who is heard"\n'
             f'[task]\nentry = "bench.ward.task:task"\n[task.options]\nmetric_ms = "{METRIC_MS}"\n{options}'
             '[training]\noptimiser = "sgd"\nlearning_rate = 0.1\nepochs = 1\nbatch = 32\n'
-            f'[aggregation]\npreset = "fedbuff"\n{gathers}[privacy]\nclip = 1.0\n'
+            f'[aggregation]\npreset = "fedbuff"\n{gathers}[encoding]\nclip = 1.0\n'
             f"[evaluation]\nalone = {str(alone).lower()}\n[stop]\nversions = {VERSIONS}\n"
             f"[members]\nsites = {json.dumps(sorted(self.patients))}\n"
         )

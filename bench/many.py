@@ -83,8 +83,8 @@ async def measure(sites: int, goal: int, parameters: int) -> dict[str, float]:
         try:
             gather = {"goal": goal, "minimum": goal, "cohort_max": goal}
             bits = largest_scale_bits(cohort_max=goal, bound=1.0, noise_std=0.0, trustees=0, modulus_bits=32)
-            privacy = {"scale_bits": bits}
-            plan = small_plan("many", sites=sites, parameters=parameters, aggregation=gather, privacy=privacy)
+            encoding = {"scale_bits": bits}
+            plan = small_plan("many", sites=sites, parameters=parameters, aggregation=gather, encoding=encoding)
             async with (
                 _federation(broker.bootstrap, Path(folder) / "members", plan, sites) as fed,
                 coordinators(fed, "one") as (one,),

@@ -103,7 +103,7 @@ def _plan(names: Sequence[str]) -> Plan:
         f'[study]\nid = "{STUDY}"\ntitle = "{STUDY}"\n[members]\nsites = [{sites}]\n'
         '[task]\nentry = "bench.task:kb10"\n'
         '[training]\noptimiser = "sgd"\nlearning_rate = 1.0\nepochs = 1\n'
-        '[aggregation]\npreset = "fedbuff"\n[privacy]\nclip = 1.0\n[stop]\nversions = 10\n',
+        '[aggregation]\npreset = "fedbuff"\n[encoding]\nclip = 1.0\n[stop]\nversions = 10\n',
         facts,
     )
 

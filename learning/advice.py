@@ -21,7 +21,7 @@ def of_clip(lengths: Sequence[float], clip: float) -> list[str]:
         return []
     return [
         f"updates are clipped: {long} of {len(lengths)} ({long / len(lengths):.0%}) were longer than clip {clip:g}, "
-        f"the longest {max(lengths):.3g}: choose privacy.clip {clip_for(max(lengths)):g}, or a smaller rate"
+        f"the longest {max(lengths):.3g}: choose encoding.clip {clip_for(max(lengths)):g}, or a smaller rate"
     ]
 
 

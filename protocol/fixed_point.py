@@ -64,15 +64,15 @@ class Encoding:
 
     @classmethod
     def from_plan(cls, plan: Plan) -> Self:
-        privacy = plan.privacy
+        encoding = plan.encoding
         return cls(
             p=plan.parameters,
-            scale_bits=privacy.scale_bits,
-            clip=privacy.clip,
-            clip_inf=privacy.clip_inf,
-            modulus_bits=privacy.modulus_bits,
-            auxiliary=privacy.auxiliary,
-            examples=privacy.examples,
+            scale_bits=encoding.scale_bits,
+            clip=encoding.clip,
+            clip_inf=encoding.clip_inf,
+            modulus_bits=encoding.modulus_bits,
+            auxiliary=encoding.auxiliary,
+            examples=plan.aggregation.examples,
         )
 
     @property

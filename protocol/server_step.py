@@ -134,7 +134,7 @@ def server_step(optimiser: str, lr: float, beta1: float, beta2: float, epsilon: 
 def step_of(plan: Plan) -> ServerStep:
     """The server step of a plan."""
     rule = plan.aggregation
-    return server_step(rule.server_optimiser, rule.server_lr, rule.beta1, rule.beta2, rule.epsilon)
+    return server_step(rule.server_optimiser, rule.server_lr, rule.beta1, rule.beta2, rule.denominator_floor)
 
 
 def split_state(block: Floats, vectors: int) -> State:

@@ -25,7 +25,7 @@ POLYNOMIAL = table(CutOff(Polynomial(), 64))
 
 @dataclass(frozen=True, slots=True)
 class Aggregation:
-    """How versions are made; as the plan's [aggregation], [stop] and [privacy] say.
+    """How versions are made; as the plan's [aggregation], [stop] and [encoding] say.
 
     weights       in 16ths, by staleness; what is later than the last one is dropped
     examples_max  updates are scaled by training patients over this number, 1 at most; 0: every site alike
@@ -47,12 +47,12 @@ class Aggregation:
     @classmethod
     def of(cls, plan: Plan) -> Aggregation:
         """Raises LocalError for a plan that weighs absence, which this loop does not know."""
-        if plan.absence_cap > 1:
+        if plan.aggregation.absence_cap > 1:
             raise LocalError(
                 "an experiment does not weigh absence (aggregation.absence_cap)",
                 hint="`wardround simulate --learn` does; or leave absence_cap out to try the rest of the plan",
             )
-        rule, privacy = plan.aggregation, plan.privacy
+        rule = plan.aggregation
         return cls(
             rule.goal,
             plan.stop.versions,
@@ -61,10 +61,10 @@ class Aggregation:
             rule.server_lr,
             rule.beta1,
             rule.beta2,
-            rule.epsilon,
-            privacy.examples_max,
-            privacy.clip,
-            privacy.clip_inf,
+            rule.denominator_floor,
+            rule.examples_max,
+            plan.encoding.clip,
+            plan.encoding.clip_inf,
         )
 
 

@@ -78,7 +78,7 @@ class Patients:
         losses = losses_of(task, sites, seen, seed=plan.seed, federated=judge.last, pooled=vector)
         alone = judged_by(task, [alone_of(task, data, settings, seed=plan.seed) for data in sites], sites)
         return [
-            *advice.of_clip(judge.lengths, plan.privacy.clip),
+            *advice.of_clip(judge.lengths, plan.encoding.clip),
             *advice.of_learning(losses.first, losses.last, losses.pooled),
             *advice.of_comparison(
                 alone, judge.curve[-1][1], higher_is_better=task.higher_is_better, metric=task.metric
@@ -123,7 +123,7 @@ class StudyJudge:
     @property
     def clipped(self) -> float:
         """Share of the updates that were longer than the plan's clip."""
-        return float(np.mean([length > self.plan.privacy.clip for length in self.lengths])) if self.lengths else 0.0
+        return float(np.mean([length > self.plan.encoding.clip for length in self.lengths])) if self.lengths else 0.0
 
     @property
     def learner(self) -> Learner:
@@ -137,7 +137,7 @@ class StudyJudge:
 
     def _train(self, site: str, base: Vector) -> Vector:
         words = f"{self.seed}/{self.plan.study}/{site}/".encode() + base.tobytes()
-        task, data, most = self.patients.task, self.patients.sites[site], self.plan.privacy.examples_max
+        task, data, most = self.patients.task, self.patients.sites[site], self.plan.aggregation.examples_max
         seed = int.from_bytes(sha256(words).digest()[:8], "big") >> 2
         update = trained(task, base, data, settings_of(self.plan), seed=seed)
         share = min(1.0, task.examples(data) / most) if most else 1.0

@@ -20,7 +20,16 @@ from schemas.plan import PRESETS, Plan
 
 VARIANTS_MAX = 16  # more could not be told apart in a figure
 THIS = "this plan"
-_PRESET_KEPT = ("server_optimiser", "server_lr", "beta1", "beta2", "epsilon", "staleness_max")
+_PRESET_KEPT = (
+    "server_optimiser",
+    "server_lr",
+    "beta1",
+    "beta2",
+    "denominator_floor",
+    "examples",
+    "examples_max",
+    "staleness_max",
+)
 
 Tables = Mapping[str, Mapping[str, Any]]
 Author = Callable[[Draft], Plan]

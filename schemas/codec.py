@@ -2,7 +2,6 @@
 
 Knows:    the field types of the wire (`id u i h k g f8 b str bin list optional`), how they are checked both ways.
 Never:    maps, floats as such, a second encoding of the same value.
-Used by:  schemas.records, schemas.plan.
 """
 
 import itertools
@@ -198,6 +197,27 @@ class Nested:
 
     def unpack(self, wire: Any) -> "Struct":
         return self.inside._from_wire(wire)
+
+
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """One of several values, told apart by a tag before its fields: `[tag, [fields in order]]`."""
+
+    kinds: "tuple[tuple[str, type[Struct]], ...]"
+
+    def pack(self, value: Any) -> tuple[str, tuple[Any, ...]]:
+        for tag, kind in self.kinds:
+            if type(value) is kind:
+                return tag, value._wire()
+        raise ValueError(f"needs one of {', '.join(kind.__name__ for _, kind in self.kinds)}")
+
+    def unpack(self, wire: Any) -> "Struct":
+        if type(wire) is not tuple or len(wire) != 2:
+            raise ValueError("needs a tag and the fields that belong to it")
+        for tag, kind in self.kinds:
+            if type(wire[0]) is str and wire[0] == tag:
+                return kind._from_wire(wire[1])
+        raise ValueError(f"{shown(wire[0])} is none of {', '.join(tag for tag, _ in self.kinds)}")
 
 
 ID, FLAG, FLOAT8 = _Id(), _Flag(), _Float8()

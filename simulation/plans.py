@@ -2,17 +2,17 @@
 
 from schemas.plan import (
     Aggregation,
+    Clipped,
     DataRule,
     EvaluationRule,
+    Masking,
+    Noise,
     Plan,
-    Privacy,
     StopRule,
     Storage,
     TaskSpec,
     Training,
-    cohort_effective_min,
     largest_scale_bits,
-    share_max,
 )
 
 TABLE = (16, 11, 9, 8)
@@ -46,13 +46,12 @@ def plan_of(
         task=TaskSpec("simulated:task", bytes(32), ()),
         training=Training("sgd", 0.1, 0.0, 0.0, 1, 0, 32, 0.0, 600, 600),
         aggregation=Aggregation(
-            "fedbuff", goal, least, floor, COHORT_MAX, deadline_ms, len(table) - 1, table, "average", 1.0, 0.9, 0.99,
-            1e-3,
+            "fedbuff", goal, least, floor, COHORT_MAX, deadline_ms, len(table) - 1, table, None, 0, 1, "average", 1.0,
+            0.9, 0.99, 1e-3,
         ),
-        privacy=Privacy(
-            (), "clipped", 32, 1.0, 1.0, scale_bits, (), None, 0, 0.0, share_max(floor), cohort_effective_min(floor), 0,
-            None, 60 * 24 * 3600, "aes-256-ctr", "MLKEM768_X25519",
-        ),
+        encoding=Clipped(32, 1.0, 1.0, scale_bits, ()),
+        masking=Masking((), 0, None, 60 * 24 * 3600, "aes-256-ctr", "MLKEM768_X25519"),
+        noise=Noise(0.0),
         data=DataRule(0.0),
         evaluation=EvaluationRule(every, "accuracy", True, "n-test", 0, False, ("accuracy", "n-test"), 1, 10.0),
         stop=StopRule(versions, patience, target, time_s),

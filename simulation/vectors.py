@@ -189,7 +189,7 @@ class RealVectors:
 
     def _auxiliary(self, site: str, stands_for: float) -> dict[str, float]:
         known = self._learner.examples
-        assert self._plan.privacy.examples is None or known is not None, (
+        assert self._plan.aggregation.examples is None or known is not None, (
             "the plan weighs by examples: who has how many?"
         )
         return weights(self._plan, examples=known[site] if known is not None else 0, stands_for=stands_for)

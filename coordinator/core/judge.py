@@ -16,7 +16,7 @@ def refusal(
         return "plan"
     if offer.d != plan.d or offer.size_bytes != plan.body_bytes or offer.base_version > version:
         return "malformed"
-    if offer.trustees != len(plan.privacy.trustees):
+    if offer.trustees != len(plan.masking.trustees):
         return "trustees"
     if plan.weight(version - offer.base_version) is None:
         return "stale"

@@ -91,7 +91,7 @@ class Publisher:
         """Upload what explains a Request without the sites' topics: roster, members, offers as they were signed."""
         services = self._services
         membership = services.membership
-        names = sorted({services.name, *self._plan.privacy.trustees, *(one.fact.site for one in offers)})
+        names = sorted({services.name, *self._plan.masking.trustees, *(one.fact.site for one in offers)})
         digests = [record_digest(membership.members[name].to_bytes()) for name in names]
         body = cast(
             bytes,

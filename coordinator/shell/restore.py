@@ -87,7 +87,7 @@ async def read_study(services: Services, plan: Plan) -> Restored:
     """
     study = plan.study
     await services.transactions.settle((topics.rounds(study), topics.receipts(study), topics.keys(study)))
-    view = RoundsView(study, plan.digest, trustees=len(plan.privacy.trustees))
+    view = RoundsView(study, plan.digest, trustees=len(plan.masking.trustees))
     wanted = (topics.rounds(study), topics.receipts(study), topics.commands(study))
     patient, firsts = bool(plan.stop.patience), deque[int](maxlen=plan.storage.versions_kept)
     restored = Restored(view, {}, CommandLog(study), Suspicion(), dict.fromkeys(wanted, 0), patient, firsts)

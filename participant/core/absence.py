@@ -18,8 +18,8 @@ def stands_for(base_version: int, counted: int) -> float:
 def weights(plan: Plan, *, examples: int, stands_for: float) -> dict[str, float]:
     """The auxiliary coordinates that an update of `examples` training patients carries; empty: all weigh alike."""
     found = {}
-    if plan.absence_cap > 1:
-        found[ABSENCE] = min(stands_for, float(plan.absence_cap))
-    if plan.privacy.examples is not None:
-        found[plan.privacy.examples] = min(1.0, examples / plan.privacy.examples_max)
+    if plan.aggregation.absence_cap > 1:
+        found[ABSENCE] = min(stands_for, float(plan.aggregation.absence_cap))
+    if plan.aggregation.examples is not None:
+        found[plan.aggregation.examples] = min(1.0, examples / plan.aggregation.examples_max)
     return found

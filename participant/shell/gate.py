@@ -70,7 +70,7 @@ class Gate:
         if what is What.PRESENCE:
             return None
         if what is What.UPDATE:  # the plan was approved, and with it what an update carries
-            carried = {coordinate[0] for coordinate in plan.privacy.auxiliary} if plan is not None else set()
+            carried = {coordinate[0] for coordinate in plan.encoding.auxiliary} if plan is not None else set()
             return None if name in carried else "the plan does not name it"
         if abs(value) > VALUE_MAX:
             return f"it is beyond {VALUE_MAX:g}, which no metric is"

@@ -198,10 +198,10 @@ def check_fits(plan: Plan, loaded: Loaded) -> None:
             f"the plan {plan.parameters} and {plan.evaluation.metric}",
             hint="are the task's options those of the plan?",
         )
-    unknown = [name for name, _, _ in plan.privacy.auxiliary if name not in (plan.privacy.examples, ABSENCE)]
+    unknown = [name for name, _, _ in plan.encoding.auxiliary if name not in (plan.aggregation.examples, ABSENCE)]
     if unknown:
         raise LocalError(f"study {plan.study}: auxiliary coordinates {', '.join(unknown)} are not built yet")
-    if plan.privacy.examples is not None and loaded.examples < 1:
+    if plan.aggregation.examples is not None and loaded.examples < 1:
         raise LoadError(
             f"study {plan.study} weighs by examples, and this site has no training patients",
             hint="are the data in their folder?",

@@ -22,17 +22,17 @@ from schemas.plan import (
     PRESETS,
     WEIGHT_MAX,
     Aggregation,
+    Clipped,
     DataRule,
     EvaluationRule,
+    Masking,
+    Noise,
     Plan,
-    Privacy,
     StopRule,
     Storage,
     TaskSpec,
     Training,
-    cohort_effective_min,
     largest_scale_bits,
-    share_max,
 )
 from schemas.topics import UPDATES_KEPT_DAYS
 
@@ -81,29 +81,31 @@ SECTIONS: Mapping[str, Mapping[str, Key]] = {
         "slope": Key(_NUMBER),
         "late_from": Key(_WHOLE),
         "staleness_max": Key(_WHOLE, 64),
+        "examples": Key(_FLAG, False),
+        "examples_max": Key(_WHOLE),
         "absence_cap": Key(_WHOLE, 1),
         "server_optimiser": Key(_TEXT, "average"),
         "server_lr": Key(_NUMBER),
         "beta1": Key(_NUMBER, 0.9),
         "beta2": Key(_NUMBER, 0.99),
-        "epsilon": Key(_NUMBER, 1e-3),
+        "denominator_floor": Key(_NUMBER, 1e-3),
     },
-    "privacy": {
-        "trustees": Key(_NAMES, ()),
-        "encoding": Key(_TEXT, "clipped"),
+    "encoding": {
+        "kind": Key(_TEXT, "clipped"),
         "modulus_bits": Key(_WHOLE, 32),
         "clip": Key(_NUMBER, 1.0),
         "clip_inf": Key(_NUMBER),
         "scale_bits": Key(_WHOLE),
-        "examples": Key(_FLAG, False),
-        "examples_max": Key(_WHOLE),
-        "noise_std": Key(_NUMBER),
+    },
+    "masking": {
+        "trustees": Key(_NAMES, ()),
         "aggregate_interval_s": Key(_WHOLE, 0),
         "aggregates_max": Key(_WHOLE),
         "offer_age_max_s": Key(_WHOLE, 60 * _DAY_S),
         "prg": Key(_TEXT, "aes-256-ctr"),
         "kem": Key(_TEXT, "MLKEM768_X25519"),
     },
+    "noise": {"noise_std": Key(_NUMBER)},
     "evaluation": {
         "every": Key(_WHOLE, 1),
         "bootstrap": Key(_WHOLE, 1000),
@@ -124,6 +126,15 @@ SECTIONS: Mapping[str, Mapping[str, Key]] = {
         "auditors": Key(_NAMES, ()),
     },
     "data": {"bad_records_max": Key(_NUMBER, 0.0)},
+}
+MOVED: Mapping[str, str] = {  # where keys of older plans stand now
+    "aggregation.epsilon": "aggregation.denominator_floor",
+    "privacy.encoding": "encoding.kind",
+    "privacy.examples": "aggregation.examples",
+    "privacy.examples_max": "aggregation.examples_max",
+    "privacy.noise_std": "noise.noise_std",
+    **{f"privacy.{key}": f"encoding.{key}" for key in SECTIONS["encoding"] if key != "kind"},
+    **{f"privacy.{key}": f"masking.{key}" for key in SECTIONS["masking"]},
 }
 
 
@@ -201,7 +212,7 @@ def read_draft(text: str, *, where: str = "plan.toml") -> Draft:
 
 def draft_of(tables: Mapping[str, Any], *, where: str = "plan.toml") -> Draft:
     """Check a plan's parsed text. Raises LocalError with all unknown keys, wrong types and missing keys at once."""
-    problems = [_unknown("section", name, SECTIONS, f"[{name}]") for name in tables if name not in SECTIONS]
+    problems = [problem for name in tables if name not in SECTIONS for problem in _unknown_section(name, tables[name])]
     values = {name: _section(name, keys, tables.get(name, {}), problems) for name, keys in SECTIONS.items()}
     if not problems:
         problems += _names(values)
@@ -228,11 +239,27 @@ def _unknown(what: str, name: str, known: Mapping[str, Any], shown: str) -> str:
     return f"unknown {what} {shown}; {hint}"
 
 
+def _unknown_section(name: str, table: Any) -> list[str]:
+    """What to do about a section that is none; where its keys moved to other sections, each is named."""
+    moved = [key for key in table if f"{name}.{key}" in MOVED] if isinstance(table, dict) else []
+    if not moved:
+        return [_unknown("section", name, SECTIONS, f"[{name}]")]
+    return [_unknown_key(name, key, {}) for key in table]
+
+
+def _unknown_key(section: str, key: str, known: Mapping[str, Any]) -> str:
+    place = MOVED.get(f"{section}.{key}")
+    if place is None:
+        return _unknown("key", key, known, f"{section}.{key}")
+    where, _, name = place.partition(".")
+    return f"{section}.{key} has moved: write `{name}` in [{where}]"
+
+
 def _section(name: str, keys: Mapping[str, Key], table: Any, problems: list[str]) -> dict[str, Any]:
     if not isinstance(table, dict):
         problems.append(f"[{name}] must be a table of keys, got {_shown(table)}")
         return {}
-    problems += [_unknown("key", key, keys, f"{name}.{key}") for key in table if key not in keys]
+    problems += [_unknown_key(name, key, keys) for key in table if key not in keys]
     values: dict[str, Any] = {}
     for key, rule in keys.items():
         if key not in table:
@@ -307,8 +334,9 @@ def _build_sections(values: Mapping[str, Mapping[str, Any]], facts: TaskFacts, p
         "task": _build(TaskSpec, "task", {"entry": task["entry"], "code": facts.code, "options": options}, problems),
         "training": _build(Training, "training", _training(values["training"]), problems),
         "aggregation": aggregation,
-        "privacy": aggregation
-        and _privacy(values["privacy"], values["aggregation"]["absence_cap"], facts.parameters, aggregation, problems),
+        "masking": _build(Masking, "masking", values["masking"], problems),
+        "noise": _build(Noise, "noise", {"noise_std": _noise_std(values)}, problems),
+        "encoding": aggregation and _encoding(values, facts.parameters, aggregation, problems),
         "evaluation": _build(
             EvaluationRule,
             "evaluation",
@@ -335,7 +363,7 @@ def _build(cls: type[S], section: str, given: Mapping[str, Any], problems: list[
             codec.pack(given[name])
         except ValueError as error:
             problems.append(f"{section}.{name.replace('_ms', '_s')}: {error}")
-    return cls(**given) if len(problems) == before else None
+    return cls(**{name: given[name] for name, _ in cls._fields()}) if len(problems) == before else None
 
 
 def _training(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -362,7 +390,10 @@ def _aggregation(given: Mapping[str, Any], sites: int, problems: list[str]) -> A
     weights = staleness_of(given, problems)
     if len(problems) > before:
         return None
-    kept = ("preset", "staleness_max", "server_optimiser", "beta1", "beta2", "epsilon")
+    if given["examples"] and not given["examples_max"]:
+        problems.append("aggregation.examples_max is missing: the largest number of training examples of any site")
+        return None
+    kept = ("preset", "staleness_max", "absence_cap", "server_optimiser", "beta1", "beta2", "denominator_floor")
     chosen = {
         "goal": goal,
         "minimum": minimum,
@@ -370,45 +401,45 @@ def _aggregation(given: Mapping[str, Any], sites: int, problems: list[str]) -> A
         "cohort_max": _first(given["cohort_max"], goal),
         "deadline_ms": round(seconds * 1000),
         "weight_table": weights,
+        "examples": EXAMPLES if given["examples"] else None,
+        "examples_max": given["examples_max"] or 0,
         "server_lr": _first(server_lr, 1.0) * absence_step(given["server_optimiser"], cap, goal, sites),
     }
     return _build(Aggregation, "aggregation", {name: given[name] for name in kept} | chosen, problems)
 
 
-def _privacy(given: Mapping[str, Any], cap: int, p: int, rule: Aggregation, problems: list[str]) -> Privacy | None:
-    clip, trustees, bits = given["clip"], given["trustees"], given["modulus_bits"]
+def _noise_std(values: Mapping[str, Mapping[str, Any]]) -> float:
+    return float(_first(values["noise"]["noise_std"], 16.0 if values["masking"]["trustees"] else 0.0))
+
+
+def _encoding(
+    values: Mapping[str, Mapping[str, Any]], p: int, rule: Aggregation, problems: list[str]
+) -> Clipped | None:
+    given = values["encoding"]
+    clip, bits = given["clip"], given["modulus_bits"]
+    if given["kind"] != "clipped":
+        problems.append(f"encoding.kind `{given['kind']}` is none of clipped")
     if clip <= 0 or bits not in (32, 64):
-        problems.append("privacy.clip must be above 0 and privacy.modulus_bits 32 or 64")
+        problems.append("encoding.clip must be above 0 and encoding.modulus_bits 32 or 64")
         return None
     clip_inf = _first(given["clip_inf"], clip if p <= _SMALL_MODEL else clip / 8)
-    noise = _first(given["noise_std"], 16.0 if trustees else 0.0)
+    noise, trustees = _noise_std(values), len(values["masking"]["trustees"])
 
     def scale_bits(bound: float) -> int:
         return largest_scale_bits(
-            cohort_max=rule.cohort_max, bound=bound, noise_std=noise, trustees=len(trustees), modulus_bits=bits
+            cohort_max=rule.cohort_max, bound=bound, noise_std=noise, trustees=trustees, modulus_bits=bits
         )
 
     try:
         scale = _first(given["scale_bits"], min(63, scale_bits(clip_inf)))
-        bounds = [(ABSENCE, float(cap))] if cap > 1 else []
-        bounds += [(EXAMPLES, 1.0)] if given["examples"] else []
+        bounds = [(ABSENCE, float(rule.absence_cap))] if rule.absence_cap > 1 else []
+        bounds += [(rule.examples, 1.0)] if rule.examples else []
         auxiliary = tuple((name, bound, min(63, scale_bits(bound))) for name, bound in bounds)
     except ValueError as error:
-        problems.append(f"privacy: {error}")
+        problems.append(f"encoding: {error}")
         return None
-    if given["examples"] and not given["examples_max"]:
-        problems.append("privacy.examples_max is missing: the largest number of training examples of any site")
-    derived = {
-        "clip_inf": clip_inf,
-        "scale_bits": scale,
-        "noise_std": noise,
-        "auxiliary": auxiliary,
-        "examples": EXAMPLES if given["examples"] else None,
-        "examples_max": given["examples_max"] or 0,
-        "share_max": share_max(rule.cohort_min),
-        "cohort_effective_min": cohort_effective_min(rule.cohort_min),
-    }
-    return _build(Privacy, "privacy", {**given, **derived}, problems)
+    derived = {"clip_inf": clip_inf, "scale_bits": scale, "auxiliary": auxiliary}
+    return _build(Clipped, "encoding", {**given, **derived}, problems)
 
 
 def _storage(given: Mapping[str, Any], problems: list[str]) -> dict[str, Any]:

@@ -64,7 +64,7 @@ def meaning(plan: Plan, round_s: float) -> PlanMeaning:
 
 def _share_most(plan: Plan) -> float:
     """One fresh site in the smallest cohort among the stalest; one seldom heard counts up to the cap."""
-    cap = plan.absence_cap
+    cap = plan.aggregation.absence_cap
     return 4 * cap / (4 * cap + plan.aggregation.cohort_min - 1)
 
 
@@ -105,11 +105,11 @@ def _warnings(plan: Plan, round_s: float) -> list[str]:
 
 
 def _off(plan: Plan) -> list[str]:
-    privacy, found = plan.privacy, []
-    if not privacy.trustees:
+    found = []
+    if not plan.masking.trustees:
         readers = " and ".join(["the coordinator", *(f"auditor {name}" for name in plan.storage.auditors)])
         found.append(f"no masking: {readers} can read each site's update (nobody else can)")
-    if privacy.noise_std == 0:
+    if plan.noise.noise_std == 0:
         found.append("no noise: nothing is promised about what a model reveals of a single patient")
     if not plan.storage.auditors:
         found.append("no auditor: only the coordinator's key opens the updates for a recomputation")

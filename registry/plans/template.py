@@ -48,7 +48,7 @@ preset = "fedbuff"              # fedbuff: two thirds of the sites; fedavg: all 
 # minimum = {minimum}                   # so many are enough at the deadline
 # cohort_min = {minimum}                # never fewer
 # cohort_max = {goal}                # never more
-# deadline_s = {deadline}            # after the first update of a version; 0: none
+# deadline_s = {deadline}            # after the round's start; 0: none
 # staleness = "polynomial"      # how a late update weighs: polynomial, hinge, constant
 # exponent = 0.5                # polynomial: (1 + versions late) ** -exponent
 # slope = 0.5                   # hinge
@@ -59,15 +59,19 @@ preset = "fedbuff"              # fedbuff: two thirds of the sites; fedavg: all 
 # server_lr = 1.0
 # beta1 = 0.9
 # beta2 = 0.99
-# epsilon = 0.001
+# denominator_floor = 0.001     # added to the root that adagrad, yogi and adam divide by
+# examples = false              # true: a site weighs by its number of training patients
+# examples_max = 1000           # then the largest number of any site
 
-[privacy]
+[encoding]
 clip = {clip:<5}                    # most an update may be long; longer ones are scaled down
 # clip_inf = {clip_inf}                # most one coordinate may be
 # scale_bits = {scale_bits}               # fixed point: the largest that cannot overflow
-# examples = false              # true: a site weighs by its number of training patients
-# examples_max = 1000           # then the largest number of any site
+
+[masking]
 # trustees = []                 # masking is not built yet
+
+[noise]
 # noise_std = 0.0               # as is noise
 
 [evaluation]

@@ -57,7 +57,7 @@ def _of_training(plan: Plan) -> list[str]:
     """What the numbers alone tell of rate and clip."""
     training = plan.training
     return advice.of_rate(training.optimiser, training.learning_rate) + advice.of_longest(
-        training.optimiser, training.learning_rate, training.steps, plan.parameters, plan.privacy.clip
+        training.optimiser, training.learning_rate, training.steps, plan.parameters, plan.encoding.clip
     )
 
 
@@ -79,9 +79,9 @@ def _cohort(plan: Plan) -> str:
 
 def _server(plan: Plan) -> str:
     rule = plan.aggregation
-    weighted = "weighted by examples" if plan.privacy.examples else "every site alike"
-    if plan.absence_cap > 1:
-        weighted = f"a site long not heard up to {plan.absence_cap} times"
+    weighted = "weighted by examples" if plan.aggregation.examples else "every site alike"
+    if plan.aggregation.absence_cap > 1:
+        weighted = f"a site long not heard up to {plan.aggregation.absence_cap} times"
     return f"{rule.server_optimiser} at {rule.server_lr:g}, {weighted}"
 
 

@@ -55,14 +55,12 @@ T = TypeVar("T")
 def small_plan(study: str, *, sites: int, parameters: int = 8, versions: int = 1000, **parts: Any) -> Plan:
     """A plan for `parameters` numbers that start at zero: goal = minimum = all sites unless `aggregation` says else."""
     aggregation = {"goal": sites, "minimum": sites, "cohort_min": 1, "cohort_max": 10, "deadline_ms": 0}
-    privacy = {"share_max": 1.0, "cohort_effective_min": 0.6}
     return changed(
         study=study,
         sites_expected=sites,
         parameters=parameters,
         initial=digest_of([bytes(4 * parameters)]),
         aggregation={**aggregation, **parts.pop("aggregation", {})},
-        privacy={**privacy, **parts.pop("privacy", {})},
         stop=replace(PLAN.stop, **{"versions": versions, **parts.pop("stop", {})}),
         **parts,
     )

@@ -35,8 +35,8 @@ STOP_S = 30.0  # how long a test waits for an end; that it came in time is told 
 
 def large(parameters: int) -> dict[str, Any]:
     """What makes a plan's model larger: `plan(**large(1_000_000))`."""
-    privacy = {"clip": 100.0, "scale_bits": 16}  # a coarse scale is fine for one coordinate
-    return {"parameters": parameters, "options": (("parameters", str(parameters)),), "privacy": privacy}
+    encoding = {"clip": 100.0, "scale_bits": 16}  # a coarse scale is fine for one coordinate
+    return {"parameters": parameters, "options": (("parameters", str(parameters)),), "encoding": encoding}
 
 
 def plan(**parts: Any) -> Plan:

@@ -78,7 +78,7 @@ async def test_weighing_absence_changes_nothing_where_nobody_is_ever_absent(
     """Each update then stands for one version: a quarter travels, the server's rate makes it whole again."""
     sites = list(SAMPLES)[:3]
     plan = authored("plain", tmp_path, sites=sites, versions=12, absence_cap=4)
-    assert plan.plan.absence_cap == plan.plan.aggregation.server_lr == 4
+    assert plan.plan.aggregation.absence_cap == plan.plan.aggregation.server_lr == 4
     async with services(mortal_kafka, tmp_path / "out", plan, sites) as running:
         await running.version(12)
         await check_every_version(running, sites, 12, weighted=False)

@@ -41,7 +41,7 @@ def new_keys(name: str) -> tuple[MemberCard, SigningKey, OpenKey]:
 
 
 def plan_named(study: str) -> Plan:
-    return changed(study=study, parameters=PARAMETERS, initial=digest_of([INITIAL]), privacy={"clip_inf": 0.125})
+    return changed(study=study, parameters=PARAMETERS, initial=digest_of([INITIAL]), encoding={"clip_inf": 0.125})
 
 
 async def directory_of(settings: KafkaSettings, link: Link, key: SigningKey) -> Directory:

@@ -61,7 +61,6 @@ def test_one_sites_word_judges_nothing_but_in_a_study_of_one_site() -> None:
     single = changed(
         sites_expected=1,
         aggregation={"goal": 1, "minimum": 1, "cohort_min": 1},
-        privacy={"share_max": 1.0, "cohort_effective_min": 0.6},
         stop={"target": 0.5},
     )
     assert judge(single, {"a": (0.9, 5.0)}) == Judgement(0.9)

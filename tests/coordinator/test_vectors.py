@@ -22,14 +22,14 @@ from tests.schemas.plans import changed
 
 CHUNK_WORDS = 131072
 Floats = NDArray[np.float32]
-EXAMPLES: dict[str, Any] = {"auxiliary": (("examples", 1.0, 20),), "examples": "examples", "examples_max": 100}
+EXAMPLES: dict[str, Any] = {"examples": "examples", "examples_max": 100}
 
 
 def plan_for(p: int, optimiser: str = "average", *, examples: bool = False, lr: float = 1.0) -> Plan:
     return changed(
         parameters=p,
-        aggregation={"server_optimiser": optimiser, "server_lr": lr},
-        privacy=EXAMPLES if examples else {},
+        aggregation={"server_optimiser": optimiser, "server_lr": lr, **(EXAMPLES if examples else {})},
+        encoding={"auxiliary": (("examples", 1.0, 20),)} if examples else {},
     )
 
 
@@ -38,8 +38,8 @@ def updates(plan: Plan, n: int, seed: int) -> list[tuple[Floats, Words, float]]:
     chance, found = np.random.default_rng(seed), []
     for _ in range(n):
         plain = (chance.standard_normal(plan.parameters) * 0.5 / np.sqrt(plan.parameters)).astype(np.float32)
-        share = float(chance.integers(1, 101)) / 100 if plan.privacy.examples else 1.0
-        auxiliary = {"examples": share} if plan.privacy.examples else None
+        share = float(chance.integers(1, 101)) / 100 if plan.aggregation.examples else 1.0
+        auxiliary = {"examples": share} if plan.aggregation.examples else None
         encoded = encode(plain, Encoding.from_plan(plan), auxiliary)
         found.append((plain, np.concatenate(list(encoded.blocks())), share))
     return found
@@ -93,7 +93,7 @@ def _sha(data: bytes) -> bytes:
 def plain_step(plan: Plan, change: NDArray[np.float64], model: NDArray[np.float64], m: Any, v: Any) -> Any:
     """The paper's algorithm in float64 over whole vectors: (model, m, v)."""
     rule = plan.aggregation
-    lr, b1, b2, epsilon = rule.server_lr, rule.beta1, rule.beta2, rule.epsilon
+    lr, b1, b2, epsilon = rule.server_lr, rule.beta1, rule.beta2, rule.denominator_floor
     if rule.server_optimiser == "average":
         return model + lr * change, m, v
     if rule.server_optimiser == "momentum":
@@ -118,7 +118,7 @@ def test_three_versions_are_those_of_a_plain_computation_and_of_the_auditor(
 ) -> None:
     plan = plan_for(p, optimiser, examples=examples, lr=0.5)
     model = np.random.default_rng(1).standard_normal(p).astype(np.float32)
-    expected, m, v = model.astype(np.float64), np.zeros(p), np.full(p, plan.aggregation.epsilon**2)
+    expected, m, v = model.astype(np.float64), np.zeros(p), np.full(p, plan.aggregation.denominator_floor**2)
     state: Floats | None = None
     for version, weights in enumerate(([16, 16, 16], [16, 11, 9, 4], [4, 4, 5])):
         drawn = updates(plan, len(weights), version)

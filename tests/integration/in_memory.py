@@ -58,8 +58,8 @@ class InMemory:
         update = self._task.train(
             base, data, settings_of(plan), seed=sequence, progress=lambda _: None, cancelled=lambda: False
         )
-        share = self._task.examples(data) / plan.privacy.examples_max if plan.privacy.examples else 1.0
-        auxiliary = {plan.privacy.examples: share} if plan.privacy.examples else None
+        share = self._task.examples(data) / plan.aggregation.examples_max if plan.aggregation.examples else 1.0
+        auxiliary = {plan.aggregation.examples: share} if plan.aggregation.examples else None
         encoded = encode(update, self._encoding, auxiliary)
         assert not encoded.clipped
         self._bodies[site] = np.concatenate(list(encoded.blocks()))

@@ -15,7 +15,7 @@ def test_clipped_updates_are_counted_with_the_longest_and_a_clip_that_would_do()
     [said] = advice.of_clip([0.5] * 15 + [4.1] * 5, 1.0)
     assert "5 of 20 (25%)" in said
     assert "the longest 4.1" in said
-    assert "privacy.clip 10" in said
+    assert "encoding.clip 10" in said
     assert advice.of_clip([0.5] * 19 + [4.1], 1.0) == []  # a bound, not a brake
     assert advice.of_clip([], 1.0) == []
 

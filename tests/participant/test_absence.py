@@ -21,7 +21,8 @@ def weighing(*, cap: int = 1, examples_max: int = 0) -> Plan:
     auxiliary = [(ABSENCE, float(cap), 16)] if cap > 1 else []
     auxiliary += [("examples", 1.0, 20)] if examples_max else []
     examples = "examples" if examples_max else None
-    return changed(privacy={"auxiliary": tuple(auxiliary), "examples": examples, "examples_max": examples_max})
+    weights = {"examples": examples, "examples_max": examples_max, "absence_cap": cap}
+    return changed(encoding={"auxiliary": tuple(auxiliary)}, aggregation=weights)
 
 
 @given(every=st.integers(1, 50), rounds=st.integers(1, 50))
@@ -38,13 +39,13 @@ def test_an_update_stands_for_as_many_versions_as_the_cap_at_most() -> None:
     by_absence = weighing(cap=4)
     found = [weights(by_absence, examples=7, stands_for=versions) for versions in (1.0, 2.5, 900.0)]
     assert found == [{ABSENCE: 1.0}, {ABSENCE: 2.5}, {ABSENCE: 4.0}]
-    assert by_absence.absence_cap == 4
+    assert by_absence.aggregation.absence_cap == 4
 
 
 def test_examples_and_no_weights_are_as_they_were() -> None:
     assert weights(weighing(examples_max=100), examples=25, stands_for=9.0) == {"examples": 0.25}
     assert weights(PLAN, examples=25, stands_for=9.0) == {}
-    assert weighing(examples_max=100).absence_cap == PLAN.absence_cap == 1
+    assert weighing(examples_max=100).aggregation.absence_cap == PLAN.aggregation.absence_cap == 1
 
 
 def test_both_may_weigh_and_the_update_is_scaled_by_both() -> None:

@@ -94,7 +94,9 @@ def test_what_is_no_finite_number_or_no_id_stays() -> None:
 
 def test_an_update_carries_only_what_its_plan_names() -> None:
     gate = Gate(Policy())
-    weighted = plan(privacy={"auxiliary": (("weight", 1.0, 20),), "examples": "weight", "examples_max": 10})
+    weighted = plan(
+        encoding={"auxiliary": (("weight", 1.0, 20),)}, aggregation={"examples": "weight", "examples_max": 10}
+    )
     assert gate.let_out(What.UPDATE, {"weight": 0.5, "age": 71.0}, weighted) == {"weight": 0.5}
     assert gate.let_out(What.UPDATE, {"weight": 0.5}, plan()) == {}
 

@@ -86,7 +86,9 @@ def test_task_and_plan_that_do_not_belong_together_are_refused_before_joining() 
         check_fits(plan(), replace(LOADED, parameters=99))
     with pytest.raises(LocalError, match="metric auc"):
         check_fits(plan(), replace(LOADED, metric="auc"))
-    weighted = plan(privacy={"auxiliary": (("weight", 1.0, 20),), "examples": "weight", "examples_max": 10})
+    weighted = plan(
+        encoding={"auxiliary": (("weight", 1.0, 20),)}, aggregation={"examples": "weight", "examples_max": 10}
+    )
     with pytest.raises(LocalError, match="no training patients"):
         check_fits(weighted, replace(LOADED, examples=0))
 

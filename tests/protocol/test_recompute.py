@@ -20,16 +20,18 @@ from tests.protocol.logs import Scribe, model
 from tests.schemas.plans import changed
 
 P = 150_000  # two chunks
-PRIVACY: dict[str, Any] = {"clip": 100.0, "clip_inf": 1.0, "scale_bits": 20}
+ENCODING: dict[str, Any] = {"clip": 100.0, "clip_inf": 1.0, "scale_bits": 20}
 SITES = (("a", 16, 0), ("b", 11, 1), ("c", 4, 12))  # site, weight, staleness
 VERSION = 20
 
 
 def plan_of(optimiser: str = "average", *, examples: bool = False) -> Plan:
-    privacy = dict(PRIVACY)
+    encoding, weights = dict(ENCODING), {}
     if examples:
-        privacy |= {"auxiliary": (("examples", 1.0, 20),), "examples": "examples", "examples_max": 100}
-    return changed(parameters=P, privacy=privacy, aggregation={"server_optimiser": optimiser, "server_lr": 0.5})
+        encoding["auxiliary"] = (("examples", 1.0, 20),)
+        weights = {"examples": "examples", "examples_max": 100}
+    step = {"server_optimiser": optimiser, "server_lr": 0.5}
+    return changed(parameters=P, encoding=encoding, aggregation={**step, **weights})
 
 
 def updates() -> dict[str, np.ndarray[Any, np.dtype[np.float32]]]:
@@ -122,7 +124,7 @@ def test_the_state_is_carried_from_version_to_version() -> None:
     second = recompute(plan, request, given, first.model, first.state)
     change = recompute(plan_of(), request_of(plan_of(), cohort(plan_of())), cohort(plan_of()), np.zeros(P, np.float32))
     rule = plan.aggregation
-    step = server_step("adam", 0.5, rule.beta1, rule.beta2, rule.epsilon)
+    step = server_step("adam", 0.5, rule.beta1, rule.beta2, rule.denominator_floor)
     x, state = START, step.initial(P)
     for _ in range(2):
         x, state = step.apply(x, change.model / np.float32(0.5), state)  # halving was exact
@@ -217,6 +219,6 @@ def test_a_body_of_another_length_or_a_model_of_another_kind_is_refused() -> Non
         recompute(plan, request_of(plan, [cut, *given[1:]]), [cut, *given[1:]], START)
     with pytest.raises(PeerError, match="float32 parameters"):
         recompute(plan, request_of(plan, given), given, np.zeros(P + 1, np.float32))
-    other = changed(parameters=P, privacy=PRIVACY)
+    other = changed(parameters=P, encoding=ENCODING)
     with pytest.raises(PeerError, match="another plan"):
         recompute(other, request_of(plan, given), given, START)

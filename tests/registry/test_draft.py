@@ -2,6 +2,7 @@
 
 import hashlib
 import pickle
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from registry.plans.draft import TaskFacts, plan_from_toml, read_draft
 from registry.plans.meaning import meaning
-from schemas.errors import LocalError
+from schemas.errors import LocalError, PeerError
 from schemas.plan import Plan, StopRule, plan_of
 
 FACTS = TaskFacts(parameters=7, code=b"\x0b" * 32, initial=b"\x0a" * 32, metric="c-index", higher_is_better=True)
@@ -27,8 +28,8 @@ versions = 20
 """
 # The whole plan of SMALLEST, laid out by hand; every integer minimal, floats as 8 big-endian bytes.
 GOLDEN = bytes.fromhex(
-    "dc0010"  # array of 16: kind, schema version, 14 fields
-    "20 03"  # kind 32, version 3
+    "dc0012"  # array of 18: kind, schema version, 16 fields
+    "20 04"  # kind 32, version 4
     "a4 6c756e67"  # study "lung"
     "a4 6c756e67"  # title: the id again
     "06"  # sites_expected
@@ -48,33 +49,30 @@ GOLDEN = bytes.fromhex(
     "c408 0000000000000000"  # proximal
     "cd0e10"  # time_limit_s 3600
     "cd0258"  # progress_limit_s 600
-    "9d"  # aggregation
+    "dc0010"  # aggregation, 16 fields
     "a7 666564627566 66"  # fedbuff
     "04 03 03 04"  # goal, minimum, cohort_min, cohort_max
     "ce000927c0"  # deadline_ms 600000
     "40"  # staleness_max 64
     "dc0041 10 0b 09 08 07 07 06 06 05 05 05 05" + "04" * 53 +  # 65 weights: 16, 11, 9, 8, 7, 7, 6, 6, 5 x 4, then 4
+    "c0 00 01"  # examples none, examples_max 0, absence_cap 1
     "a7 61766572616765"  # average
     "c408 3ff0000000000000"  # server_lr 1.0
     "c408 3feccccccccccccd"  # beta1 0.9
     "c408 3fefae147ae147ae"  # beta2 0.99
-    "c408 3f50624dd2f1a9fc"  # epsilon 0.001
-    "dc0011"  # privacy, 17 fields
-    "90"  # no trustees
-    "a7 636c6970706564"  # clipped
-    "20"  # modulus_bits 32
+    "c408 3f50624dd2f1a9fc"  # denominator_floor 0.001
+    "92 a7 636c6970706564"  # encoding: clipped
+    "95 20"  # modulus_bits 32
     "c408 3ff0000000000000"  # clip
     "c408 3ff0000000000000"  # clip_inf
     "18"  # scale_bits 24: 64 * (2^24 + 1) < 2^31 <= 64 * (2^25 + 1)
     "90"  # no auxiliary coordinates
-    "c0 00"  # examples none, examples_max 0
-    "c408 0000000000000000"  # noise_std
-    "c408 3fe5555555555555"  # share_max 4/6
-    "c408 3ffccccccccccccc"  # cohort_effective_min 0.6 * 3
+    "96 90"  # masking: no trustees
     "00 c0"  # aggregate_interval_s, aggregates_max none
     "ce004f1a00"  # offer_age_max_s, 60 days
     "ab 6165732d3235362d637472"  # aes-256-ctr
     "af 4d4c4b454d3736385f583235353139"  # MLKEM768_X25519
+    "91 c408 0000000000000000"  # noise: noise_std
     "99"  # evaluation
     "01"  # every
     "a7 632d696e646578"  # c-index
@@ -91,9 +89,23 @@ GOLDEN = bytes.fromhex(
 )  # fmt: skip
 
 
-# The same as it was laid out before: version 2, six fields of evaluation.
-GOLDEN_2 = bytes.fromhex(
+# The same as it was laid out before: version 3, encoding, masks and noise in one section.
+GOLDEN_3 = bytes.fromhex(
     GOLDEN.hex()
+    .replace("dc00122004", "dc00102003")
+    .replace("dc0010a7666564627566", "9da7666564627566")
+    .replace("c00001a761766572616765", "a761766572616765")
+    .replace(
+        GOLDEN.hex()[GOLDEN.hex().index("92a7636c6970706564") : GOLDEN.hex().index("9901a7632d696e646578")],
+        "dc001190a7636c697070656420c4083ff0000000000000c4083ff00000000000001890c000c4080000000000000000"
+        "c4083fe5555555555555c4083ffccccccccccccc00c0ce004f1a00ab6165732d3235362d637472"
+        "af4d4c4b454d3736385f583235353139",
+    )
+)
+DIGEST_3 = "7333a2cd202bc526b0609df9cbdf8913ba9a4dc77734eb72be50d8cb455d615a"
+# And before that: version 2, six fields of evaluation.
+GOLDEN_2 = bytes.fromhex(
+    GOLDEN_3.hex()
     .replace("dc00102003", "dc00102002")
     .replace("9901a7632d696e646578", "9601a7632d696e646578")
     .replace("92a7632d696e646578a66e2d7465737405c4084024000000000000", "")
@@ -127,6 +139,38 @@ def test_the_smallest_plan_has_these_bytes_and_this_digest() -> None:
     assert made.to_bytes().hex() == GOLDEN.hex()
     assert made.digest == hashlib.sha256(GOLDEN).digest()
     assert plan_of(GOLDEN) == made
+
+
+def test_a_plan_of_version_3_is_read_and_keeps_its_bytes_and_its_digest() -> None:
+    old = plan_of(GOLDEN_3)
+    assert old.to_bytes() == GOLDEN_3
+    assert old.digest.hex() == hashlib.sha256(GOLDEN_3).hexdigest() == DIGEST_3
+    assert pickle.loads(pickle.dumps(old)).digest == old.digest
+    assert old.sections == plan_of(GOLDEN).sections
+    assert replace(old, seed=0).to_bytes() == GOLDEN_3
+
+
+@pytest.mark.parametrize(
+    ("was", "instead", "reason"),
+    [
+        ("a7636c6970706564", "a56578616374", "'exact' is not built yet"),
+        ("c4083fe5555555555555", "c4083fe0000000000000", "share_max must be"),
+        ("c4083ffccccccccccccc", "c4083fe0000000000000", "cohort_effective_min must be"),
+        ("1890c000", "189193a7616273656e6365c408400400000000000010c000", "whole bound within 2..64"),
+    ],
+)
+def test_a_plan_of_version_3_is_held_to_its_own_rules(was: str, instead: str, reason: str) -> None:
+    assert was in GOLDEN_3.hex()
+    with pytest.raises(PeerError, match=re.escape(reason)):
+        plan_of(bytes.fromhex(GOLDEN_3.hex().replace(was, instead)))
+
+
+def test_a_plan_of_version_3_says_in_its_coordinates_what_weighs() -> None:
+    carried = "92" + "93a7616273656e6365c408401000000000000015" + "93a8 6578616d706c6573 c4083ff0000000000000 18"
+    wire = GOLDEN_3.hex().replace("1890c000", f"18{carried}a86578616d706c657364".replace(" ", ""))
+    old = plan_of(bytes.fromhex(wire))
+    assert (old.aggregation.absence_cap, old.aggregation.examples, old.aggregation.examples_max) == (4, "examples", 100)
+    assert old.to_bytes().hex() == wire
 
 
 def test_a_plan_of_version_2_is_read_and_keeps_its_bytes_and_its_digest() -> None:
@@ -186,7 +230,7 @@ def test_a_smaller_goal_takes_minimum_and_floor_along() -> None:
 
 def test_a_large_model_may_move_one_coordinate_by_an_eighth_of_the_clip() -> None:
     large = plan_from_toml(SMALLEST, TaskFacts(4097, b"\x0b" * 32, b"\x0a" * 32, "c-index", True))
-    assert (large.privacy.clip_inf, large.privacy.scale_bits) == (0.125, 27)
+    assert (large.encoding.clip_inf, large.encoding.scale_bits) == (0.125, 27)
 
 
 def test_steps_replace_epochs() -> None:
@@ -195,8 +239,8 @@ def test_steps_replace_epochs() -> None:
 
 def test_absence_becomes_an_auxiliary_coordinate_and_the_largest_share_grows() -> None:
     made = plan(aggregation={"absence_cap": 8})
-    assert made.privacy.auxiliary == (("absence", 8.0, 21),)
-    assert (made.privacy.examples, made.absence_cap) == (None, 8)
+    assert made.encoding.auxiliary == (("absence", 8.0, 21),)
+    assert (made.aggregation.examples, made.aggregation.absence_cap) == (None, 8)
     assert plan(aggregation={"absence_cap": 1}) == plan()
     assert meaning(made, 600.0).share_most == pytest.approx(32 / 34)  # eight times fresh beside two that are stale
 
@@ -209,9 +253,10 @@ def test_where_absence_weighs_the_servers_rate_makes_up_for_the_cap() -> None:
 
 
 def test_examples_become_an_auxiliary_coordinate() -> None:
-    privacy = plan(privacy={"examples": True, "examples_max": 100}).privacy
-    assert privacy.auxiliary == (("examples", 1.0, 24),)
-    assert (privacy.examples, privacy.examples_max) == ("examples", 100)
+    weighed = plan(aggregation={"examples": True, "examples_max": 100})
+    assert weighed.encoding.auxiliary == (("examples", 1.0, 24),)
+    rule = weighed.aggregation
+    assert (rule.examples, rule.examples_max) == ("examples", 100)
 
 
 def test_a_target_is_kept_in_millionths_and_options_are_sorted() -> None:
@@ -237,6 +282,30 @@ def test_all_mistakes_of_a_file_are_named_at_once() -> None:
         "training.epochs must be a whole number, got True (bool)",
     ):
         assert part in message
+
+
+OLD = """
+[privacy]
+clip = 2.0
+noise_std = 0.0
+trustees = []
+examples = true
+[aggregation]
+epsilon = 0.01
+"""
+
+
+def test_a_text_of_the_old_layout_is_told_where_each_key_stands_now() -> None:
+    with pytest.raises(LocalError) as caught:
+        read_draft(SMALLEST + OLD)
+    assert str(caught.value).splitlines() == [
+        "plan.toml: 5 problems",
+        "  - privacy.clip has moved: write `clip` in [encoding]",
+        "  - privacy.noise_std has moved: write `noise_std` in [noise]",
+        "  - privacy.trustees has moved: write `trustees` in [masking]",
+        "  - privacy.examples has moved: write `examples` in [aggregation]",
+        "  - aggregation.epsilon has moved: write `denominator_floor` in [aggregation]",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -272,11 +341,11 @@ def test_a_wrong_text_is_refused_before_the_task_is_run(text: str, reason: str) 
         ("aggregation", {"absence_cap": 65}, "aggregation.absence_cap 65 is not within 1..64"),
         ("training", {"epochs": 1, "steps": 1}, "training needs either epochs or steps"),
         ("training", {"optimiser": "lion"}, "training.optimiser `lion` is none of"),
-        ("privacy", {"trustees": ["t1", "t2"]}, "privacy.trustees = ['t1', 't2'] is not built yet"),
-        ("privacy", {"clip": 0}, "privacy.clip must be above 0"),
-        ("privacy", {"examples": True}, "privacy.examples_max is missing"),
-        ("privacy", {"scale_bits": 3}, "is too coarse"),
-        ("privacy", {"clip": 1e300}, "no scale fits 32 bits"),
+        ("masking", {"trustees": ["t1", "t2"]}, "masking.trustees = ['t1', 't2'] is not built yet"),
+        ("encoding", {"clip": 0}, "encoding.clip must be above 0"),
+        ("aggregation", {"examples": True}, "aggregation.examples_max is missing"),
+        ("encoding", {"scale_bits": 3}, "is too coarse"),
+        ("encoding", {"clip": 1e300}, "no scale fits 32 bits"),
         ("storage", {"versions_kept": 1}, "storage.versions_kept: 1 is no integer within 2..1000"),
         ("storage", {"audit_days": 90}, "storage.audit_days 90: the broker keeps updates for 30 days in every study"),
         ("storage", {"audit_days": 0}, "storage.audit_days 0: the broker keeps updates for 30 days in every study"),

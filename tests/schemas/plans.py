@@ -5,17 +5,17 @@ from typing import Any
 
 from schemas.plan import (
     Aggregation,
+    Clipped,
     DataRule,
     EvaluationRule,
+    Masking,
+    Noise,
     Plan,
-    Privacy,
     StopRule,
     Storage,
     TaskSpec,
     Training,
-    cohort_effective_min,
     largest_scale_bits,
-    share_max,
 )
 
 WEIGHTS = (16, 11, 9, 8, 7, 7, 6, 6, 5, 5, 5, 5, 4)
@@ -30,27 +30,39 @@ PLAN = Plan(
     task=TaskSpec("studies.demo.task:task", b"\x0b" * 32, (("depth", "2"), ("width", "64"))),
     training=Training("sgd", 0.1, 0.9, 0.0, 1, 0, 32, 0.0, 600, 300),
     aggregation=Aggregation(
-        "fedbuff", 4, COHORT_MIN, COHORT_MIN, 10, 60_000, len(WEIGHTS) - 1, WEIGHTS, "average", 1.0, 0.9, 0.99, 1e-3
+        "fedbuff",
+        4,
+        COHORT_MIN,
+        COHORT_MIN,
+        10,
+        60_000,
+        len(WEIGHTS) - 1,
+        WEIGHTS,
+        None,
+        0,
+        1,
+        "average",
+        1.0,
+        0.9,
+        0.99,
+        1e-3,
     ),
-    privacy=Privacy(
-        trustees=(),
-        encoding="clipped",
+    encoding=Clipped(
         modulus_bits=32,
         clip=1.0,
         clip_inf=1.0,
         scale_bits=largest_scale_bits(cohort_max=10, bound=1.0, noise_std=0.0, trustees=0, modulus_bits=32),
         auxiliary=(),
-        examples=None,
-        examples_max=0,
-        noise_std=0.0,
-        share_max=share_max(COHORT_MIN),
-        cohort_effective_min=cohort_effective_min(COHORT_MIN),
+    ),
+    masking=Masking(
+        trustees=(),
         aggregate_interval_s=0,
         aggregates_max=None,
         offer_age_max_s=60 * 24 * 3600,
         prg="aes-256-ctr",
         kem="MLKEM768_X25519",
     ),
+    noise=Noise(0.0),
     evaluation=EvaluationRule(
         every=1,
         metric="accuracy",
@@ -69,7 +81,7 @@ PLAN = Plan(
 
 
 def changed(**parts: Any) -> Plan:
-    """`PLAN` with values replaced: `changed(parameters=5, privacy={"clip": 2.0})`."""
+    """`PLAN` with values replaced: `changed(parameters=5, encoding={"clip": 2.0})`."""
     values = {
         name: replace(getattr(PLAN, name), **value) if isinstance(value, dict) else value
         for name, value in parts.items()
@@ -78,6 +90,5 @@ def changed(**parts: Any) -> Plan:
 
 
 def with_cohort_min(cohort_min: int, **aggregation: Any) -> Plan:
-    """`PLAN` with another `cohort_min` and what follows from it by formula."""
-    privacy = {"share_max": share_max(cohort_min), "cohort_effective_min": cohort_effective_min(cohort_min)}
-    return changed(aggregation={"cohort_min": cohort_min, **aggregation}, privacy=privacy)
+    """`PLAN` with another `cohort_min`."""
+    return changed(aggregation={"cohort_min": cohort_min, **aggregation})

@@ -1,4 +1,4 @@
-"""A plan is refused with the reason for each rule of the secure aggregation specification, section 2."""
+"""A plan is refused with the reason for each rule that is broken."""
 
 import hashlib
 import math
@@ -22,7 +22,12 @@ from schemas.plan import (
 )
 from tests.schemas.plans import PLAN, WEIGHTS, changed, with_cohort_min
 
-EXAMPLES: dict[str, Any] = {"auxiliary": (("examples", 1.0, 20),), "examples": "examples", "examples_max": 300}
+EXAMPLES: dict[str, Any] = {"examples": "examples", "examples_max": 300}
+
+
+def carrying(*auxiliary: tuple[str, float, int], **weights: Any) -> dict[str, Any]:
+    """Parts of a plan that weighs by examples, with these auxiliary coordinates."""
+    return {"encoding": {"auxiliary": auxiliary}, "aggregation": {**EXAMPLES, **weights}}
 
 
 def test_a_plan_is_known_by_the_sha256_of_its_bytes_and_read_back_the_same() -> None:
@@ -54,24 +59,28 @@ def test_a_plan_with_a_changed_byte_is_refused_or_another_plan(at: int, byte: in
 
 REFUSED: list[tuple[str, dict[str, Any]]] = [
     # what is not built yet is refused by name
-    ("privacy.trustees", {"privacy": {"trustees": ("t1", "t2"), "noise_std": 16.0, "scale_bits": 20}}),
-    ("privacy.encoding", {"privacy": {"encoding": "exact"}}),
-    ("privacy.modulus_bits", {"privacy": {"modulus_bits": 64}}),
-    ("modulus_bits must be 32 or 64", {"privacy": {"modulus_bits": 2**62}}),
-    ("modulus_bits must be 32 or 64", {"privacy": {"modulus_bits": 0}}),
-    ("privacy.noise_std", {"privacy": {"noise_std": 16.0, "scale_bits": 20}}),
-    ("privacy.prg", {"privacy": {"prg": "chacha20"}}),
-    ("privacy.kem", {"privacy": {"kem": "X25519"}}),
-    ("privacy.aggregate_interval_s", {"privacy": {"aggregate_interval_s": 1}}),
+    ("masking.trustees", {
+        "masking": {"trustees": ("t1", "t2")}, "noise": {"noise_std": 16.0}, "encoding": {"scale_bits": 20}}),
+    ("needs one of Clipped", {"encoding": PLAN.noise}),
+    ("encoding.modulus_bits = 64 is not built", {"encoding": {"modulus_bits": 64}}),
+    ("modulus_bits must be 32 or 64", {"encoding": {"modulus_bits": 2**62}}),
+    ("modulus_bits must be 32 or 64", {"encoding": {"modulus_bits": 0}}),
+    ("noise.noise_std", {"noise": {"noise_std": 16.0}, "encoding": {"scale_bits": 20}}),
+    ("masking.prg", {"masking": {"prg": "chacha20"}}),
+    ("masking.kem", {"masking": {"kem": "X25519"}}),
+    ("masking.aggregate_interval_s", {"masking": {"aggregate_interval_s": 1}}),
     # weighing by absence
-    ("lets one site outweigh its cohort where trustees cannot see it", {"privacy": {
-        "trustees": ("t1", "t2"), "auxiliary": (("absence", 4.0, 16),)}}),
-    ("absence_cap must be a whole number within 2..64", {"privacy": {"auxiliary": (("absence", 65.0, 16),)}}),
-    ("absence_cap must be a whole number within 2..64", {"privacy": {"auxiliary": (("absence", 2.5, 16),)}}),
-    ("absence_cap must be a whole number within 2..64", {"privacy": {"auxiliary": (("absence", 1.0, 16),)}}),
+    ("lets one site outweigh its cohort where trustees cannot see it", {
+        "masking": {"trustees": ("t1", "t2")}, "aggregation": {"absence_cap": 4},
+        "encoding": {"auxiliary": (("absence", 4.0, 16),)}}),
+    ("within 1..64", {"aggregation": {"absence_cap": 65}}),
+    ("absence_cap 4 must be the bound", {"aggregation": {"absence_cap": 4}}),
+    ("absence_cap 2 must be the bound", {
+        "aggregation": {"absence_cap": 2}, "encoding": {"auxiliary": (("absence", 2.5, 16),)}}),
+    ("absence_cap 1 must be the bound", {"encoding": {"auxiliary": (("absence", 1.0, 16),)}}),
     # cohorts
     ("masked plans need cohorts of 3 or more: use FedBuff", {
-        "aggregation": {"goal": 1, "minimum": 1, "cohort_min": 1}, "privacy": {"trustees": ("t1", "t2")}}),
+        "aggregation": {"goal": 1, "minimum": 1, "cohort_min": 1}, "masking": {"trustees": ("t1", "t2")}}),
     ("cohort_max >= goal", {"aggregation": {"goal": 11}}),
     ("goal >= minimum", {"aggregation": {"minimum": 5}}),
     ("minimum >= cohort_min", {"aggregation": {"minimum": 2}}),
@@ -88,25 +97,23 @@ REFUSED: list[tuple[str, dict[str, Any]]] = [
     ("weights for staleness 0..12", {"aggregation": {"weight_table": WEIGHTS[:-1]}}),
     ("weights for staleness 0..11", {"aggregation": {"staleness_max": 11}}),
     ("within 0..1024", {"aggregation": {"staleness_max": 1025, "weight_table": (16,) * 1025}}),
-    ("share_max must be 4/(cohort_min + 3)", {"privacy": {"share_max": 0.5}}),
-    ("cohort_effective_min must be 0.6", {"privacy": {"cohort_effective_min": 1.0}}),
     # fixed point
-    ("clip must be above 0", {"privacy": {"clip": 0.0, "clip_inf": 0.0}}),
-    ("clip must be above 0", {"privacy": {"clip": -1.0}}),
-    ("clip_inf within 0..clip", {"privacy": {"clip_inf": 2.0}}),
-    ("clip_inf within 0..clip", {"privacy": {"clip_inf": 0.0}}),
-    ("no headroom for `update`", {"privacy": {"scale_bits": PLAN.privacy.scale_bits + 1}}),
+    ("clip must be above 0", {"encoding": {"clip": 0.0, "clip_inf": 0.0}}),
+    ("clip must be above 0", {"encoding": {"clip": -1.0}}),
+    ("clip_inf within 0..clip", {"encoding": {"clip_inf": 2.0}}),
+    ("clip_inf within 0..clip", {"encoding": {"clip_inf": 0.0}}),
+    ("no headroom for `update`", {"encoding": {"scale_bits": PLAN.encoding.scale_bits + 1}}),
     ("no headroom for `update`", {"aggregation": {"cohort_max": 16}}),
-    ("too coarse", {"privacy": {"scale_bits": 8}}),
-    ("no headroom for `examples`", {"privacy": {**EXAMPLES, "auxiliary": (("examples", 1.0, 24),)}}),
-    ("bound above 0", {"privacy": {**EXAMPLES, "auxiliary": (("examples", 0.0, 20),)}}),
-    ("bound above 0", {"privacy": {**EXAMPLES, "auxiliary": (("examples", -1.0, 20),)}}),
-    ("scale bits within", {"privacy": {**EXAMPLES, "auxiliary": (("examples", 1.0, 2**62),)}}),
-    ("names must differ", {"privacy": {**EXAMPLES, "auxiliary": (("examples", 1.0, 20), ("examples", 1.0, 20))}}),
-    ("must be one of them", {"privacy": {**EXAMPLES, "examples": "patients"}}),
-    ("go together", {"privacy": {**EXAMPLES, "examples_max": 0}}),
-    ("go together", {"privacy": {"examples_max": 300}}),
-    ("0 to 16 entries", {"privacy": {"auxiliary": tuple((f"a{i:02}", 1.0, 20) for i in range(17))}}),
+    ("too coarse", {"encoding": {"scale_bits": 8}}),
+    ("no headroom for `examples`", carrying(("examples", 1.0, 24))),
+    ("bound above 0", carrying(("examples", 0.0, 20))),
+    ("bound above 0", carrying(("examples", -1.0, 20))),
+    ("scale bits within", carrying(("examples", 1.0, 2**62))),
+    ("names must differ", carrying(("examples", 1.0, 20), ("examples", 1.0, 20))),
+    ("must be one of encoding.auxiliary", carrying(("examples", 1.0, 20), examples="patients")),
+    ("go together", carrying(("examples", 1.0, 20), examples_max=0)),
+    ("go together", {"aggregation": {"examples_max": 300}}),
+    ("0 to 16 entries", {"encoding": {"auxiliary": tuple((f"a{i:02}", 1.0, 20) for i in range(17))}}),
     # training
     ("training.optimiser", {"training": {"optimiser": "lion"}}),
     ("either epochs or steps", {"training": {"steps": 1}}),
@@ -123,10 +130,10 @@ REFUSED: list[tuple[str, dict[str, Any]]] = [
     ("finite", {"training": {"learning_rate": math.nan}}),
     # the server's step, the end, what is kept
     ("aggregation.server_optimiser", {"aggregation": {"server_optimiser": "lamb"}}),
-    ("server_lr and epsilon must be above 0", {"aggregation": {"server_lr": 0.0}}),
-    ("server_lr and epsilon must be above 0", {"aggregation": {"epsilon": 0.0}}),
+    ("server_lr and denominator_floor must be above 0", {"aggregation": {"server_lr": 0.0}}),
+    ("server_lr and denominator_floor must be above 0", {"aggregation": {"denominator_floor": 0.0}}),
     ("beta1 and beta2 in 0..1", {"aggregation": {"beta2": 1.0}}),
-    ("aggregates_max is below stop.versions", {"privacy": {"aggregates_max": 19}}),
+    ("aggregates_max is below stop.versions", {"masking": {"aggregates_max": 19}}),
     ("within 1..10000000", {"stop": {"versions": 0}}),
     ("within 2..1000", {"storage": {"versions_kept": 1}}),
     ("within 1..1000", {"evaluation": {"every": 0}}),
@@ -148,7 +155,7 @@ def test_a_plan_that_breaks_a_rule_is_refused_with_the_reason(reason: str, parts
 
 def test_all_reasons_are_named_at_once() -> None:
     with pytest.raises(ValueError, match="lion") as refused:
-        changed(training={"optimiser": "lion"}, privacy={"share_max": 0.5}, aggregation={"minimum": 2})
+        changed(training={"optimiser": "lion"}, encoding={"clip": 0.0}, aggregation={"minimum": 2})
     assert str(refused.value).count(";") == 2
 
 
@@ -159,7 +166,7 @@ def test_the_reasons_reach_the_reader_of_bytes_as_the_other_sides_fault() -> Non
 
 
 def test_a_server_optimiser_with_two_vectors_ends_at_2_to_the_28_parameters() -> None:
-    large = {"parameters": 2**28 + 1, "privacy": {"clip": 1000.0, "clip_inf": 1.0}}
+    large = {"parameters": 2**28 + 1, "encoding": {"clip": 1000.0, "clip_inf": 1.0}}
     assert changed(**large).d == 2**28 + 1
     for optimiser in ("yogi", "adam"):
         with pytest.raises(ValueError, match="two vectors"):
@@ -168,9 +175,9 @@ def test_a_server_optimiser_with_two_vectors_ends_at_2_to_the_28_parameters() ->
 
 def test_an_update_never_has_more_coordinates_than_a_header_can_say() -> None:
     parts = {"clip": 1000.0, "clip_inf": 1.0}
-    assert changed(parameters=2**29, privacy=parts).d == 2**29
+    assert changed(parameters=2**29, encoding=parts).d == 2**29
     with pytest.raises(ValueError, match="coordinates"):
-        changed(parameters=2**29, privacy={**parts, **EXAMPLES})
+        changed(parameters=2**29, encoding={**parts, "auxiliary": (("examples", 1.0, 20),)}, aggregation=EXAMPLES)
 
 
 def test_goal_above_the_number_of_sites_is_a_warning_elsewhere_and_no_refusal() -> None:
@@ -182,7 +189,7 @@ def test_cohorts_of_one_are_fine_without_trustees() -> None:
 
 
 def test_coordinates_are_parameters_and_auxiliary_ones_of_four_bytes_each() -> None:
-    plan = changed(privacy=EXAMPLES)
+    plan = changed(**carrying(("examples", 1.0, 20)))
     assert (plan.d, plan.body_bytes) == (101, 404)
 
 
@@ -264,9 +271,9 @@ def test_the_scale_must_cost_at_most_one_percent_of_the_clip() -> None:
     assert changed(parameters=2**28).parameters == 2**28
     small = {"scale_bits": 12}
     assert most > 2**29 > int((2**12 / 50) ** 2)
-    assert changed(parameters=int((2**12 / 50) ** 2), privacy=small)
+    assert changed(parameters=int((2**12 / 50) ** 2), encoding=small)
     with pytest.raises(ValueError, match="too coarse"):
-        changed(parameters=int((2**12 / 50) ** 2) + 1, privacy=small)
+        changed(parameters=int((2**12 / 50) ** 2) + 1, encoding=small)
 
 
 @given(st.integers(3, 1024), st.data())

@@ -22,8 +22,8 @@ def weighing(plan: Plan, cap: int) -> Plan:
     """With the server's rate as a plan's text would have it."""
     rule = plan.aggregation
     lr = absence_step(rule.server_optimiser, cap, rule.goal, sites=3)
-    privacy = replace(plan.privacy, auxiliary=((ABSENCE, float(cap), 16),))
-    return replace(plan, privacy=privacy, aggregation=replace(rule, server_lr=lr))
+    encoding = replace(plan.encoding, auxiliary=((ABSENCE, float(cap), 16),))
+    return replace(plan, encoding=encoding, aggregation=replace(rule, server_lr=lr, absence_cap=cap))
 
 
 def settles_at(plan: Plan) -> float:

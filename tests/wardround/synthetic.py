@@ -4,7 +4,19 @@ import random
 from dataclasses import replace
 
 from audit.history import StudyHistory, StudyRecord
-from schemas.plan import Aggregation, DataRule, EvaluationRule, Plan, Privacy, StopRule, Storage, TaskSpec, Training
+from schemas.plan import (
+    Aggregation,
+    Clipped,
+    DataRule,
+    EvaluationRule,
+    Masking,
+    Noise,
+    Plan,
+    StopRule,
+    Storage,
+    TaskSpec,
+    Training,
+)
 from schemas.records import (
     Announcement,
     BodyAt,
@@ -37,12 +49,11 @@ def plan(*, versions: int = 20) -> Plan:
         task=TaskSpec("studies.lung.task:task", ZERO, (("split", "0"),)),
         training=Training("adam", 0.05, 0.0, 0.0, 5, 0, 0, 0.0, 60, 60),
         aggregation=Aggregation(
-            "fedbuff", 4, 3, 3, 4, 2000, 4, WEIGHTS, "average", 1.0, 0.9, 0.999, 1e-8
+            "fedbuff", 4, 3, 3, 4, 2000, 4, WEIGHTS, None, 0, 1, "average", 1.0, 0.9, 0.999, 1e-8
         ),
-        privacy=Privacy(
-            (), "clipped", 32, 1.0, 1.0, 24, (), None, 0, 0.0, 4 / 6, 0.6 * 3, 0, None, 0, "aes-256-ctr",
-            "MLKEM768_X25519",
-        ),
+        encoding=Clipped(32, 1.0, 1.0, 24, ()),
+        masking=Masking((), 0, None, 0, "aes-256-ctr", "MLKEM768_X25519"),
+        noise=Noise(0.0),
         evaluation=EvaluationRule(1, "c-index", True, "pairs", 1000, True, ("c-index", "pairs"), 1, 10.0),
         stop=StopRule(versions, 0, None, 0),
         storage=Storage(4, 30, ()),

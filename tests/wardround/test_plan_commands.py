@@ -60,8 +60,9 @@ def test_every_line_that_the_template_shows_as_a_default_is_one(draft: Path) -> 
 
 def _left_out() -> set[tuple[str, str]]:
     """Keys that a beginner's plan does not show."""
-    privacy = ("encoding", "modulus_bits", "aggregate_interval_s", "aggregates_max", "offer_age_max_s", "prg", "kem")
-    return {("training", "epochs"), *(("privacy", key) for key in privacy)}
+    masking = ("aggregate_interval_s", "aggregates_max", "offer_age_max_s", "prg", "kem")
+    encoding = (("encoding", "kind"), ("encoding", "modulus_bits"))
+    return {("training", "epochs"), *encoding, *(("masking", key) for key in masking)}
 
 
 @pytest.mark.parametrize("named", ["breast", "breast/task.py", "breast/"])

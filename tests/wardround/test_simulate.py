@@ -39,7 +39,7 @@ def played(capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, Any]:
 
 def test_every_combination_is_a_plan_or_tells_why_it_is_none() -> None:
     found = variants(
-        read_tables(PLAN), ["aggregation.goal=2,5", "privacy.clip=1.0,2.0"], author, presets=True, where=str(PLAN)
+        read_tables(PLAN), ["aggregation.goal=2,5", "encoding.clip=1.0,2.0"], author, presets=True, where=str(PLAN)
     )
     labels = [one.label for one in found]
     assert labels[:4] == [THIS, "preset fedavg", "preset fedasync", "preset fedbuff"]
@@ -272,7 +272,7 @@ def test_more_epochs_take_longer_and_the_same_work_takes_the_same(capsys: pytest
 
 
 def test_plans_that_played_alike_and_clipped_updates_are_said(capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["simulate", str(LINE), "--versions", "2", "--learn", "--target", "1000", "--vary", "privacy.clip=0.001"]
+    words = ["simulate", str(LINE), "--versions", "2", "--learn", "--target", "1000", "--vary", "encoding.clip=0.001"]
     assert main(words) == 0
     told = " ".join(capsys.readouterr().out.split())
     assert "the same history: this plan; clip 0.001. What" in told

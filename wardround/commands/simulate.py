@@ -16,7 +16,7 @@ away for seven days); or a CSV with the header site,from_s,to_s, one row a windo
 import argparse
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 
 _SPEEDS = {"train": "10m", "up": "2Mbit", "down": "10Mbit", "spread": 2.0}  # where no file says more
 _BITS = {"kbit": 1e3, "Mbit": 1e6, "Gbit": 1e9}
-_LEARNT = ("members", "task", "training", "privacy", "data")  # what comes from the study that --learn names
+_LEARNT = ("members", "task", "training", "encoding", "masking", "noise", "data")  # from the study that --learn names
+_LEARNT_WEIGHTS = ("examples", "examples_max")  # of [aggregation], for they are about its data
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -147,9 +148,16 @@ def _tables(arguments: argparse.Namespace) -> "Tables":
         other = read_tables(_study(arguments.learn))
         taken = {name: other[name] for name in _LEARNT if name in other}
         tables = {**{name: tables[name] for name in tables if name not in _LEARNT}, **taken}
+        tables["aggregation"] = _weighed(tables.get("aggregation", {}), other.get("aggregation", {}))
     if arguments.versions is not None:
         tables = {**tables, "stop": {**tables["stop"], "versions": arguments.versions}}
     return with_sites(tables, arguments.sites)
+
+
+def _weighed(rule: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """An [aggregation] with the example weights of the study that is learnt."""
+    weights = {key: other[key] for key in _LEARNT_WEIGHTS if key in other}
+    return {**{key: value for key, value in rule.items() if key not in _LEARNT_WEIGHTS}, **weights}
 
 
 def _study(name: str) -> Path:

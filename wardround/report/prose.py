@@ -282,22 +282,24 @@ def _lateness(rule: Aggregation) -> str:
 
 
 def _bounds(plan: Plan) -> str:
-    privacy = plan.privacy
-    weigh = f" Sites weigh by their number of patients, at most {privacy.examples_max}." if privacy.examples else ""
-    if plan.absence_cap > 1:
-        weigh = f" The update of a site that was long not heard counts up to {plan.absence_cap} times as much."
+    encoding, rule = plan.encoding, plan.aggregation
+    weigh = f" Sites weigh by their number of patients, at most {rule.examples_max}." if rule.examples else ""
+    if plan.aggregation.absence_cap > 1:
+        weigh = (
+            f" The update of a site that was long not heard counts up to {plan.aggregation.absence_cap} times as much."
+        )
     return (
-        f"An update is cut to length {privacy.clip:g} and each number in it to {privacy.clip_inf:g}, then rounded to "
-        f"steps of 2^{-privacy.scale_bits}.{weigh} It is signed by its site, and sealed: the broker cannot read it."
+        f"An update is cut to length {encoding.clip:g} and each number in it to {encoding.clip_inf:g}, then rounded to "
+        f"steps of 2^{-encoding.scale_bits}.{weigh} It is signed by its site, and sealed: the broker cannot read it."
     )
 
 
 def _not_hidden(plan: Plan) -> str:
-    privacy, said = plan.privacy, []
-    if not privacy.trustees:
+    said = []
+    if not plan.masking.trustees:
         readers = listing(["the coordinator", *plan.storage.auditors])
         said.append(f"Updates are not masked: {readers} can read the update of a single site.")
-    if privacy.noise_std == 0:
+    if plan.noise.noise_std == 0:
         said.append("No noise is added: the plan makes no claim of differential privacy.")
     return " ".join(said) or "Updates are masked, and noise is added before anything can be read."
 

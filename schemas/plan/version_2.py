@@ -2,14 +2,15 @@
 
 Knows:    what such a plan says by being silent: no metric leaves but those it judges by, no smallest test set (each
           site's policy has one), the default cap of a site's weight.
-Used by:  schemas.plan.
 """
 
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from schemas.codec import FLAG, ID, INTEGER, Codec, Maybe, Struct, Whole
-from schemas.plan_sections import COUNTS_KEPT_MAX, WEIGHT_MAX, EvaluationRule, StopRule
+from schemas.plan.evaluation import COUNTS_KEPT_MAX, WEIGHT_MAX, EvaluationRule
+from schemas.plan.stop import VERSIONS_MOST, StopRule
+from schemas.plan.version_3 import Layout3, PlanOfVersion3
 
 MILLIONTHS = 1_000_000
 
@@ -48,7 +49,7 @@ class OldEvaluation:
 class OldStop:
     """versions, patience, target in 1e-6, time_s."""
 
-    section: ClassVar = _Section("StopRule", (Whole(1, 10_000_000), Whole(), Maybe(INTEGER), Whole()))
+    section: ClassVar = _Section("StopRule", (Whole(1, VERSIONS_MOST), Whole(), Maybe(INTEGER), Whole()))
 
     def pack(self, value: Any) -> tuple[Any, ...]:
         target = None if value.target is None else round(value.target * MILLIONTHS)
@@ -64,3 +65,25 @@ def _judged(
 ) -> EvaluationRule:
     metrics = tuple(sorted({metric, weight}))
     return EvaluationRule(every, metric, higher_is_better, weight, bootstrap, alone, metrics, 1, WEIGHT_MAX)
+
+
+class Layout2(Layout3):
+    """The fields of a plan of version 2, in order."""
+
+    __slots__ = ()
+
+    @classmethod
+    def _fields(cls) -> tuple[tuple[str, Codec], ...]:
+        old: dict[str, Codec] = {"evaluation": OldEvaluation(), "stop": OldStop()}
+        return tuple((name, old.get(name, codec)) for name, codec in Layout3._fields())
+
+
+class PlanOfVersion2(PlanOfVersion3):
+    """A plan as it was signed before version 3; it stays what it was, to the byte."""
+
+    __slots__ = ()
+    VERSION: ClassVar[int] = 2
+    LAYOUT: ClassVar[type[Layout3]] = Layout2
+
+    def _name_problems(self) -> list[str]:
+        return []
