@@ -5,15 +5,15 @@ Knows:    the order of taking over: fence, read the log to its ends, fetch the m
 Source:   coordinator/app.py, shell/restore.py, which it stands for.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from coordinator.core.bookmark import Marked, progress_after, wanted
+from coordinator.core.replay import Replay, models_in_reach
 from coordinator.core.study import StudyCore
 from coordinator.strategies.stopping import Progress
-from coordinator.strategies.suspicion import SUSPECTED_AFTER, Suspicion
-from protocol.rounds import RoundsRecord, RoundsView
-from schemas.records import Announcement, Failed, Receipt
+from protocol.rounds import RoundsView
+from schemas.records import Receipt
 from simulation.leading import StudyRun
 from simulation.link import Link
 from simulation.process import Process
@@ -77,9 +77,9 @@ class Coordinator(Process):
     def _read_log(self) -> None:
         """`rounds` and `receipts` to their ends: nobody else can write there any more."""
         log, plan = self.world.log, self.world.plan
-        found = Found(RoundsView(plan.study, self.world.plan_digest), receipts_of(log), self._ends())
+        found = Found(Replay.of(plan), receipts_of(log), self._ends())
         for one in rounds_of(log.rounds.read(0)[0]):
-            found.take(one.record if isinstance(one, Chosen) else one)
+            found.replay.take(one.record if isinstance(one, Chosen) else one)
         if found.view.open_request is not None:
             self.open_request()
         then = self._begin if found.view.newest is None else self._resume
@@ -113,13 +113,13 @@ class Coordinator(Process):
         model = self.world.log.models.get(newest.model.body.runs[0][0])
         assert model is not None, "the newest model is never trimmed"
         bookmark = bookmark_of(self.world.log)
-        self._run(found, model, self._progress(found.announcements, bookmark), bookmark)
+        self._run(found, model, self._progress(found.replay, bookmark), bookmark)
 
-    def _progress(self, announcements: list[Announcement], bookmark: Marked | None) -> Progress:
+    def _progress(self, replay: Replay, bookmark: Marked | None) -> Progress:
         """Best value and patience, from the bookmark and the evaluations that Announcements list since."""
         if not self.world.plan.stop.patience:
             return Progress()
-        listed = [(one.version, one.evaluations) for one in announcements]
+        listed, newest = replay.evaluations, replay.view.newest
         missing, positions = wanted(bookmark, listed), dict(bookmark.positions) if bookmark is not None else {}
         found = {
             entry.value.fact.digest: (entry.value.fact.value, entry.value.fact.weight)
@@ -128,47 +128,33 @@ class Coordinator(Process):
             if isinstance(entry.value, SentEvaluation) and entry.value.fact.digest in missing
         }
         progress = progress_after(bookmark, listed, found, self.world.plan)
-        return replace(progress, patience=announcements[-1].patience)
+        return replace(progress, patience=newest.patience if newest is not None else 0)
 
     def _run(self, found: "Found", model: Model, progress: Progress, bookmark: Marked | None) -> None:
         view, newest = found.view, found.view.newest
         assert newest is not None
-        reach = range(max(0, newest.version - self.world.plan.aggregation.staleness_max), newest.version + 1)
         core = StudyCore(
             self.world.plan,
             version=newest.version,
-            models={version: digest for version in reach if (digest := view.model_digest(version)) is not None},
+            models=models_in_reach(view, self.world.plan),
             receipts=found.receipts.values(),
             progress=progress,
-            suspicion=found.suspicion,
+            suspicion=found.replay.suspicion,
             final=newest.final,
             now_ms=self.now_ms(),
         )
-        self.run = StudyRun(self, core, view, model, self._publisher, bookmark, found.firsts)
+        self.run = StudyRun(self, core, view, model, self._publisher, bookmark, found.replay.firsts)
         self.run.begin()
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Found:
     """What a successor reads of a study."""
 
-    view: RoundsView
+    replay: Replay
     receipts: dict[str, Receipt]
     ends: dict[str, int]
-    announcements: list[Announcement] = field(default_factory=list)
-    firsts: list[int] = field(default_factory=list)  # where each version lies on `models`
-    suspicion: Suspicion = field(default_factory=Suspicion)
 
-    def take(self, record: RoundsRecord) -> None:
-        """The next record of `rounds`."""
-        asked, before = self.view.open_request, self.view.version
-        if not self.view.add(record):
-            return
-        sites = [entry.site for entry in asked.entries] if asked is not None else []
-        if isinstance(record, Announcement):
-            self.announcements.append(record)
-            if record.version > before:
-                self.firsts.append(record.model.body.runs[0][0])
-            self.suspicion = self.suspicion.after_counted(sites) if sites else self.suspicion
-        elif isinstance(record, Failed) and record.code in SUSPECTED_AFTER:
-            self.suspicion = self.suspicion.after_failed(sites)
+    @property
+    def view(self) -> RoundsView:
+        return self.replay.view

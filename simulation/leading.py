@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 from coordinator.core import events as seen
 from coordinator.core.bookmark import Marked, bookmark_of, remembered
 from coordinator.core.events import Close, Effect, Event, OfferFact
+from coordinator.core.pending import Pending
+from coordinator.core.replay import first_offset
 from coordinator.core.study import StudyCore
 from coordinator.strategies.suspicion import hold_ms
 from protocol.rounds import RoundsRecord, RoundsView
@@ -27,8 +29,6 @@ from simulation.spool import Spool
 if TYPE_CHECKING:
     from simulation.coordinator import Coordinator
 
-RECEIPTS_MAX = 256
-FLUSH_MS = 1_000
 LIMIT_MS = 10_000
 
 Then = Callable[[], list[Effect]]
@@ -61,13 +61,13 @@ class StudyRun:
         self.marked: dict[str, int] = dict(bookmark.positions) if bookmark is not None else {}
         self._bookmark = bookmark
         self.spool = Spool(self)
-        self.pending: dict[str, Receipt] = {}
+        self.pending = Pending(node.now_ms())
         self.reader = OffersReader(self)
         self._publisher = publisher
         self._members: frozenset[str] = frozenset()
         self._todo: deque[Effect] = deque()
         self._busy = False
-        self._flushed_ms = self._began_ms = node.now_ms()
+        self._began_ms = node.now_ms()
         self._wake: Timer | None = None
         self._wake_ms = NEVER_MS
         self._firsts = deque(firsts, maxlen=self.plan.storage.versions_kept)
@@ -154,8 +154,8 @@ class StudyRun:
         """Ticks come when time alone may change something; the real shell ticks ten times a second."""
         rule, due = self.plan.aggregation, []
         now_ms = self.node.now_ms()
-        if self.pending:
-            due.append(max(self._flushed_ms + FLUSH_MS, now_ms + 1))
+        if self.pending.due_ms is not None:
+            due.append(max(self.pending.due_ms, now_ms + 1))
         if not self.core.final:
             if rule.deadline_ms:
                 due.append(now_ms + rule.deadline_ms - self.core.round_age_ms(now_ms))
@@ -189,7 +189,7 @@ class StudyRun:
                 case seen.Fetch():
                     self.spool.fetch(effect.offer, effect.number)
                 case seen.Decide():
-                    self.pending[effect.receipt.site] = effect.receipt
+                    self.pending.add(effect.receipt)
                 case seen.Drop():
                     self.spool.drop(effect.offer)
                 case seen.Unload():
@@ -228,13 +228,12 @@ class StudyRun:
 
     def _flush(self) -> None:
         """Refusals leave in a transaction of their own, at most one a second."""
-        if not self.pending or self.node.now_ms() - self._flushed_ms < FLUSH_MS:
-            return
-        receipts = [self.pending.pop(site) for site in sorted(self.pending)[:RECEIPTS_MAX]]
-        self._commit([], receipts, self._flushed)
+        receipts = self.pending.flush(self.node.now_ms())
+        if receipts:
+            self._commit([], receipts, self._flushed)
 
     def _flushed(self) -> list[Effect]:
-        self._flushed_ms = self.node.now_ms()
+        self.pending.flushed(self.node.now_ms())
         return []
 
     def _close(self, close: Close) -> None:
@@ -265,11 +264,11 @@ class StudyRun:
         def effects_after() -> list[Effect]:
             self.model = model
             self._forget(close)
-            self._firsts.append(announcement.model.body.runs[0][0])
+            self._firsts.append(first_offset(announcement, request))
             self._trim()
             return self._tell(seen.Committed(close.version, model.digest))
 
-        self._commit([request, announcement], self._with_pending(close.receipts), effects_after)
+        self._commit([request, announcement], self.pending.with_cohort(close.receipts), effects_after)
 
     def _fail(self, close: Close, code: str) -> None:
         request = self._publisher.request(self.view, close)
@@ -279,7 +278,7 @@ class StudyRun:
             self._forget(close)
             return self._tell(seen.Undone(code))
 
-        self._commit([request, failed], self._with_pending(close.voids), effects_after)
+        self._commit([request, failed], self.pending.with_cohort(close.voids), effects_after)
 
     def _announce_again(self, end: seen.End) -> None:
         self._commit([self._publisher.again(self.view, end.stop)], [], list)
@@ -287,13 +286,6 @@ class StudyRun:
     def _tell(self, event: Event) -> list[Effect]:
         self.world.story.note(self.node.name, event)
         return self.core.on(event, self.node.now_ms())
-
-    def _with_pending(self, receipts: tuple[Receipt, ...]) -> list[Receipt]:
-        """The cohort's receipts hold everything an earlier refusal of the same site says; the others go along."""
-        for receipt in receipts:
-            self.pending.pop(receipt.site, None)
-        others = [self.pending.pop(site) for site in sorted(self.pending)[:RECEIPTS_MAX]]
-        return [*receipts, *others]
 
     def _forget(self, close: Close) -> None:
         self.sum.clear()

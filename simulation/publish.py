@@ -55,7 +55,8 @@ class Publisher:
     def request(self, view: RoundsView, close: Close) -> Request:
         return Request(
             study=view.study, index=view.next_index, previous=view.previous, version=view.version, plan=view.plan,
-            roster_serial=1, roster=ROSTER, entries=close.entries, cohort=body_at(ROSTER, 1, 0), after_refusal=None,
+            roster_serial=1, roster=ROSTER, entries=close.entries, cohort=body_at(ROSTER, 1, self._log.models.end),
+            after_refusal=None,
         )  # fmt: skip
 
     def announce(self, view: RoundsView, close: Close, request: Request, model: BodyAt, total: bytes) -> Announcement:

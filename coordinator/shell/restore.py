@@ -1,7 +1,6 @@
 """Rebuilds a study from the log alone: rounds, receipts, the newest model and state, progress towards the stop rule."""
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
@@ -9,15 +8,14 @@ from pathlib import Path
 
 import structlog
 
-from coordinator.core.bookmark import Listed, Marked, progress_after, wanted
+from coordinator.core.bookmark import Marked, progress_after, wanted
+from coordinator.core.replay import Replay
 from coordinator.core.site import Site
 from coordinator.shell.epochs import Epochs
 from coordinator.shell.intake import measured
 from coordinator.shell.services import Services
-from coordinator.shell.trim import first_offset
 from coordinator.shell.vectors import Stored
 from coordinator.strategies.stopping import Progress
-from coordinator.strategies.suspicion import SUSPECTED_AFTER, Suspicion
 from protocol.commands import CommandLog
 from protocol.digests import initial_subject, model_subject, state_subject
 from protocol.rounds import RoundsView
@@ -30,10 +28,8 @@ from schemas.records import (
     Action,
     Announcement,
     BodyAt,
-    Failed,
     PlanRecord,
     Receipt,
-    RequestEntry,
 )
 from transport.reading.batches import COMPRESSED
 from transport.reading.log import EARLIEST, Entry, each_to_end
@@ -48,16 +44,15 @@ log = structlog.get_logger()
 class Restored:
     """What the log says of a study."""
 
-    view: RoundsView
+    replay: Replay  # of `rounds`
     receipts: dict[str, Receipt]
     commands: CommandLog
-    suspicion: Suspicion
     ends: dict[str, int]  # topic -> one after the last record read
-    is_patient: bool  # whether the plan stops by patience, which looks at all evaluations
-    firsts: deque[int]  # on `models`, of the newest versions that are kept
-    counted: tuple[RequestEntry, ...] = ()  # into the newest version
-    evaluations: list[Listed] = field(default_factory=list)  # as announced
     covered: set[str] = field(default_factory=set)  # sites behind whose receipt something else stands under their name
+
+    @property
+    def view(self) -> RoundsView:
+        return self.replay.view
 
     @property
     def watched(self) -> dict[str, int]:
@@ -87,10 +82,8 @@ async def read_study(services: Services, plan: Plan) -> Restored:
     """
     study = plan.study
     await services.transactions.settle((topics.rounds(study), topics.receipts(study), topics.keys(study)))
-    view = RoundsView(study, plan.digest, trustees=len(plan.masking.trustees))
     wanted = (topics.rounds(study), topics.receipts(study), topics.commands(study))
-    patient, firsts = bool(plan.stop.patience), deque[int](maxlen=plan.storage.versions_kept)
-    restored = Restored(view, {}, CommandLog(study), Suspicion(), dict.fromkeys(wanted, 0), patient, firsts)
+    restored = Restored(Replay.of(plan), {}, CommandLog(study), dict.fromkeys(wanted, 0))
     compressed: set[str] = set()
     async with aclosing(_in_turns(services, sorted(restored.ends))) as entries:
         async for entry in entries:
@@ -101,7 +94,7 @@ async def read_study(services: Services, plan: Plan) -> Restored:
                 take_command(restored.commands, entry, services)
             else:
                 _take(restored, entry, services)
-    if view.open_request is not None:
+    if restored.view.open_request is not None:
         raise PeerError(f"{study}: a Request without trustees is open; Request and Announcement belong together")
     await _refuse_recompressed(services, compressed)
     _refuse_lost(restored)
@@ -120,7 +113,7 @@ async def _refuse_recompressed(services: Services, compressed: Iterable[str]) ->
 def _refuse_lost(restored: Restored) -> None:
     """Receipts are written with the versions they name: a log that has only one of them has lost the other."""
     view = restored.view
-    for entry in restored.counted:
+    for entry in restored.replay.counted:
         receipt = restored.receipts.get(entry.site)
         if receipt is None or Site.from_receipt(receipt).sequence < entry.sequence:
             raise PeerError(
@@ -165,7 +158,7 @@ def _take(restored: Restored, entry: Entry, services: Services) -> None:
         if entry.topic == topics.receipts(restored.view.study):
             _take_receipt(restored, entry, services)
         else:
-            _take_round(restored, entry, services)
+            restored.replay.take(read_rounds(entry.value, services.membership, restored.view.study))
     except ForeignError as error:
         services.strangers.passed_over(restored.view.study, entry, error)
 
@@ -185,24 +178,6 @@ def _take_receipt(restored: Restored, entry: Entry, services: Services) -> None:
     restored.receipts[read.site] = read
 
 
-def _take_round(restored: Restored, entry: Entry, services: Services) -> None:
-    record = read_rounds(entry.value, services.membership, restored.view.study)
-    asked, before = restored.view.open_request, restored.view.version
-    if not restored.view.add(record):
-        return
-    sites = [entry.site for entry in asked.entries] if asked is not None else []
-    if isinstance(record, Announcement):
-        if record.version > before:
-            restored.firsts.append(first_offset(record, asked))
-        if asked is not None:
-            restored.counted = asked.entries
-        if restored.is_patient:
-            restored.evaluations.append((record.version, record.evaluations))
-        restored.suspicion = restored.suspicion.after_counted(sites) if sites else restored.suspicion
-    elif isinstance(record, Failed) and record.code in SUSPECTED_AFTER:
-        restored.suspicion = restored.suspicion.after_failed(sites)
-
-
 async def read_progress(services: Services, plan: Plan, restored: Restored, bookmark: Marked | None) -> Progress:
     """Best value and patience, from the bookmark and the evaluations that Announcements list since.
 
@@ -210,9 +185,9 @@ async def read_progress(services: Services, plan: Plan, restored: Restored, book
     """
     if not plan.stop.patience:
         return Progress()
-    missing = wanted(bookmark, restored.evaluations)
+    missing = wanted(bookmark, restored.replay.evaluations)
     found = await _find(services, plan, missing, dict(bookmark.positions) if bookmark is not None else {})
-    progress = progress_after(bookmark, restored.evaluations, found, plan)
+    progress = progress_after(bookmark, restored.replay.evaluations, found, plan)
     newest = restored.view.newest
     return replace(progress, patience=newest.patience if newest else 0)
 

@@ -32,6 +32,8 @@ from coordinator.core.events import (
     Undone,
     Unload,
 )
+from coordinator.core.pending import Pending
+from coordinator.core.replay import models_in_reach
 from coordinator.core.site import Phase
 from coordinator.core.study import StudyCore
 from coordinator.shell.bodies import Bodies
@@ -61,12 +63,11 @@ from runtime.service import first_error
 from schemas import topics
 from schemas.errors import PeerError
 from schemas.plan import Plan
-from schemas.records import Action, Announcement, Outcome, PlanRecord, Receipt, Stop
+from schemas.records import Action, Announcement, Outcome, PlanRecord, Stop
 from transport.reading.log import Entry
 
 QUEUE_MAX = 1024
 TICK_S = 0.1
-RECEIPTS_MAX = 256
 
 log = structlog.get_logger()
 
@@ -87,9 +88,8 @@ class StudyRunner:
         self._queue: asyncio.Queue[Event | VerifiedOffer | CommandSeen | Heard] = asyncio.Queue(QUEUE_MAX)
         self._bodies = Bodies(services, plan, self._encoding, self._queue.put)
         self._newer_roster = False
-        self._pending: dict[str, Receipt] = {}
+        self._pending = Pending(now_ms())
         self._lines = LineBudget(burst=20, every_s=3.0)  # of a site's updates that do not count
-        self._flushed_ms = now_ms()
         self._commands: CommandLog
         self._next_command = 0
         self._view: RoundsView
@@ -183,7 +183,8 @@ class StudyRunner:
             ends = await self._offers.ends()
             restored = await read_study(self._services, self.plan)  # if still empty, nothing before the ends counts
         self._view = restored.view
-        self._pending = {site: restored.receipts[site] for site in restored.covered & restored.receipts.keys()}
+        covered = sorted(restored.covered & restored.receipts.keys())
+        self._pending = Pending(now_ms(), (restored.receipts[site] for site in covered))
         self._services.transactions.watch(restored.watched)
         self._commands, self._next_command = restored.commands, restored.ends[topics.commands(self.plan.study)]
         await self._epochs.restore()
@@ -193,19 +194,17 @@ class StudyRunner:
             await self._begin(ends)
         else:
             await self._resume(self._view.newest)
-        self._trimmer.restored(restored.firsts)
+        self._trimmer.restored(restored.replay.firsts)
         newest = await self._under_current_key()
         bookmark = await self._bookmarks.read(newest.version)
         self._remembered = [*remembered(bookmark, newest.version, newest.model.digest)]
-        reach = range(max(0, newest.version - self.plan.aggregation.staleness_max), newest.version + 1)
-        models = {version: digest for version in reach if (digest := self._view.model_digest(version)) is not None}
         self._core = StudyCore(
             self.plan,
             version=newest.version,
-            models=models,
+            models=models_in_reach(self._view, self.plan),
             receipts=restored.receipts.values(),
             progress=await read_progress(self._services, self.plan, restored, bookmark),
-            suspicion=restored.suspicion,
+            suspicion=restored.replay.suspicion,
             final=newest.final,
             now_ms=now_ms(),
         )
@@ -302,7 +301,7 @@ class StudyRunner:
 
     def _decide(self, effect: Decide) -> None:
         receipt = effect.receipt
-        self._pending[receipt.site] = receipt
+        self._pending.add(receipt)
         outcome = Outcome(receipt.outcome).name.lower()
         self._services.metrics.offers.labels(self.plan.study, outcome, receipt.code or "none").inc()
         update = f"{self.plan.study}/{receipt.site}/{receipt.sequence}"
@@ -312,11 +311,10 @@ class StudyRunner:
 
     async def _flush(self) -> None:
         """Refusals leave in a transaction of their own, at most one a second."""
-        if not self._pending or now_ms() - self._flushed_ms < 1000:
-            return
-        receipts = [self._pending.pop(site) for site in sorted(self._pending)[:RECEIPTS_MAX]]
-        await self._publisher.commit([], receipts)
-        self._flushed_ms = now_ms()
+        receipts = self._pending.flush(now_ms())
+        if receipts:
+            await self._publisher.commit([], receipts)
+            self._pending.flushed(now_ms())
 
     # -- a round
 
@@ -329,7 +327,7 @@ class StudyRunner:
             return await self._fail(close, offers, error)
         request = self._publisher.request(self._view, close, made.cohort)
         announcement = self._publisher.announce(self._view, close, request, made)
-        await self._publisher.commit([request, announcement], self._with_pending(close.receipts))
+        await self._publisher.commit([request, announcement], self._pending.with_cohort(close.receipts))
         self._view.add(request)
         self._view.add(announcement)
         self._after(close, made.stepped)
@@ -340,18 +338,11 @@ class StudyRunner:
         self._log.error("round failed", version=close.version, reason=str(error), sites=[o.fact.site for o in offers])
         request = self._publisher.request(self._view, close, await self._publisher.cohort(offers))
         failed = self._publisher.failed(close, request, error.code)
-        await self._publisher.commit([request, failed], self._with_pending(close.voids))
+        await self._publisher.commit([request, failed], self._pending.with_cohort(close.voids))
         self._view.add(request)
         self._view.add(failed)
         self._forget(close, "void", error.code)
         return Undone(error.code)
-
-    def _with_pending(self, receipts: tuple[Receipt, ...]) -> list[Receipt]:
-        """The cohort's receipts hold everything an earlier refusal of the same site says; the others go along."""
-        for receipt in receipts:
-            self._pending.pop(receipt.site, None)
-        others = [self._pending.pop(site) for site in sorted(self._pending)[:RECEIPTS_MAX]]
-        return [*receipts, *others]
 
     def _after(self, close: Close, stepped: Stepped) -> None:
         remove_quietly(self._model.path)

@@ -6,22 +6,17 @@ from collections.abc import Iterable
 
 import structlog
 
+from coordinator.core.replay import first_offset
 from coordinator.shell.services import Services
 from schemas import topics
 from schemas.errors import LocalError
 from schemas.plan import Plan
-from schemas.records import Announcement, BodyAt, Request
+from schemas.records import Announcement, Request
 
 PERIOD_S = 2.0
 AGAIN_S = 30.0
 
 log = structlog.get_logger()
-
-
-def first_offset(announcement: Announcement, request: Request | None) -> int:
-    """The first record of `models` that stays with a version: the body that the version before it needs does."""
-    bodies: list[BodyAt | None] = [announcement.model, announcement.state, request.cohort if request else None]
-    return min(run[0] for body in bodies if body is not None for run in body.body.runs)
 
 
 class Trimmer:

@@ -15,6 +15,7 @@ from coordinator.core import events as seen
 from coordinator.core.bookmark import bookmark_of, remembered
 from coordinator.core.events import Close, Decide, Effect, Event, OfferFact
 from coordinator.core.offers import BEHIND_MAX
+from coordinator.core.pending import Pending
 from coordinator.core.study import StudyCore
 from coordinator.strategies.stopping import Progress
 from coordinator.strategies.suspicion import hold_ms
@@ -65,7 +66,7 @@ class Driver:
         self.answers: list[seen.BodyReady | seen.BodyUnusable] = []  # whatever any fetch may have to say
         self.spooled: set[Name] = set()
         self._repeated: set[tuple[str, int]] = set()  # offsets that this process ignored
-        self.pending: dict[str, Receipt] = {}
+        self.pending = Pending(self.now_ms)
         self._unwritten: dict[Name, tuple[int, str | None]] = {}
         self.asked: Counter[Name] = Counter()
         self.held: set[str] = set()
@@ -213,8 +214,7 @@ class Driver:
 
     def flush(self) -> None:
         """The transaction for receipts outside a round."""
-        self._commit(self.pending.values())
-        self.pending.clear()
+        self._commit(self.pending.with_cohort(()))
 
     def change_members(self, members: Iterable[str]) -> None:
         """A new roster. Who left is not read any more; who comes (back) is read from its next offset."""
@@ -292,7 +292,7 @@ class Driver:
             assert receipt.outcome == Outcome.REFUSED
             check_reason(self, effect.refused, receipt.code)
         self._note(receipt)
-        self.pending[receipt.site] = receipt
+        self.pending.add(receipt)
 
     def _close(self, close: Close) -> None:
         assert self.closing is None, "one Request at a time"
@@ -317,9 +317,7 @@ class Driver:
         receipts = close.voids if failed else close.receipts
         for receipt in receipts:
             self._note(receipt)
-            self.pending.pop(receipt.site, None)
-        self._commit([*receipts, *self.pending.values()])
-        self.pending.clear()
+        self._commit(self.pending.with_cohort(receipts))
         assert self.sum == {(entry.site, entry.sequence): entry.weight for entry in close.entries}
         self.sum.clear()
         if failed:

@@ -1,21 +1,21 @@
 """What a successor makes of the log: nothing is built on one that has lost a part of what others refer to."""
 
-from collections import deque
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import cast
 
 import pytest
 
+from coordinator.core.replay import Replay
 from coordinator.shell import restore
 from coordinator.shell.condition import condition_of
 from coordinator.shell.restore import Restored
 from coordinator.shell.services import Services
-from coordinator.strategies.suspicion import Suspicion
 from protocol.commands import CommandLog
-from protocol.rounds import RoundsView
 from protocol.signing import SigningKey
 from schemas.errors import PeerError
 from schemas.records import Action, Command, Decided, Outcome, Receipt
+from tests.coordinator.plans import plan_of
 
 STUDY = "lung"
 COUNTED = Decided(4, Outcome.COUNTED, None, 3, 16)
@@ -29,8 +29,7 @@ def restored(*commanded: tuple[Action, str | None]) -> Restored:
         command = Command(STUDY, serial, action, site, None, "as agreed")
         commands.add(SigningKey.generate().sign(command).to_bytes())
     receipt = Receipt(STUDY, "a", 4, Outcome.COUNTED, None, 3, 16, 9, (EXCLUDED, COUNTED))
-    view = RoundsView(STUDY, bytes(32))
-    return Restored(view, {"a": receipt}, commands, Suspicion(), {}, False, deque())
+    return Restored(Replay.of(replace(plan_of(), study=STUDY)), {"a": receipt}, commands, {})
 
 
 @pytest.mark.parametrize("commanded", [(), ((Action.PAUSE, None),), ((Action.EXCLUDE, "b"), (Action.INCLUDE, "a"))])

@@ -7,9 +7,10 @@ from typing import Any, cast
 
 import pytest
 
+from coordinator.core.replay import first_offset
 from coordinator.shell import trim
 from coordinator.shell.services import Services
-from coordinator.shell.trim import Trimmer, first_offset
+from coordinator.shell.trim import Trimmer
 from schemas.errors import LocalError
 from schemas.records import Announcement, BodyAt, BodyRef, Request
 from tests.schemas.plans import changed
