@@ -7,14 +7,10 @@ Imports:  stdlib, protocol.rounds, schemas.records.   Used by: wardround.simulat
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from protocol.rounds import RoundsRecord
 from schemas.records import Announcement, Receipt
 from simulation.observe import Observer
-
-if TYPE_CHECKING:
-    from simulation.site import Site
 
 OPEN = frozenset({"final", "ended"})  # what the study's end overtook: neither counted nor wasted
 
@@ -146,14 +142,14 @@ class Course(Observer):
     def on_refused(self, site: str, sequence: int, code: str, now_ms: int) -> None:
         self._codes[site, sequence] = code
 
-    def on_settled(self, site: "Site", sequence: int, outcome: str, now_ms: int) -> None:
-        name = site.name, sequence
+    def on_settled(self, site: str, sequence: int, outcome: str, now_ms: int) -> None:
+        name = site, sequence
         reason = self._codes.pop(name, outcome)
         if name in self._undecided:  # not counted, then
             trained_ms = self._undecided.pop(name)
             if reason not in OPEN:
                 self.refused[reason] += 1
-                self.sites[site.name].wasted_ms += trained_ms
+                self.sites[site].wasted_ms += trained_ms
 
 
 def _values(site: SiteCourse, share: float) -> Mapping[str, float]:

@@ -13,7 +13,7 @@ from rehearsal.speeds import Speed
 from rehearsal.traces import DAY, Windows
 from schemas.plan import Plan
 from simulation.observe import Observer
-from simulation.site import SiteSpec
+from simulation.premises import SiteSpec
 from simulation.vectors import Learner
 from simulation.world import World
 

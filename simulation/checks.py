@@ -5,8 +5,7 @@ Never:    looks into a core: it is judged by what it makes its shell do.
 """
 
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
 
 from coordinator.core.bookmark import Marked
 from coordinator.core.events import Close, Evaluated
@@ -17,16 +16,12 @@ from schemas.errors import PeerError
 from schemas.plan import Plan
 from schemas.records import Announcement, Receipt, Request, Stop
 from simulation.hostile import ROGUE
-from simulation.observe import Observer
+from simulation.observe import InMemory, Observer
 from simulation.receipts import ReceiptChecks
 from simulation.records import Name, SentOffer
 from simulation.vectors import UnitVectors, next_digest
 from simulation.verdict import Broken
-
-if TYPE_CHECKING:
-    from simulation.leading import StudyRun
-    from simulation.site import Site
-    from simulation.world import World
+from simulation.world import World
 
 BEHIND_MAX = 8  # offers of one site that a coordinator may remember behind its undecided one
 QUEUE_MAX = 1024 + 256
@@ -54,7 +49,7 @@ class Checks(Observer):
         self._version_ms = 0
         self._world: World
 
-    def watch(self, world: "World") -> None:
+    def watch(self, world: World) -> None:
         """Look at this world's log."""
         self._world = world
         self._receipts.watch(world)
@@ -75,21 +70,21 @@ class Checks(Observer):
     def on_evaluation(self, fact: Evaluated, now_ms: int) -> None:
         self._evaluations[fact.digest] = fact
 
-    def on_settled(self, site: "Site", sequence: int, outcome: str, now_ms: int) -> None:
-        name = site.name, sequence
+    def on_settled(self, site: str, sequence: int, outcome: str, now_ms: int) -> None:
+        name = site, sequence
         self._receipts.settled(name, outcome)
         offer = self._offers.get(name)
         if outcome == "stale" and offer is not None:
             late = self._world.version - offer.fact.base_version > self._plan.aggregation.staleness_max
             if not (late or self._world.final):
-                raise Broken("lost", f"{site.name} gives up {sequence}, which is fresh enough")
+                raise Broken("lost", f"{site} gives up {sequence}, which is fresh enough")
         if outcome == "ended" and not self._world.final:
-            raise Broken("lost", f"{site.name} gives up {sequence} as if the study had ended")
+            raise Broken("lost", f"{site} gives up {sequence} as if the study had ended")
 
     # -- the coordinator
 
-    def on_closing(self, run: "StudyRun", close: Close, now_ms: int) -> None:
-        found = run.sum.coefficients
+    def on_closing(self, coefficients: Mapping[Name, int], close: Close, now_ms: int) -> None:
+        found = coefficients
         wanted = {(entry.site, entry.sequence): entry.weight for entry in close.entries}
         if found == wanted:
             return
@@ -100,13 +95,14 @@ class Checks(Observer):
                 raise Broken("lost", f"{name} is named by the Request and is not in the sum")
         raise Broken("sum", f"the sum holds {found}, the Request says {wanted}")
 
-    def on_handled(self, run: "StudyRun", now_ms: int) -> None:
-        most = max(run.world.costs.spool_bytes, self._plan.body_bytes)
-        if run.spool.used_bytes > most:
-            raise Broken("memory", f"{run.spool.used_bytes} bytes of bodies in memory, {most} are allowed")
-        members = len(run.world.log.offers)
-        if len(run.queue) > QUEUE_MAX or len(run.spool) > members * (BEHIND_MAX + 1) + QUEUE_MAX:
-            raise Broken("memory", f"{len(run.queue)} facts wait, {len(run.spool)} offers are remembered")
+    def on_handled(self, coordinator: str, memory: InMemory, now_ms: int) -> None:
+        scene = self._world.scene
+        most = max(scene.costs.spool_bytes, self._plan.body_bytes)
+        if memory.body_bytes > most:
+            raise Broken("memory", f"{memory.body_bytes} bytes of bodies in memory, {most} are allowed")
+        members = len(scene.log.offers)
+        if memory.facts > QUEUE_MAX or memory.offers > members * (BEHIND_MAX + 1) + QUEUE_MAX:
+            raise Broken("memory", f"{memory.facts} facts wait, {memory.offers} offers are remembered")
 
     def on_committed(
         self, records: Sequence[RoundsRecord], receipts: Sequence[Receipt], announced: Announcement | None, now_ms: int
@@ -150,7 +146,7 @@ class Checks(Observer):
         stored = self._world.log.models.get(announced.model.body.runs[0][0])
         if stored is None or stored.digest != announced.model.digest:
             raise Broken("no-model", f"version {announced.version} is announced, its model cannot be fetched")
-        if request is not None and isinstance(self._world.vectors, UnitVectors):
+        if request is not None and isinstance(self._world.scene.vectors, UnitVectors):
             coefficients = {(entry.site, entry.sequence): entry.weight for entry in request.entries}
             expected = next_digest(self._model, coefficients, len(request.entries))
             if expected != announced.model.digest:

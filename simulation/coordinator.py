@@ -6,7 +6,6 @@ Source:   coordinator/app.py, shell/restore.py, which it stands for.
 """
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from coordinator.core.bookmark import Marked, progress_after, wanted
 from coordinator.core.replay import Replay, models_in_reach
@@ -14,23 +13,22 @@ from coordinator.core.study import StudyCore
 from coordinator.strategies.stopping import Progress
 from protocol.rounds import RoundsView
 from schemas.records import Receipt
+from simulation.election import Candidate, Election
 from simulation.leading import StudyRun
 from simulation.link import Link
-from simulation.process import Process
 from simulation.publish import Publisher
 from simulation.reading import BOOKMARK_KEY
 from simulation.records import Chosen, Model, SentEvaluation
+from simulation.scene import Scene
 from simulation.written import bookmark_of, receipts_of, rounds_of
 
-if TYPE_CHECKING:
-    from simulation.world import World
 
-
-class Coordinator(Process):
+class Coordinator(Candidate):
     """One coordinator process. `run` is the study while it leads, None while it stands by or takes over."""
 
-    def __init__(self, world: "World", name: str, link: Link) -> None:
-        super().__init__(world, name, link)
+    def __init__(self, scene: Scene, election: Election, name: str, link: Link) -> None:
+        super().__init__(scene, name, link)
+        self._election = election
         self.run: StudyRun | None = None
         self.leads = False
         self.loses_answer = False  # of the next commit
@@ -40,25 +38,30 @@ class Coordinator(Process):
 
     def born(self) -> None:
         self.run, self.leads = None, False
-        self.world.election.joined(self)
+        self._election.joined(self)
 
     def died(self) -> None:
         self.run, self.leads = None, False
-        self.world.election.left(self)
+        self._election.left(self)
 
     def lead(self) -> None:
         """This process was elected."""
         if self.leads:
             return
         self.leads = True
-        self._publisher = Publisher(self, self.world.log.fence())
+        self._publisher = Publisher(self, self.scene.log.fence())
         self.clock.at(self._after_reading(0), self, self._settle)
 
     def stand_by(self) -> None:
         """Another one leads, and this process heard of it: it stops the study, forgets it, and waits for its turn."""
         self.run, self.leads = None, False
         self.life += 1
-        self.clock.after(1, self, self.world.election.joined, self)
+        self.clock.after(1, self, self._election.joined, self)
+
+    def offered(self, site: str) -> None:
+        """There is a record more on the offers topic of `site`."""
+        if self.run is not None:
+            self.run.reader.wake(site)
 
     def commanded(self) -> None:
         if self.run is not None:
@@ -69,14 +72,14 @@ class Coordinator(Process):
             self.run.members_changed()
 
     def _after_reading(self, size_bytes: int) -> int:
-        return self.link.fetched_ms(self.clock.now_ms + self.world.costs.restore_ms, size_bytes)
+        return self.link.fetched_ms(self.clock.now_ms + self.scene.costs.restore_ms, size_bytes)
 
     def _settle(self) -> None:
         self._publisher.settle(self._read_log)
 
     def _read_log(self) -> None:
         """`rounds` and `receipts` to their ends: nobody else can write there any more."""
-        log, plan = self.world.log, self.world.plan
+        log, plan = self.scene.log, self.scene.plan
         found = Found(Replay.of(plan), receipts_of(log), self._ends())
         for one in rounds_of(log.rounds.read(0)[0]):
             found.replay.take(one.record if isinstance(one, Chosen) else one)
@@ -87,18 +90,18 @@ class Coordinator(Process):
 
     def _ends(self) -> dict[str, int]:
         """Where the sites' topics end, before the log is read: what it does not know yet nobody can have offered."""
-        return {site: self.world.log.offers[site].end for site in self.world.members()}
+        return {site: self.scene.log.offers[site].end for site in self.scene.members()}
 
     def open_request(self) -> None:
         """Without trustees a Request and its answer are one transaction: an open one must not be there."""
-        self.world.story.broken("open-request", "a successor meets a Request that nothing answers")
+        self.scene.story.broken("open-request", "a successor meets a Request that nothing answers")
 
     def _begin(self, found: "Found") -> None:
         """Nothing is on the log yet: announce version 0."""
-        model, plan = self.world.vectors.first(), self.world.plan
-        bookmark = Marked(plan.study, self.world.plan_digest, 0, tuple(sorted(found.ends.items())))
-        self.world.log.bookmark.append(bookmark, BOOKMARK_KEY)
-        self.world.story.bookmarked(bookmark)
+        model, plan = self.scene.vectors.first(), self.scene.plan
+        bookmark = Marked(plan.study, self.scene.plan_digest, 0, tuple(sorted(found.ends.items())))
+        self.scene.log.bookmark.append(bookmark, BOOKMARK_KEY)
+        self.scene.story.bookmarked(bookmark)
         announcement = self._publisher.first(found.view, self._publisher.model(model))
 
         def then() -> None:
@@ -110,33 +113,33 @@ class Coordinator(Process):
     def _resume(self, found: "Found") -> None:
         newest = found.view.newest
         assert newest is not None
-        model = self.world.log.models.get(newest.model.body.runs[0][0])
+        model = self.scene.log.models.get(newest.model.body.runs[0][0])
         assert model is not None, "the newest model is never trimmed"
-        bookmark = bookmark_of(self.world.log)
+        bookmark = bookmark_of(self.scene.log)
         self._run(found, model, self._progress(found.replay, bookmark), bookmark)
 
     def _progress(self, replay: Replay, bookmark: Marked | None) -> Progress:
         """Best value and patience, from the bookmark and the evaluations that Announcements list since."""
-        if not self.world.plan.stop.patience:
+        if not self.scene.plan.stop.patience:
             return Progress()
         listed, newest = replay.evaluations, replay.view.newest
         missing, positions = wanted(bookmark, listed), dict(bookmark.positions) if bookmark is not None else {}
         found = {
             entry.value.fact.digest: (entry.value.fact.value, entry.value.fact.weight)
-            for site, topic in self.world.log.offers.items()
+            for site, topic in self.scene.log.offers.items()
             for entry in topic.read(positions.get(site, 0))[0]
             if isinstance(entry.value, SentEvaluation) and entry.value.fact.digest in missing
         }
-        progress = progress_after(bookmark, listed, found, self.world.plan)
+        progress = progress_after(bookmark, listed, found, self.scene.plan)
         return replace(progress, patience=newest.patience if newest is not None else 0)
 
     def _run(self, found: "Found", model: Model, progress: Progress, bookmark: Marked | None) -> None:
         view, newest = found.view, found.view.newest
         assert newest is not None
         core = StudyCore(
-            self.world.plan,
+            self.scene.plan,
             version=newest.version,
-            models=models_in_reach(view, self.world.plan),
+            models=models_in_reach(view, self.scene.plan),
             receipts=found.receipts.values(),
             progress=progress,
             suspicion=found.replay.suspicion,

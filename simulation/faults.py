@@ -8,7 +8,6 @@ import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
 
 from schemas.records import Action
 from simulation.coordinator import Coordinator
@@ -16,11 +15,10 @@ from simulation.hostile import flood, meddle, send_hostile
 from simulation.link import CUT, STALLED, Quality, Span
 from simulation.process import KILLED, Process
 from simulation.records import SentOffer
+from simulation.scene import Scene
 from simulation.site import Site
 from simulation.store import Content
-
-if TYPE_CHECKING:
-    from simulation.world import World
+from simulation.world import World
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +63,7 @@ def spans_of(faults: Iterable[Fault]) -> list[tuple[str, Span]]:
 class Director:
     """Does the faults to a world when their time has come."""
 
-    def __init__(self, world: "World", faults: Iterable[Fault]) -> None:
+    def __init__(self, world: World, faults: Iterable[Fault]) -> None:
         self.life = self.frozen_until_ms = 0
         self._world = world
         for fault in faults:
@@ -76,8 +74,12 @@ class Director:
         raise AssertionError(reason)
 
     @property
-    def world(self) -> "World":
+    def world(self) -> World:
         return self._world
+
+    @property
+    def scene(self) -> Scene:
+        return self._world.scene
 
     def process(self, fault: Fault) -> Process:
         return self._world.processes[fault.who]
@@ -125,12 +127,12 @@ def _clock(director: Director, fault: Fault) -> None:
 
 
 def _trainer(director: Director, fault: Fault) -> None:
-    director.site(fault).trainer_fails = 1 + fault.number % 3
+    director.site(fault).trouble.trainer_fails = 1 + fault.number % 3
 
 
 def _range(director: Director, fault: Fault) -> None:
     """The next update is outside its bounds."""
-    director.site(fault).damage = 1
+    director.site(fault).trouble.damage = 1
 
 
 def _overflow(director: Director, fault: Fault) -> None:
@@ -157,20 +159,20 @@ def _markers(director: Director, fault: Fault) -> None:
 
 
 def _flood(director: Director, fault: Fault) -> None:
-    flood(director.world, 2 * fault.number)
+    flood(director.scene, 2 * fault.number)
 
 
 def _strangers(director: Director, fault: Fault) -> None:
-    meddle(director.world, fault.number, random.Random(f"{director.world.seed}/{fault}"))
+    meddle(director.scene, fault.number, random.Random(f"{director.scene.seed}/{fault}"))
 
 
 def _hostile(director: Director, fault: Fault) -> None:
-    chance = random.Random(f"{director.world.seed}/{fault}")
-    send_hostile(director.world, fault.who, fault.number, chance)
+    chance = random.Random(f"{director.scene.seed}/{fault}")
+    send_hostile(director.scene, fault.who, fault.number, chance)
 
 
 def _twice(director: Director, fault: Fault) -> None:
-    director.site(fault).sends_twice = True
+    director.site(fault).trouble.sends_twice = True
 
 
 def _repeat(director: Director, fault: Fault) -> None:
@@ -179,7 +181,7 @@ def _repeat(director: Director, fault: Fault) -> None:
     known = [entry.value for entry in topic.read(0)[0] if isinstance(entry.value, SentOffer)]
     if known:
         offer = known[fault.number % len(known)]
-        director.world.append(fault.who, replace(offer, fact=replace(offer.fact, offset=topic.end)))
+        director.scene.append(fault.who, replace(offer, fact=replace(offer.fact, offset=topic.end)))
 
 
 def _bodies_gone(director: Director, fault: Fault) -> None:

@@ -3,16 +3,12 @@
 Source: participant/shell/follow.py and site.py, which it stands for.
 """
 
-from typing import TYPE_CHECKING
-
 from participant.core import events as seen
 from participant.core.events import Event
 from schemas.records import Announcement, Receipt
+from simulation.premises import Premises
 from simulation.records import Chosen
 from simulation.written import rounds_of
-
-if TYPE_CHECKING:
-    from simulation.site import Site
 
 NOT_LISTED = "the roster does not list this site"
 
@@ -20,8 +16,8 @@ NOT_LISTED = "the roster does not list this site"
 class Follower:
     """The log as one life of a site has read it."""
 
-    def __init__(self, site: "Site") -> None:
-        self._site, self._log = site, site.world.log
+    def __init__(self, site: Premises) -> None:
+        self._site, self._log = site, site.scene.log
         self.newest: Announcement | None = None
         self.told: Announcement | None = None  # the newest that the core knows of
         self.digests: dict[int, bytes] = {}  # model digest by version
@@ -43,19 +39,19 @@ class Follower:
 
     def wake(self, *, rounds: bool, receipts: bool) -> None:
         """Something was committed: it is read once it has come over the link, either topic at its own time."""
-        site, world = self._site, self._site.world
+        site, scene = self._site, self._site.scene
         if not site.joined:
             return
         rounds, receipts = rounds and not self._due_rounds, receipts and not self._due_receipts
-        if not world.disorder_ms and (rounds or receipts):
+        if not scene.disorder_ms and (rounds or receipts):
             self._due_rounds = self._due_receipts = True
-            world.clock.at(site.link.fetched_ms(world.clock.now_ms, 0), site, self._read, True, True)
+            scene.clock.at(site.link.fetched_ms(scene.clock.now_ms, 0), site, self._read, True, True)
             return
         for wanted, topics in ((rounds, (True, False)), (receipts, (False, True))):
             if wanted:
                 self._due_rounds, self._due_receipts = self._due_rounds or topics[0], self._due_receipts or topics[1]
-                leaves_ms = world.clock.now_ms + site.random.randrange(world.disorder_ms)
-                world.clock.at(site.link.fetched_ms(leaves_ms, 0), site, self._read, *topics)
+                leaves_ms = scene.clock.now_ms + site.random.randrange(scene.disorder_ms)
+                scene.clock.at(site.link.fetched_ms(leaves_ms, 0), site, self._read, *topics)
 
     def _read(self, rounds: bool, receipts: bool) -> None:
         if rounds:

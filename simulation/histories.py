@@ -13,9 +13,10 @@ from simulation.checks import Checks
 from simulation.clock import NEVER_MS
 from simulation.faults import LINKS, ON_COORDINATORS, ON_SITES, Director, Fault, spans_of
 from simulation.hostile import ROGUE
-from simulation.site import SiteSpec
+from simulation.premises import SiteSpec
+from simulation.scene import Costs
 from simulation.verdict import Broken
-from simulation.world import Costs, Outcome, World
+from simulation.world import Outcome, World
 
 STORM_MS = 60_000  # faults begin within this time
 BEGIN_MS = 1_500  # some of them while the study begins

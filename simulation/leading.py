@@ -21,6 +21,7 @@ from protocol.rounds import RoundsRecord, RoundsView
 from schemas.errors import PeerError
 from schemas.records import Receipt, Stop
 from simulation.clock import NEVER_MS, ProcessEnded, Timer, cancel
+from simulation.observe import InMemory
 from simulation.publish import Publisher
 from simulation.reading import BOOKMARK_KEY, Heard, OffersReader
 from simulation.records import Model, SentOffer
@@ -54,9 +55,9 @@ class StudyRun:
     ) -> None:
         """`firsts`: where the newest versions on the log lie on `models`, in order."""
         self.node, self.core, self.view, self.model = node, core, view, model
-        self.world, self.clock = node.world, node.clock
-        self.plan = node.world.plan
-        self.sum = node.world.vectors.new_sum()
+        self.scene, self.clock = node.scene, node.clock
+        self.plan = node.scene.plan
+        self.sum = node.scene.vectors.new_sum()
         self.queue: deque[Event | SentOffer | MembersChanged | Heard] = deque()
         self.marked: dict[str, int] = dict(bookmark.positions) if bookmark is not None else {}
         self._bookmark = bookmark
@@ -74,8 +75,8 @@ class StudyRun:
 
     def begin(self) -> None:
         """Tell the core who belongs, then read offers from where receipts and bookmark say."""
-        self._members = frozenset(self.world.members())
-        self.post(seen.Commanded(tuple(self.world.commands)))  # before anything else: a paused study stays so
+        self._members = frozenset(self.scene.members())
+        self.post(seen.Commanded(tuple(self.scene.commands)))  # before anything else: a paused study stays so
         self.post(seen.SitesChanged(self._members))
         for evaluated in remembered(self._bookmark, self.core.version, self.model.digest):
             self.post(evaluated)
@@ -84,7 +85,7 @@ class StudyRun:
 
     def commanded(self) -> None:
         """An operator has said something: what holds now is heard in turn."""
-        self.post(seen.Commanded(tuple(self.world.commands)))
+        self.post(seen.Commanded(tuple(self.scene.commands)))
 
     def members_changed(self) -> None:
         """The roster changed: heard in turn, like everything else."""
@@ -92,7 +93,7 @@ class StudyRun:
 
     def _members_changed(self) -> None:
         """Who leaves ends an epoch: the newest version is announced again, under the next one."""
-        former, self._members = self._members, frozenset(self.world.members())
+        former, self._members = self._members, frozenset(self.scene.members())
         event = seen.SitesChanged(self._members)
         self.reader.assign(self._members)
         if former - self._members:
@@ -121,7 +122,7 @@ class StudyRun:
                 continue
             if isinstance(event, SentOffer):
                 event = self.spool.hear(event)
-            self.world.story.note(self.node.name, event)
+            self.scene.story.note(self.node.name, event)
             self._todo.extend(self.core.on(event, self.node.now_ms()))
             self._do()
             if isinstance(event, seen.Tick) and not self._busy:
@@ -130,15 +131,16 @@ class StudyRun:
 
     def _mark(self, heard: Heard) -> None:
         """A bookmark: written before anything else is done, also by a process that was overtaken and does not know."""
-        if self.world.log.hidden:  # what it would rest on may yet be taken back
+        if self.scene.log.hidden:  # what it would rest on may yet be taken back
             return
         bookmark = bookmark_of(self.core, self.marked, heard.positions, self.pending)
         self.marked = dict(bookmark.positions)
-        self.world.log.bookmark.append(bookmark, BOOKMARK_KEY)
-        self.world.story.bookmarked(bookmark)
+        self.scene.log.bookmark.append(bookmark, BOOKMARK_KEY)
+        self.scene.story.bookmarked(bookmark)
 
     def _after_work(self) -> None:
-        self.world.story.handled(self)
+        memory = InMemory(self.spool.used_bytes, len(self.queue), len(self.spool))
+        self.scene.story.handled(self.node.name, memory)
         self.reader.more()
         self._arm()
 
@@ -239,15 +241,15 @@ class StudyRun:
     def _close(self, close: Close) -> None:
         """Step, upload, commit; then the core hears of it."""
         self._busy = True
-        self.world.story.closing(self, close)
-        self.clock.after(self.world.costs.step_ms, self.node, self._stepped, close)
+        self.scene.story.closing(self.sum.coefficients, close)
+        self.clock.after(self.scene.costs.step_ms, self.node, self._stepped, close)
 
     def _stepped(self, close: Close) -> None:
         try:
             if self.node.overflows:
                 self.node.overflows -= 1
                 raise PeerError("the sum has a word out of range", code="range")
-            model, total = self.world.vectors.step(self.model, self.sum, n=len(close.entries), sum_w=close.sum_w)
+            model, total = self.scene.vectors.step(self.model, self.sum, n=len(close.entries), sum_w=close.sum_w)
         except PeerError as error:
             self._fail(close, error.code)
             return
@@ -284,7 +286,7 @@ class StudyRun:
         self._commit([self._publisher.again(self.view, end.stop)], [], list)
 
     def _tell(self, event: Event) -> list[Effect]:
-        self.world.story.note(self.node.name, event)
+        self.scene.story.note(self.node.name, event)
         return self.core.on(event, self.node.now_ms())
 
     def _forget(self, close: Close) -> None:
@@ -295,4 +297,4 @@ class StudyRun:
     def _trim(self) -> None:
         """The newest `versions_kept` models stay on the log."""
         if len(self._firsts) == self._firsts.maxlen:
-            self.world.log.models.trim(self._firsts[0])
+            self.scene.log.models.trim(self._firsts[0])

@@ -1,20 +1,25 @@
 """What a history tells whoever looks on. All methods do nothing: override what you care for.
 
-Used by: checks, wardround, tests. An observer must not change anything.
+An observer must not change anything.
 """
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from coordinator.core.bookmark import Marked
 from coordinator.core.events import Close, Evaluated
 from protocol.rounds import RoundsRecord
 from schemas.records import Announcement, Receipt
-from simulation.records import SentOffer
+from simulation.records import Name, SentOffer
 
-if TYPE_CHECKING:
-    from simulation.leading import StudyRun
-    from simulation.site import Site
+
+@dataclass(frozen=True, slots=True)
+class InMemory:
+    """What a leading coordinator holds: bytes of bodies, facts in its queue, and offers that it remembers."""
+
+    body_bytes: int
+    facts: int
+    offers: int
 
 
 class Observer:
@@ -53,7 +58,7 @@ class Observer:
     def on_void(self, site: str, sequence: int, now_ms: int) -> None:
         """An update was in a round that failed."""
 
-    def on_settled(self, site: "Site", sequence: int, outcome: str, now_ms: int) -> None:
+    def on_settled(self, site: str, sequence: int, outcome: str, now_ms: int) -> None:
         """A site takes an update out of its outbox: counted, refused, void, overtaken, stale or ended."""
 
     def on_committed(
@@ -64,10 +69,10 @@ class Observer:
     def on_bookmark(self, bookmark: Marked, now_ms: int) -> None:
         """A coordinator has written down what its successor need not read."""
 
-    def on_closing(self, run: "StudyRun", close: Close, now_ms: int) -> None:
-        """A coordinator is about to step with the sum it has."""
+    def on_closing(self, coefficients: Mapping[Name, int], close: Close, now_ms: int) -> None:
+        """A coordinator is about to step with the sum it has: so often is each update in it, in 16ths."""
 
-    def on_handled(self, run: "StudyRun", now_ms: int) -> None:
+    def on_handled(self, coordinator: str, memory: InMemory, now_ms: int) -> None:
         """A coordinator has done what an event asked for."""
 
     def on_ended(self, process: str, reason: str, now_ms: int) -> None:

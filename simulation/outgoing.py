@@ -7,46 +7,58 @@ Source:   participant/shell/outgoing.py, which it stands for.
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from coordinator.core.events import Evaluated as EvaluatedFact
 from coordinator.core.events import OfferFact
 from participant.core import events as seen
 from schemas.records import CHUNK_BYTES
-from simulation.clock import Timer, cancel
-from simulation.records import Model, SentEvaluation, SentOffer
-from simulation.store import acked, evaluated, offered
-
-if TYPE_CHECKING:
-    from simulation.site import Site
+from simulation.clock import cancel
+from simulation.following import Follower
+from simulation.premises import FLUSH_MS, Premises
+from simulation.records import Body, Floats, Model, SentEvaluation, SentOffer, header
+from simulation.store import DiskFull, Row, acked, evaluated, offered
+from simulation.transfer import Transfer
 
 OFFER_BYTES = 1_900  # Offer, header and key boxes of an unmasked update
 EVALUATION_BYTES = 400
 BODIES_KEPT = 16  # of a site, on the broker: its size cap
-FLUSH_MS = 5_000
 
 Then = Callable[..., None]
-
-
-@dataclass(slots=True)
-class Transfer:
-    """A body on its way, for the count of bytes."""
-
-    direction: str
-    began_ms: int
-    size_bytes: int
-    timer: Timer | None = None
 
 
 class Outgoing:
     """One life of a site's sending."""
 
-    def __init__(self, site: "Site") -> None:
-        self._site, self._world, self._clock = site, site.world, site.clock
+    def __init__(self, site: Premises, follower: Follower) -> None:
+        self._site, self._scene, self._clock = site, site.scene, site.clock
+        self._follower = follower
+        self._update: Floats | None = None  # trained and not sealed yet
         self._sending: Transfer | None = None
         self._sequence = -1  # what is being sent
         self._measuring: dict[int, int] = {}  # version -> when its evaluation is on the log
+
+    def trained(self, update: Floats | None) -> None:
+        """An update waits to be sealed."""
+        self._site.trainings += 1
+        self._update = update
+
+    def seal(self, base_version: int, stands_for: float) -> None:
+        """Put the update into the outbox, for good, under the next sequence; or say that it could not be."""
+        site, trouble = self._site, self._site.trouble
+        sequence = site.store.sequence_next()
+        in_range = not trouble.damage
+        trouble.damage = max(0, trouble.damage - 1)
+        words = self._scene.vectors.encode(site.name, self._update, stands_for)
+        named = header(site.name, sequence, f"{base_version}/{site.life}/{site.trainings}")
+        row = Row(base_version, self._follower.digests[base_version], named, Body(site.name, sequence, in_range, words))
+        try:
+            site.store.put(sequence, row)
+        except DiskFull:
+            site.post(seen.SealFailed(base_version))
+            return
+        self._update = None
+        self._scene.story.sealed(site.name, sequence, base_version, site.trainings)
+        site.post(seen.Sealed(base_version, sequence))
 
     def evaluation(self, model: Model, value: float, weight: float) -> None:
         """An evaluation is sent while the site goes on."""
@@ -75,7 +87,7 @@ class Outgoing:
     def died(self) -> None:
         """Acknowledged chunks reach site.db with a flush: what came in the last seconds is sent again."""
         transfer, site = self._sending, self._site
-        if transfer is not None and not site.disk_full and self._sequence in site.disk.rows:
+        if transfer is not None and not site.trouble.disk_full and self._sequence in site.disk.rows:
             moved = site.link.moved(transfer.began_ms, self._clock.now_ms - FLUSH_MS, transfer.size_bytes, up=True)
             site.disk.rows[self._sequence].acked_bytes += moved // CHUNK_BYTES * CHUNK_BYTES
         if transfer is not None:
@@ -84,17 +96,17 @@ class Outgoing:
     def offer(self, sequence: int, body: int) -> int:
         """Append the Offer of an update in the outbox, whose body lies at `body`; returns its offset."""
         site, plan = self._site, self._site.plan
-        row, topic = site.store.now.rows[sequence], self._world.log.offers[site.name]
+        row, topic = site.store.now.rows[sequence], self._scene.log.offers[site.name]
         fact = OfferFact(
             site=site.name, offset=topic.end, sequence=sequence, header=row.header,
-            base_version=row.base_version, base_digest=row.base_digest, plan=self._world.plan_digest, d=plan.d,
+            base_version=row.base_version, base_digest=row.base_digest, plan=self._scene.plan_digest, d=plan.d,
             size_bytes=plan.body_bytes, cohort_min=site.floor, trustees=0,
         )  # fmt: skip
-        return self._world.append(site.name, SentOffer(fact, body, site.name))
+        return self._scene.append(site.name, SentOffer(fact, body, site.name))
 
     def _uploaded(self, sequence: int) -> None:
         site = self._site
-        row, topic = site.store.now.rows[sequence], self._world.log.bodies[site.name]
+        row, topic = site.store.now.rows[sequence], self._scene.log.bodies[site.name]
         at = row.body_at
         if at < 0:
             at = topic.append(row.body)
@@ -106,8 +118,8 @@ class Outgoing:
         """The broker has the offer; its answer takes the way back."""
         site = self._site
         offset = self.offer(sequence, body)
-        if site.sends_twice:
-            site.sends_twice = False
+        if site.trouble.sends_twice:
+            site.trouble.sends_twice = False
             offset = self.offer(sequence, body)
         site.hazard()
         heard_ms = site.link.fetched_ms(self._clock.now_ms, 0)
@@ -121,8 +133,8 @@ class Outgoing:
 
     def _evaluation_sent(self, fact: EvaluatedFact) -> None:
         self._measuring.pop(fact.version, None)
-        self._world.append(fact.site, SentEvaluation(fact, fact.site))
-        self._world.story.bytes_moved(fact.site, "up", EVALUATION_BYTES)
+        self._scene.append(fact.site, SentEvaluation(fact, fact.site))
+        self._scene.story.bytes_moved(fact.site, "up", EVALUATION_BYTES)
         self._site.later(evaluated(fact.version))
 
     def _up(self, size_bytes: int, then: Then, *arguments: int, first_ms: int = 0) -> None:

@@ -5,13 +5,10 @@ Knows:    its link and its own clock, which may run ahead of others and jump for
 
 import random
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING
 
 from simulation.clock import ProcessEnded
 from simulation.link import Link
-
-if TYPE_CHECKING:
-    from simulation.world import World
+from simulation.scene import Scene
 
 KILLED = "killed"
 
@@ -19,16 +16,16 @@ KILLED = "killed"
 class Process(ABC):
     """Base of coordinator and site. `life` counts its lives: timers of an earlier one are never called."""
 
-    def __init__(self, world: "World", name: str, link: Link) -> None:
-        self.world, self.name, self.link = world, name, link
-        self.clock = world.clock
+    def __init__(self, scene: Scene, name: str, link: Link) -> None:
+        self.scene, self.name, self.link = scene, name, link
+        self.clock = scene.clock
         self.life = 0
         self.frozen_until_ms = 0
         self.alive = False
         self.ahead_ms = 0  # how far its monotonic clock is ahead of virtual time
         self.effects_left: int | None = None  # it dies after so many effects more
-        self.restart_after_ms = world.costs.restart_ms
-        self.random = random.Random(f"{world.seed}/{name}")
+        self.restart_after_ms = scene.costs.restart_ms
+        self.random = random.Random(f"{scene.seed}/{name}")
 
     def now_ms(self) -> int:
         """What its monotonic clock shows."""
@@ -69,7 +66,7 @@ class Process(ABC):
         self.alive = False
         self.frozen_until_ms = 0
         self.died()
-        self.world.story.ended(self.name, reason)
+        self.scene.story.ended(self.name, reason)
         self.clock.after(max(1, self.restart_after_ms), self, self._restart)
 
     def _restart(self) -> None:

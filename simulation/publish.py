@@ -31,8 +31,8 @@ class Publisher:
     def __init__(self, node: "Coordinator", producer: Producer) -> None:
         self._node, self._producer = node, producer
         self._ending = False
-        self._log = node.world.log
-        self._plan = node.world.plan
+        self._log = node.scene.log
+        self._plan = node.scene.plan
 
     def model(self, model: Model) -> BodyAt:
         """Append a model to `models`; its upload has taken its time before."""
@@ -81,14 +81,14 @@ class Publisher:
         if self._log.hidden:  # what was committed before is shown first
             node.clock.after(SHOW_MS, node, self._show_first, records, receipts, then)
             return
-        producer.begin(now_ms, len(records) + len(receipts), lambda: node.world.committed(records, receipts))
+        producer.begin(now_ms, len(records) + len(receipts), lambda: node.scene.committed(records, receipts))
         for record in records:
             node.hazard()
             producer.send(self._log.rounds, Chosen.of(record) if isinstance(record, Request) else record, None, now_ms)
         for receipt in receipts:
             node.hazard()
             producer.send(self._log.receipts, receipt, receipt.site, now_ms)
-        arrives_ms = node.link.sent_ms(now_ms, 0) + node.world.costs.transaction_ms
+        arrives_ms = node.link.sent_ms(now_ms, 0) + node.scene.costs.transaction_ms
         node.clock.at(arrives_ms, node, self._end, records, receipts, then)
 
     def settle(self, then: Callable[[], None]) -> None:
@@ -126,7 +126,7 @@ class Publisher:
             self._ended_hidden(then, commit)
             return
         self._ending = True
-        node.clock.after(node.world.costs.transaction_ms, node, self._ended_hidden, then, commit)
+        node.clock.after(node.scene.costs.transaction_ms, node, self._ended_hidden, then, commit)
 
     def _ended_hidden(self, then: Callable[[], None], commit: bool) -> None:
         if self._ending:
@@ -136,7 +136,7 @@ class Publisher:
             self._producer.commit(self._node.clock.now_ms)
         else:
             self._producer.abort()
-        self._node.world.shown()
+        self._node.scene.shown()
         if self._log.hidden:  # the broker has forgotten these markers as well
             self._end_hidden(then, commit=commit)
         else:
@@ -171,7 +171,7 @@ class Publisher:
         def again() -> None:
             if there:
                 raise ProcessEnded("its own records are there")
-            node.clock.after(node.world.costs.transaction_ms, node, self.commit, records, receipts, then)
+            node.clock.after(node.scene.costs.transaction_ms, node, self.commit, records, receipts, then)
 
         self.settle(again)
 
@@ -181,7 +181,7 @@ class Publisher:
         self._producer = self._log.fence()
 
         def read() -> None:
-            node.clock.after(node.world.costs.restore_ms, node, then)
+            node.clock.after(node.scene.costs.restore_ms, node, then)
 
         self.settle(read)
 

@@ -60,8 +60,8 @@ class OffersReader:
             return
         self._due.add(site)
         leaves_ms = run.clock.now_ms
-        if run.world.disorder_ms:
-            leaves_ms += run.node.random.randrange(run.world.disorder_ms)
+        if run.scene.disorder_ms:
+            leaves_ms += run.node.random.randrange(run.scene.disorder_ms)
         run.clock.at(run.node.link.fetched_ms(leaves_ms, 0), run.node, self._read, site)
 
     def hold(self, site: str) -> None:
@@ -87,7 +87,7 @@ class OffersReader:
         if room <= 0:
             self._blocked[site] = None
             return
-        topic = run.world.log.offers[site]
+        topic = run.scene.log.offers[site]
         entries, self._positions[site] = topic.read(self._positions[site], min(room, BATCH_MAX))
         for entry in entries:
             self._allowance.spend(site, RECORD_BYTES, run.node.now_ms())

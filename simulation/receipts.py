@@ -1,19 +1,13 @@
-"""What receipts may say: the truth about every update, once, and a position that passes nothing undecided.
-
-Used by: simulation.checks.
-"""
+"""What receipts may say: the truth about every update, once, and a position that passes nothing undecided."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from coordinator.core.bookmark import Marked
 from schemas.plan import Plan
 from schemas.records import Announcement, Decided, Outcome, Receipt, Request
 from simulation.records import Name, SentOffer
 from simulation.verdict import Broken
-
-if TYPE_CHECKING:
-    from simulation.world import World
+from simulation.world import World
 
 ASK_AGAIN_MAX = 2
 
@@ -33,7 +27,7 @@ class ReceiptChecks:
         self._begun: dict[str, int] | None = None  # where topics ended when version 0 came: no honest offer lies before
         self._world: World
 
-    def watch(self, world: "World") -> None:
+    def watch(self, world: World) -> None:
         self._world = world
 
     def committed(self, receipts: Sequence[Receipt], request: Request | None, announced: Announcement | None) -> None:
@@ -171,7 +165,7 @@ class ReceiptChecks:
             "stranger": name[0] in world.was_away,
             "revoked": name[0] in world.was_away,
             "excluded": name[0] in world.was_excluded,
-            "plan": any(one.plan != world.plan_digest for one in facts),
+            "plan": any(one.plan != world.scene.plan_digest for one in facts),
             "floor": any(not plan.aggregation.cohort_min <= one.cohort_min <= plan.aggregation.goal for one in facts),
             "range": any(body is None or not body.in_range for body in found),
             "malformed": self._asked.get(name, 0) >= ASK_AGAIN_MAX
@@ -179,7 +173,7 @@ class ReceiptChecks:
                 one.code is not None
                 or (one.d, one.size_bytes) != (plan.d, plan.body_bytes)
                 or one.base_version > world.version
-                or one.base_digest != world.digest_of(one.base_version)
+                or one.base_digest != world.scene.digest_of(one.base_version)
                 for one in facts
             ),
         }

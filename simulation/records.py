@@ -3,6 +3,7 @@
 Knows:    who signed a record, and whether its bytes are still those that were signed; shells look at both.
 """
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -81,3 +82,8 @@ class Chosen:
     @classmethod
     def of(cls, record: Request) -> "Chosen":
         return cls(record, {one.site: one for one in record.entries})
+
+
+def header(site: str, sequence: int, update: str) -> bytes:
+    """SHA-256 of a header: each update has its own."""
+    return hashlib.sha256(f"{site}/{sequence} {update}".encode()).digest()

@@ -58,7 +58,7 @@ class Spool:
 
     def find(self, offer: OfferFact) -> Body | None:
         """The body of an offer, once more from the log; None when it has gone."""
-        return self._run.world.log.bodies[offer.site].get(self._offers[_name(offer)].offer.body)
+        return self._run.scene.log.bodies[offer.site].get(self._offers[_name(offer)].offer.body)
 
     def unload(self, offer: OfferFact) -> None:
         """Stop fetching the body, or forget it; the offer goes on waiting."""
@@ -87,7 +87,7 @@ class Spool:
     def _fetch_more(self) -> None:
         """Fetch what the budget has room for: one body of any size, or several small ones."""
         run = self._run
-        size, most = run.plan.body_bytes, run.world.costs.spool_bytes
+        size, most = run.plan.body_bytes, run.scene.costs.spool_bytes
         while self._waiting and (self.used_bytes == 0 or self.used_bytes + size <= most):
             spooled = self._offers.get(self._waiting.popleft())
             if spooled is not None:
@@ -109,7 +109,7 @@ class Spool:
 
     def _judge(self, spooled: Spooled) -> Event:
         fact = spooled.offer.fact
-        body = self._run.world.log.bodies[fact.site].get(spooled.offer.body)
+        body = self._run.scene.log.bodies[fact.site].get(spooled.offer.body)
         if body is not None and body.in_range and body.sequence == fact.sequence:
             spooled.body = body
             return BodyReady(fact.site, fact.sequence, spooled.number)

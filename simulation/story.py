@@ -4,20 +4,15 @@ Knows:    who observes, and the base version of each update that is on its way.
 """
 
 import hashlib
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
 
 from coordinator.core.bookmark import Marked
 from coordinator.core.events import Close, Evaluated
 from protocol.rounds import RoundsRecord
 from schemas.records import Announcement, Outcome, Receipt
 from simulation.clock import Clock
-from simulation.observe import Observer
+from simulation.observe import InMemory, Observer
 from simulation.records import Name, SentOffer
-
-if TYPE_CHECKING:
-    from simulation.leading import StudyRun
-    from simulation.site import Site
 
 LINES_MAX = 4096
 
@@ -27,7 +22,7 @@ class Story:
 
     def __init__(self, clock: Clock, observers: Sequence[Observer]) -> None:
         self.observers = list(observers)
-        self._clock = clock
+        self.clock = clock
         self._history = hashlib.sha256()
         self._lines: list[str] = []
         self._bases: dict[Name, int] = {}
@@ -40,7 +35,7 @@ class Story:
 
     def note(self, who: str, what: object) -> None:
         """One more fact of the history."""
-        self._lines.append(f"{self._clock.now_ms} {who} {what if isinstance(what, str) else type(what).__name__}")
+        self._lines.append(f"{self.clock.now_ms} {who} {what if isinstance(what, str) else type(what).__name__}")
         if len(self._lines) > LINES_MAX:
             self.digest()
 
@@ -48,59 +43,59 @@ class Story:
 
     def trained(self, site: str, base_version: int, took_ms: int) -> None:
         for observer in self.observers:
-            observer.on_trained(site, base_version, took_ms, self._clock.now_ms)
+            observer.on_trained(site, base_version, took_ms, self.clock.now_ms)
 
     def stopped(self, site: str, worked_ms: int) -> None:
         for observer in self.observers:
-            observer.on_stopped(site, worked_ms, self._clock.now_ms)
+            observer.on_stopped(site, worked_ms, self.clock.now_ms)
 
     def measured(self, site: str, version: int, value: float, weight: float) -> None:
         self.note(site, f"measured {version} {value} {weight}")
         for observer in self.observers:
-            observer.on_measured(site, version, value, weight, self._clock.now_ms)
+            observer.on_measured(site, version, value, weight, self.clock.now_ms)
 
     def bytes_moved(self, site: str, direction: str, size_bytes: int) -> None:
         for observer in self.observers:
-            observer.on_bytes(site, direction, size_bytes, self._clock.now_ms)
+            observer.on_bytes(site, direction, size_bytes, self.clock.now_ms)
 
     def sealed(self, site: str, sequence: int, base_version: int, training: int) -> None:
         self.note(site, f"sealed {sequence} from {base_version}")
         self._bases[site, sequence] = base_version
         for observer in self.observers:
-            observer.on_sealed(site, sequence, base_version, training, self._clock.now_ms)
+            observer.on_sealed(site, sequence, base_version, training, self.clock.now_ms)
 
     def offered(self, site: str, offset: int, offer: SentOffer) -> None:
         for observer in self.observers:
-            observer.on_offered(site, offset, offer, self._clock.now_ms)
+            observer.on_offered(site, offset, offer, self.clock.now_ms)
 
     def evaluation(self, fact: Evaluated) -> None:
         for observer in self.observers:
-            observer.on_evaluation(fact, self._clock.now_ms)
+            observer.on_evaluation(fact, self.clock.now_ms)
 
-    def settled(self, site: "Site", sequence: int, outcome: str) -> None:
-        self.note(site.name, f"settled {sequence} {outcome}")
+    def settled(self, site: str, sequence: int, outcome: str) -> None:
+        self.note(site, f"settled {sequence} {outcome}")
         for observer in self.observers:
-            observer.on_settled(site, sequence, outcome, self._clock.now_ms)
+            observer.on_settled(site, sequence, outcome, self.clock.now_ms)
 
     # -- coordinators
 
-    def closing(self, run: "StudyRun", close: Close) -> None:
+    def closing(self, coefficients: Mapping[Name, int], close: Close) -> None:
         for observer in self.observers:
-            observer.on_closing(run, close, self._clock.now_ms)
+            observer.on_closing(coefficients, close, self.clock.now_ms)
 
     def bookmarked(self, bookmark: Marked) -> None:
         for observer in self.observers:
-            observer.on_bookmark(bookmark, self._clock.now_ms)
+            observer.on_bookmark(bookmark, self.clock.now_ms)
 
-    def handled(self, run: "StudyRun") -> None:
+    def handled(self, coordinator: str, memory: InMemory) -> None:
         for observer in self.observers:
-            observer.on_handled(run, self._clock.now_ms)
+            observer.on_handled(coordinator, memory, self.clock.now_ms)
 
     def committed(
         self, records: Sequence[RoundsRecord], receipts: Sequence[Receipt], announced: Announcement | None, new: bool
     ) -> None:
         """A transaction; `new`: the version that it announces was not announced before."""
-        now_ms = self._clock.now_ms
+        now_ms = self.clock.now_ms
         for observer in self.observers:
             observer.on_committed(records, receipts, announced, now_ms)
         if announced is not None and new:
@@ -111,7 +106,7 @@ class Story:
             self._answered(receipt)
 
     def _answered(self, receipt: Receipt) -> None:
-        site, sequence, now_ms = receipt.site, receipt.sequence, self._clock.now_ms
+        site, sequence, now_ms = receipt.site, receipt.sequence, self.clock.now_ms
         self.note("log", f"receipt {site} {sequence} {receipt.outcome} {receipt.code}")
         base = self._bases.get((site, sequence), -1)
         if receipt.outcome == Outcome.COUNTED:
@@ -130,9 +125,9 @@ class Story:
     def ended(self, process: str, reason: str) -> None:
         self.note(process, f"ended: {reason}")
         for observer in self.observers:
-            observer.on_ended(process, reason, self._clock.now_ms)
+            observer.on_ended(process, reason, self.clock.now_ms)
 
     def broken(self, breach: str, sentence: str) -> None:
         """A process has met what must not be."""
         for observer in self.observers:
-            observer.on_broken(breach, sentence, self._clock.now_ms)
+            observer.on_broken(breach, sentence, self.clock.now_ms)

@@ -22,35 +22,21 @@ Never:    reads a clock, randomness that the seed does not give, or a file.
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from protocol.rounds import RoundsRecord
 from schemas.plan import Plan
-from schemas.records import Action, Announcement, Command, Receipt
+from schemas.records import Action, Command
 from simulation.clock import NEVER_MS, Clock
 from simulation.coordinator import Coordinator
 from simulation.election import Election
 from simulation.link import Link, Span, outside
 from simulation.log import Log
 from simulation.observe import Observer
+from simulation.premises import SiteSpec
 from simulation.process import Process
-from simulation.records import Model, OfferTopicRecord, SentEvaluation, SentOffer
-from simulation.site import Site, SiteSpec
+from simulation.records import Model
+from simulation.scene import Costs, Scene
+from simulation.site import Site
 from simulation.story import Story
-from simulation.vectors import Learner, RealVectors, UnitVectors, Vectors
-
-
-@dataclass(frozen=True, slots=True)
-class Costs:
-    """What the framework's own work takes, and what it may hold in memory."""
-
-    step_ms: int = 20
-    transaction_ms: int = 20
-    restore_ms: int = 200
-    election_ms: int = 2_000
-    seal_ms: int = 20
-    load_ms: int = 500
-    restart_ms: int = 1_000
-    coordinator_bytes_s: float = 1.25e8
-    spool_bytes: int = 1 << 26  # of fetched bodies, in the coordinator
+from simulation.vectors import Learner, RealVectors, UnitVectors
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,31 +73,51 @@ class World:
         rogues    members with topics and without a participant
         measure   (site, version) -> primary metric and its weight, where nothing is learnt
         """
-        self.plan, self.seed, self.costs, self.disorder_ms = plan, seed, costs or Costs(), disorder_ms
-        self.plan_digest = plan.digest
-        self.clock = Clock()
-        self.story = Story(self.clock, observers)
-        self.vectors: Vectors = RealVectors(plan, learner) if learner else UnitVectors(plan, measure)
-        self.version, self.final = -1, False
         specs = sorted(sites, key=lambda spec: spec.name)
-        self._rogues = tuple(rogues)
-        self._digests: dict[int, bytes] = {}
+        self.scene = Scene(
+            plan,
+            sites=[spec.name for spec in specs],
+            rogues=rogues,
+            seed=seed,
+            costs=costs or Costs(),
+            story=Story(Clock(), observers),
+            vectors=RealVectors(plan, learner) if learner else UnitVectors(plan, measure),
+            disorder_ms=disorder_ms,
+        )
         self.was_away: set[str] = set()  # members that the roster has left out at some time
         self.was_excluded: set[str] = set()  # and those whom an operator has
-        self.commands: list[Command] = []
-        self.log = Log([*(spec.name for spec in specs), *rogues])
-        self.election = Election(self)
+        self.election = Election(self.scene)
         faulty: dict[str, list[Span]] = {}
         for name, span in spans:
             faulty.setdefault(name, []).append(span)
-        rate = self.costs.coordinator_bytes_s
+        rate = self.scene.costs.coordinator_bytes_s
         self.coordinators = {
-            name: Coordinator(self, name, Link(1, rate, rate, faulty.get(name, [])))
+            name: Coordinator(self.scene, self.election, name, Link(1, rate, rate, faulty.get(name, [])))
             for name in (f"coordinator-{number + 1}" for number in range(coordinators))
         }
-        self.sites = {spec.name: Site(self, spec, _link(spec, faulty.get(spec.name, []))) for spec in specs}
+        self.sites = {spec.name: Site(self.scene, spec, _link(spec, faulty.get(spec.name, []))) for spec in specs}
+        self.scene.hearers.offers += [node.offered for node in self.coordinators.values()]
+        self.scene.hearers.decided |= {name: site.decided for name, site in self.sites.items()}
         for process in self.processes.values():
             process.start()
+
+    @property
+    def clock(self) -> Clock:
+        return self.scene.clock
+
+    @property
+    def log(self) -> Log:
+        return self.scene.log
+
+    @property
+    def version(self) -> int:
+        """The newest version that anybody can read; -1: none."""
+        return self.scene.version
+
+    @property
+    def final(self) -> bool:
+        """Whether the study is over."""
+        return self.scene.final
 
     @property
     def processes(self) -> dict[str, Process]:
@@ -124,7 +130,7 @@ class World:
             clock.step()
         if self.version < until_version and until_ms < NEVER_MS:
             clock.now_ms = max(clock.now_ms, until_ms)
-        return Outcome(self.version, clock.now_ms, self.final, self.story.digest(), clock.calls)
+        return Outcome(self.version, clock.now_ms, self.final, self.scene.story.digest(), clock.calls)
 
     def model(self) -> Model | None:
         """The newest version's model; None before version 0."""
@@ -135,53 +141,12 @@ class World:
                 return model
         return None
 
-    def members(self) -> list[str]:
-        """The sites that the roster lists, sorted."""
-        return sorted([*(name for name, site in self.sites.items() if site.member), *self._rogues])
-
-    def digest_of(self, version: int) -> bytes:
-        """The model digest of an announced version; zeros when there is none."""
-        return self._digests.get(version, bytes(32))
-
-    # -- what processes do to the log
-
-    def append(self, site: str, record: OfferTopicRecord) -> int:
-        """A record is on a site's offers topic; returns its offset. Coordinators read it when it has come to them."""
-        offset = self.log.offers[site].append(record)
-        if isinstance(record, SentOffer):
-            self.story.offered(site, offset, record)
-        elif isinstance(record, SentEvaluation):
-            self.story.evaluation(record.fact)
-        for node in self.coordinators.values():
-            if node.run is not None:
-                node.run.reader.wake(site)
-        return offset
-
-    def committed(self, records: Sequence[RoundsRecord], receipts: Sequence[Receipt]) -> None:
-        """A transaction is visible: everybody whom it concerns reads it when it has come over the link."""
-        announced = next((one for one in records if isinstance(one, Announcement)), None)
-        new = announced is not None and announced.version > self.version
-        if announced is not None:
-            self.version, self.final = announced.version, announced.final
-            self._digests[announced.version] = announced.model.digest
-        self.story.committed(records, receipts, announced, new)
-        self._wake(self.sites if records else [receipt.site for receipt in receipts], rounds=bool(records))
-
-    def shown(self) -> None:
-        """What had happened and could not be read is visible now."""
-        self._wake(self.sites, rounds=True)
-
-    def _wake(self, names: Iterable[str], *, rounds: bool) -> None:
-        for name in names:
-            site = self.sites.get(name)
-            if site is not None and site.joined:
-                site.follower.wake(rounds=rounds, receipts=True)
-
     # -- what people do
 
     def command(self, action: Action, *, site: str | None = None, version: int | None = None) -> None:
         """An operator's command is on the log; whoever leads reads it a moment later."""
-        self.commands.append(Command(self.plan.study, len(self.commands), action, site, version, "a history"))
+        commands = self.scene.commands
+        commands.append(Command(self.scene.plan.study, len(commands), action, site, version, "a history"))
         if action == Action.EXCLUDE and site is not None:
             self.was_excluded.add(site)
         for node in self.coordinators.values():
@@ -191,7 +156,9 @@ class World:
         """The registrar's roster lists a site, or does not any more; everybody reads that."""
         if not member:
             self.was_away.add(site)
-        self.sites[site].member = member
+            self.scene.listed.discard(site)
+        else:
+            self.scene.listed.add(site)
         for process in self.processes.values():
             self.clock.after(0, process, process.membership_changed)
 

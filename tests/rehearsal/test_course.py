@@ -4,7 +4,7 @@ from typing import Any
 
 from rehearsal.course import Course
 from simulation.plans import plan_of
-from simulation.site import SiteSpec
+from simulation.premises import SiteSpec
 from simulation.world import World
 from tests.simulation.sites import sites_of
 

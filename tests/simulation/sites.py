@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from simulation.site import SiteSpec
+from simulation.premises import SiteSpec
 
 
 def sites_of(number: int, **spec: Any) -> list[SiteSpec]:

@@ -12,9 +12,9 @@ from simulation.faults import Fault
 from simulation.histories import History, Play, broken, draw, shrink
 from simulation.observe import Observer
 from simulation.plans import PLANS
-from simulation.site import Site
 from simulation.soak import main
 from simulation.vectors import UnitSum
+from simulation.world import World
 from tests.simulation.conftest import HISTORIES
 
 ROOT = Path(__file__).parents[2]
@@ -56,15 +56,17 @@ def test_no_history_depends_on_how_python_hashes() -> None:
 
 def test_a_site_that_is_dead_does_nothing() -> None:
     class Alive(Observer):
-        settled = 0
+        def __init__(self, world: World) -> None:
+            self._world, self.settled = world, 0
 
-        def on_settled(self, site: Site, sequence: int, outcome: str, now_ms: int) -> None:
-            assert site.alive
+        def on_settled(self, site: str, sequence: int, outcome: str, now_ms: int) -> None:
+            assert self._world.sites[site].alive
             self.settled += 1
 
     for seed in range(20):
-        play, alive = Play(draw(seed, PLANS, ("kill", "die")), PLANS), Alive()
-        play.world.story.observers.append(alive)
+        play = Play(draw(seed, PLANS, ("kill", "die")), PLANS)
+        alive = Alive(play.world)
+        play.world.scene.story.observers.append(alive)
         play.run()
         assert alive.settled
 

@@ -22,7 +22,7 @@ class Words(Observer):
 
 def moved(to: World, names: tuple[str, ...], *, version: int) -> None:
     """These sites come with what they kept of another history of the same plan, at `version`."""
-    before = World(to.plan, sites_of(3), seed=1)
+    before = World(to.scene.plan, sites_of(3), seed=1)
     before.run(until_version=version)
     for name in names:
         site = to.sites[name]

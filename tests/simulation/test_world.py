@@ -7,11 +7,12 @@ import numpy as np
 from schemas.records import Action
 from simulation.observe import Observer
 from simulation.plans import plan_of
+from simulation.premises import SiteSpec
 from simulation.process import KILLED
 from simulation.records import Floats
-from simulation.site import SiteSpec
+from simulation.scene import Costs
 from simulation.vectors import Learner
-from simulation.world import Costs, Outcome, World
+from simulation.world import Outcome, World
 from tests.simulation.sites import sites_of
 
 HOUR_MS = 3_600_000
