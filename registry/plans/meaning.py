@@ -2,7 +2,6 @@
 
 Knows:    arithmetic over a Plan and one assumption, the expected seconds from version to version.
 Never:    judges whether a plan is valid (Plan does) or knows a broker.
-Used by:  wardround (plan check).
 """
 
 from dataclasses import dataclass
@@ -19,18 +18,18 @@ _STATE_VECTORS = {"average": 0, "momentum": 1, "adagrad": 1, "yogi": 2, "adam": 
 
 @dataclass(frozen=True, slots=True)
 class PlanMeaning:
-    """The consequences of one plan at one expected round time.
+    """The consequences of one plan at one expected time of a version.
 
+    round_s         that time
     absence_s       a site may be away this long and its finished update still counts
     duration_s      from version 0 to the last one
     up_bytes, down_bytes    what one site sends and fetches in a day when it takes part in every version
     disk_bytes      on the broker, when bodies of all sites and the versions kept have gathered
     recompute_s     a version can be computed again from the log for this long: its base and its updates are still there
     share_most      the largest part of one version that can be one site's
-    warnings        what deserves a second look
-    off             protections that this plan does without
     """
 
+    round_s: float
     absence_s: float
     duration_s: float
     up_bytes: int
@@ -38,8 +37,6 @@ class PlanMeaning:
     disk_bytes: int
     recompute_s: float
     share_most: float
-    warnings: tuple[str, ...]
-    off: tuple[str, ...]
 
 
 def meaning(plan: Plan, round_s: float) -> PlanMeaning:
@@ -50,6 +47,7 @@ def meaning(plan: Plan, round_s: float) -> PlanMeaning:
     rounds_a_day = min(DAY_S, duration_s) / round_s
     model_bytes = 4 * plan.parameters
     return PlanMeaning(
+        round_s=round_s,
         absence_s=min(plan.aggregation.staleness_max * round_s, duration_s),  # none outlasts the study
         duration_s=duration_s,
         up_bytes=round(rounds_a_day * (_sealed(plan.body_bytes) + _RECORDS_BYTES)),
@@ -57,8 +55,6 @@ def meaning(plan: Plan, round_s: float) -> PlanMeaning:
         disk_bytes=_disk_bytes(plan, round_s, duration_s),
         recompute_s=min((plan.storage.versions_kept - 1) * round_s, UPDATES_KEPT_DAYS * DAY_S),
         share_most=_share_most(plan),
-        warnings=tuple(_warnings(plan, round_s)),
-        off=tuple(_off(plan)),
     )
 
 
@@ -79,38 +75,3 @@ def _disk_bytes(plan: Plan, round_s: float, duration_s: float) -> int:
     vectors = 1 + _STATE_VECTORS[plan.aggregation.server_optimiser]
     versions = min(plan.storage.versions_kept, plan.stop.versions + 1) + 1
     return updates * (_sealed(plan.body_bytes) + _RECORDS_BYTES) + versions * vectors * _sealed(4 * plan.parameters)
-
-
-def _warnings(plan: Plan, round_s: float) -> list[str]:
-    rule, sites, found = plan.aggregation, plan.sites_expected, []
-    if rule.goal > sites:
-        found.append(f"goal {rule.goal} is above the {sites} sites: every version waits for its deadline")
-    elif rule.minimum == sites and sites > 1:
-        found.append(f"every version waits for all {sites} sites: one that is away stops the study")
-    if rule.deadline_ms and rule.deadline_ms / 1000 < round_s / 4:
-        found.append(
-            f"the deadline of {rule.deadline_ms / 1000:g} s is short for versions of {round_s:g} s: most will "
-            "hold the minimum only"
-        )
-    if 1 < rule.cohort_min < 3:
-        found.append("cohorts of two: each of the two can work out what the other one sent from the sum")
-    if plan.storage.audit_days > UPDATES_KEPT_DAYS:
-        found.append(
-            f"audit_days {plan.storage.audit_days}: the broker keeps updates for {UPDATES_KEPT_DAYS} days, later "
-            "versions can be explained but not recomputed"
-        )
-    if plan.aggregation.staleness_max * round_s < DAY_S < plan.stop.versions * round_s:
-        found.append("a site that is away for a day loses the work it finished before: raise staleness_max")
-    return found
-
-
-def _off(plan: Plan) -> list[str]:
-    found = []
-    if not plan.masking.trustees:
-        readers = " and ".join(["the coordinator", *(f"auditor {name}" for name in plan.storage.auditors)])
-        found.append(f"no masking: {readers} can read each site's update (nobody else can)")
-    if plan.noise.noise_std == 0:
-        found.append("no noise: nothing is promised about what a model reveals of a single patient")
-    if not plan.storage.auditors:
-        found.append("no auditor: only the coordinator's key opens the updates for a recomputation")
-    return found

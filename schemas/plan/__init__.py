@@ -5,7 +5,7 @@ To add a field: docs/recipes-plan.md.
 
 from schemas.plan.aggregation import ABSENCE_CAP_MAX, PRESETS, SERVER_OPTIMISERS, Aggregation
 from schemas.plan.data import DataRule
-from schemas.plan.encoding import ABSENCE, Clipped, headroom, largest_scale_bits
+from schemas.plan.encoding import ABSENCE, ENCODINGS, SCALE_BITS_MOST, Clipped, headroom, largest_scale_bits
 from schemas.plan.evaluation import ALONE, USAGE, WEIGHT_MAX, EvaluationRule
 from schemas.plan.masking import Masking
 from schemas.plan.noise import Noise
@@ -24,7 +24,9 @@ __all__ = [
     "ABSENCE",
     "ABSENCE_CAP_MAX",
     "ALONE",
+    "ENCODINGS",
     "PRESETS",
+    "SCALE_BITS_MOST",
     "SERVER_OPTIMISERS",
     "SITE_OPTIMISERS",
     "USAGE",

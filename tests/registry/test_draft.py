@@ -3,6 +3,7 @@
 import hashlib
 import pickle
 import re
+import tomllib
 from dataclasses import replace
 from typing import Any
 
@@ -10,8 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry.plans.draft import TaskFacts, plan_from_toml, read_draft
+from registry.plans.draft import TaskFacts, draft_of, plan_from_toml, read_draft
+from registry.plans.forms import PLAN_FORM
 from registry.plans.meaning import meaning
+from registry.plans.template import plan_template
+from registry.plans.words import off_of, warnings_of
 from schemas.errors import LocalError, PeerError
 from schemas.plan import Plan, StopRule, plan_of
 
@@ -379,8 +383,8 @@ def test_a_plan_is_explained_in_days_and_bytes() -> None:
     assert means.up_bytes == 20 * (28 + 100 + 2500)  # 20 versions end within the day
     assert means.disk_bytes == 6 * 20 * (28 + 100 + 2500) + 11 * (28 + 100)
     assert means.share_most == pytest.approx(2 / 3)
-    assert [text.split(":")[0] for text in means.off] == ["no masking", "no noise", "no auditor"]
-    assert means.warnings == ()
+    assert [text.split(":")[0] for text in off_of(plan())] == ["no masking", "no noise", "no auditor"]
+    assert warnings_of(plan(), 1800.0) == []
 
 
 @pytest.mark.parametrize(
@@ -394,13 +398,13 @@ def test_a_plan_is_explained_in_days_and_bytes() -> None:
     ],
 )
 def test_what_deserves_a_second_look_is_said(sections: dict[str, Any], round_s: float, warning: str) -> None:
-    assert any(warning in text for text in meaning(plan(**sections), round_s).warnings)
+    assert any(warning in text for text in warnings_of(plan(**sections), round_s))
 
 
 def test_a_plan_signed_with_more_days_of_audit_than_the_broker_keeps_is_told_so() -> None:
     signed = plan()
     asked = replace(signed, storage=replace(signed.storage, audit_days=90))
-    assert any("audit_days 90: the broker keeps updates for 30 days" in text for text in meaning(asked, 600.0).warnings)
+    assert any("audit_days 90: the broker keeps updates for 30 days" in text for text in warnings_of(asked, 600.0))
 
 
 def test_no_absence_is_longer_than_the_study() -> None:
@@ -408,3 +412,63 @@ def test_no_absence_is_longer_than_the_study() -> None:
     short = plan()
     short = replace(short, stop=replace(short.stop, time_s=900))
     assert meaning(short, 600.0).absence_s == 900
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "hint"),
+    [
+        ("training", "batch_size", "it is called `batch` here"),
+        ("training", "optimizer", "it is called `optimiser` here"),
+        ("training", "lr", "it is called `learning_rate` here"),
+        ("training", "local_epochs", "it is called `epochs` here"),
+        ("training", "mu", "it is called `proximal` here"),
+        ("training", "num_rounds", "write `versions` in [stop]"),
+        ("training", "clip", "write `clip` in [encoding]"),
+        ("training", "clip_norm", "write `clip` in [encoding]"),
+        ("aggregation", "lr", "it is called `server_lr` here"),
+        ("aggregation", "server_optimizer", "it is called `server_optimiser` here"),
+        ("aggregation", "buffer_size", "it is called `goal` here"),
+        ("stop", "rounds", "it is called `versions` here"),
+        ("members", "clients", "it is called `sites` here"),
+        ("encoding", "clp", "did you mean `clip`?"),
+        ("data", "nonsense", "known: bad_records_max"),
+    ],
+)
+def test_what_others_call_a_key_is_told_its_name_and_its_place(section: str, key: str, hint: str) -> None:
+    tables = tomllib.loads(SMALLEST)
+    tables.setdefault(section, {})[key] = 1
+    with pytest.raises(LocalError) as caught:
+        draft_of(tables)
+    assert str(caught.value) == f"plan.toml: unknown key {section}.{key}; {hint}"
+
+
+def test_no_section_calls_two_keys_the_same_and_no_key_by_anothers_name() -> None:
+    for form in PLAN_FORM.forms:
+        called = [name for key in form.keys.values() for name in key.also]
+        assert len(set(called)) == len(called)
+        assert not set(called) & set(form.keys)
+
+
+def test_every_field_of_a_section_is_a_key_or_follows_from_one() -> None:
+    """What no author can write, and where it comes from."""
+    follows = {
+        "task": {"code"}, "evaluation": {"metric", "higher_is_better", "weight"}, "aggregation": {"weight_table"},
+        "encoding": {"auxiliary"},
+    }  # fmt: skip
+    for form in PLAN_FORM.forms:
+        if form.record is not None:
+            fields = {name for name, _ in form.record._fields()}
+            assert fields - {key.field or name for name, key in form.keys.items()} == follows.get(form.name, set())
+
+
+@pytest.mark.parametrize("sites", [1, 2, 3, 6, 50, 1000])
+@pytest.mark.parametrize("parameters", [1, 4096, 4097, 10_000_000, 2**28])
+def test_what_plan_init_writes_is_a_plan_and_shows_its_defaults(sites: int, parameters: int) -> None:
+    names = [f"site-{number}" for number in range(sites)]
+    text = plan_template(
+        study="lung", entry="studies.lung.task:task", sites=names, parameters=parameters, metric="auc",
+        weight="n-test", higher_is_better=True,
+    )  # fmt: skip
+    made = plan_from_toml(text, TaskFacts(parameters, b"\x0b" * 32, b"\x0a" * 32, "auc", True))
+    assert f"# goal = {made.aggregation.goal} " in text
+    assert f"# scale_bits = {made.encoding.scale_bits} " in text

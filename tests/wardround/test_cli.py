@@ -12,7 +12,7 @@ import pytest
 
 from ops.kafka import install
 from registry import registrar
-from registry.plans.draft import SECTIONS
+from registry.plans.forms import PLAN_FORM
 from runtime.service import report
 from runtime.units import human_bytes, human_time
 from schemas.errors import LocalError
@@ -237,7 +237,7 @@ def test_the_sections_of_a_plan_are_the_ones_the_template_shows() -> None:
         study="s", entry="a.b:c", sites=["x"], parameters=1, metric="m", weight="n", higher_is_better=True
     )
     shown = [line[1:].split("]")[0] for line in text.splitlines() if line.startswith("[")]
-    assert sorted(shown) == sorted([*SECTIONS, "task.options"])
+    assert sorted(shown) == sorted([*PLAN_FORM.sections, "task.options"])
 
 
 def test_what_a_command_prints_of_somebody_else_moves_no_cursor(capsys: pytest.CaptureFixture[str]) -> None:

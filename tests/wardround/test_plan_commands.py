@@ -12,7 +12,7 @@ from audit.models import header_of
 from learning.model_file import write_model
 from protocol.digests import digest_of
 from registry.plans.authoring import author_plan, read_signed_plan
-from registry.plans.draft import SECTIONS
+from registry.plans.forms import PLAN_FORM
 from runtime.child import ROOT
 from runtime.units import human_time
 from tests.wardround import synthetic
@@ -55,7 +55,7 @@ def test_every_line_that_the_template_shows_as_a_default_is_one(draft: Path) -> 
     other.write_text(kept)
     assert author_plan(other).plan == author_plan(draft).plan
     keys = {(name, key) for name, table in tomllib.loads(shown).items() for key in table}
-    assert keys >= {(name, key) for name, table in SECTIONS.items() for key in table} - _left_out()
+    assert keys >= {(name, key) for name, form in PLAN_FORM.sections.items() for key in form.keys} - _left_out()
 
 
 def _left_out() -> set[tuple[str, str]]:
