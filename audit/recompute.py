@@ -9,7 +9,6 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-import msgpack
 import numpy as np
 
 from audit.strict_log import AuditLog, read_audit_log
@@ -24,6 +23,7 @@ from schemas.errors import FederationError, LocalError, PeerError
 from schemas.records import (
     Announcement,
     BodyRef,
+    CohortBody,
     Header,
     KeyState,
     KeyUse,
@@ -117,11 +117,12 @@ class Auditor:
         """The cohort's offers as their sites signed them, from the body that the Request names."""
         packed = await whole_body(self._reader, topics.models(request.study), request.cohort, None)
         try:
-            roster, members, values = msgpack.unpackb(packed, use_list=False, max_map_len=0, max_ext_len=0)
-            signed = [Signed.from_bytes(value) for value in values]
-            keys = self._cohort_keys(request, Signed.from_bytes(roster), [Signed.from_bytes(one) for one in members])
-        except (ValueError, TypeError, msgpack.UnpackException):
-            raise PeerError("the cohort body of the Request cannot be read") from None
+            cohort = CohortBody.from_bytes(bytes(packed))
+        except PeerError as error:
+            raise PeerError(f"the cohort body of the Request cannot be read: {error}") from None
+        signed = [Signed.from_bytes(offer) for offer in cohort.offers]
+        members = [Signed.from_bytes(member) for member in cohort.members]
+        keys = self._cohort_keys(request, Signed.from_bytes(cohort.roster), members)
         if len(signed) != len(request.entries):
             raise PeerError("the cohort body has another number of offers than the Request")
         return [_offer(value, entry, keys) for value, entry in zip(signed, request.entries, strict=True)]

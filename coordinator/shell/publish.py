@@ -2,9 +2,6 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
-
-import msgpack
 
 from coordinator.core.events import Close
 from coordinator.shell.epochs import Epochs
@@ -29,6 +26,7 @@ from schemas.records import (
     Announcement,
     BodyAt,
     BodyRef,
+    CohortBody,
     Failed,
     KeyBox,
     Receipt,
@@ -93,16 +91,11 @@ class Publisher:
         membership = services.membership
         names = sorted({services.name, *self._plan.masking.trustees, *(one.fact.site for one in offers)})
         digests = [record_digest(membership.members[name].to_bytes()) for name in names]
-        body = cast(
-            bytes,
-            msgpack.packb(
-                [
-                    services.directory.signed(membership.digest),
-                    [services.directory.signed(digest) for digest in digests],
-                    [one.signed for one in offers],
-                ]
-            ),
-        )
+        body = CohortBody(
+            services.directory.signed(membership.digest),
+            tuple(services.directory.signed(digest) for digest in digests),
+            tuple(one.signed for one in offers),
+        ).to_bytes()
         hasher = BodyHasher()
         hasher.update(body)
         digest, chunk_digests = hasher.finish()

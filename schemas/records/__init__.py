@@ -6,6 +6,7 @@ Source:   the wire table of the design; kinds and field order are fixed, a chang
 
 from schemas.codec import Record
 from schemas.records.bodies import BOX_BYTES_MAX, CHUNK_BYTES, CHUNKS_MAX, SITES_MAX, BodyAt, BodyRef, KeyBox, Sealed
+from schemas.records.cohort import CohortBody
 from schemas.records.coordinator import (
     POSITIONS_MAX,
     RECENT_MAX,
@@ -25,7 +26,7 @@ from schemas.records.coordinator import (
     Stop,
     Summary,
 )
-from schemas.records.envelope import Signed, kind_of, kind_within, version_of
+from schemas.records.envelope import SIGNED_MAX, Signed, kind_of, kind_within, version_of
 from schemas.records.operator import Action, Command
 from schemas.records.registrar import (
     PLAN_BYTES_MAX,
@@ -71,6 +72,7 @@ __all__ = [
     "RECENT_MAX",
     "RECORDS",
     "RESERVED_NAMES",
+    "SIGNED_MAX",
     "SITES_MAX",
     "SUMMARY_SITES_MIN",
     "VALUES_MAX",
@@ -81,6 +83,7 @@ __all__ = [
     "BodyAt",
     "BodyRef",
     "Bookmark",
+    "CohortBody",
     "Command",
     "Decided",
     "EpochKey",

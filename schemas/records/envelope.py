@@ -8,6 +8,7 @@ import msgpack
 from schemas.codec import KEY_ID, PAYLOAD_MAX, Blob, unpack_array
 from schemas.errors import PeerError
 
+SIGNED_MAX = PAYLOAD_MAX + 128  # with key_id, signature and lengths
 _PAYLOAD_AT = {0xC4: 21, 0xC5: 22, 0xC6: 24}  # behind an array of three, a key_id of 16 bytes, and the length
 
 
@@ -25,7 +26,7 @@ class Signed:
     @classmethod
     def from_bytes(cls, value: bytes) -> Self:
         """Raises PeerError for anything but `[key_id 16, payload <= 512 KiB, signature 64]`."""
-        wire = unpack_array(value, PAYLOAD_MAX + 128, "signed record")
+        wire = unpack_array(value, SIGNED_MAX, "signed record")
         if len(wire) != 3:
             raise PeerError("a signed record has three parts: key_id, payload, signature")
         try:

@@ -190,7 +190,7 @@ def test_an_announcement_of_version_1_is_read_as_one_without_a_summary_and_keeps
 
 
 def test_every_golden_file_has_a_meaning_and_every_record_a_golden_file() -> None:
-    assert set(hex_vectors.names()) == {*MEANING, *OLDER, "signed"}
+    assert set(hex_vectors.names()) == {*MEANING, *OLDER, "signed", "cohortbody"}
     assert {type(value) for value in MEANING.values()} == {*r.RECORDS, r.OpenEvaluation, AnnouncementOfVersion1}
 
 

@@ -22,6 +22,8 @@ def _read(vector: str, payload: bytes) -> object:
     if name == "presence" and payload.startswith(PresenceOfVersion1.BEGINS):  # read as one of today, laid out as then
         r.Presence.from_bytes(payload)
         return PresenceOfVersion1.from_bytes(payload)
+    if name == "cohortbody":
+        return r.CohortBody.from_bytes(payload)
     return r.Signed.from_bytes(payload) if name == "signed" else READERS[name].from_bytes(payload)
 
 
