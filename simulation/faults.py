@@ -8,12 +8,16 @@ import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import get_args
 
-from schemas.records import Action
+from coordinator.core import events as coordinator_facts
+from participant.core import effects as participant_effects
+from protocol.rounds import RoundsRecord
+from schemas.records import Action, Receipt
 from simulation.coordinator import Coordinator
 from simulation.hostile import flood, meddle, send_hostile
 from simulation.link import CUT, STALLED, Quality, Span
-from simulation.process import KILLED, Process
+from simulation.process import KILLED, Doom, Point, Process
 from simulation.records import SentOffer
 from simulation.scene import Scene
 from simulation.site import Site
@@ -43,6 +47,11 @@ LINKS: dict[str, Quality] = {
     "down-only": Quality(up=0.0, silent=True),
     "up-only": Quality(down=0.0, silent=True),
 }
+BEFORE_AT_COORDINATORS = (
+    *(one.__name__ for one in (*get_args(coordinator_facts.Effect), *get_args(RoundsRecord), Receipt)),
+    *(point for point in Point if point is not Point.OFFERED),
+)
+BEFORE_AT_SITES = (*(one.__name__ for one in get_args(participant_effects.Effect)), Point.OFFERED)
 FLAPS = 4
 FORGOTTEN = (("rounds", "receipts"), ("receipts",), ("rounds",))
 
@@ -95,7 +104,15 @@ class Director:
 def _die(director: Director, fault: Fault) -> None:
     """Killed between two effects, `number` effects from now."""
     process = director.process(fault)
-    process.effects_left, process.restart_after_ms = fault.number, fault.length_ms
+    process.doom, process.restart_after_ms = Doom(fault.number), fault.length_ms
+
+
+def _die_before(director: Director, fault: Fault) -> None:
+    """Killed before the next effect, record or step of one kind, however long that takes; the time says which kind."""
+    process = director.process(fault)
+    points = BEFORE_AT_COORDINATORS if isinstance(process, Coordinator) else BEFORE_AT_SITES
+    process.doom = Doom(before=points[fault.at_ms % len(points)])
+    process.restart_after_ms = fault.length_ms
 
 
 def _kill(director: Director, fault: Fault) -> None:
@@ -127,7 +144,45 @@ def _clock(director: Director, fault: Fault) -> None:
 
 
 def _trainer(director: Director, fault: Fault) -> None:
-    director.site(fault).trouble.trainer_fails = 1 + fault.number % 3
+    """It crashes a few times: as it trains, or as it measures."""
+    trouble, times = director.site(fault).trouble, 1 + fault.number % 3
+    if fault.number % 2:
+        trouble.measuring_fails = times
+    else:
+        trouble.trainer_fails = times
+
+
+def _load(director: Director, fault: Fault) -> None:
+    """Task and data cannot be loaded: at the next start, or by a new trainer before that."""
+    director.site(fault).trouble.load_fails = 1 + fault.number % 3
+
+
+def _refused(director: Director, fault: Fault) -> None:
+    """The broker refuses what a site sends: the first chunk of a body, or an offer."""
+    director.site(fault).trouble.send_fails = 1 + fault.number % 3
+
+
+def _room(director: Director, fault: Fault) -> None:
+    """Other studies of a site fill its outbox for a while."""
+    _set_no_room(director.site(fault), True)
+    director.later(fault, _set_no_room, director.site(fault), False)
+
+
+def _set_no_room(site: Site, full: bool) -> None:
+    site.trouble.no_room = full
+    if site.alive:
+        site.clock.after(0, site, site.look_for_room)
+
+
+def _leave(director: Director, fault: Fault) -> None:
+    """A site's own operator takes it out, and brings it back after a while."""
+    site = director.site(fault)
+    site.wished(replace(site.wish, leaving=True, back_ms=fault.over_ms + 1))
+    director.later(fault, _come_back, site)
+
+
+def _come_back(site: Site) -> None:
+    site.wished(replace(site.wish, leaving=False))
 
 
 def _range(director: Director, fault: Fault) -> None:
@@ -226,8 +281,7 @@ def _pause_site(director: Director, fault: Fault) -> None:
 
 
 def _set_paused(site: Site, paused: bool) -> None:
-    site.paused = paused
-    site.clock.after(0, site, site.wish)
+    site.wished(replace(site.wish, paused=paused))
 
 
 def _old_copy(director: Director, fault: Fault) -> None:
@@ -244,12 +298,17 @@ def _restore_copy(director: Director, fault: Fault, copy: Content) -> None:
 
 DEEDS: dict[str, Callable[[Director, Fault], None]] = {
     "die": _die,
+    "die-before": _die_before,
     "kill": _kill,
     "freeze": _freeze,
     "lead": _lead,
     "disk": _disk,
     "clock": _clock,
     "trainer": _trainer,
+    "load": _load,
+    "refused": _refused,
+    "room": _room,
+    "leave": _leave,
     "range": _range,
     "overflow": _overflow,
     "answer": _answer,
@@ -271,6 +330,7 @@ DEEDS: dict[str, Callable[[Director, Fault], None]] = {
 }
 ON_COORDINATORS = (
     "die",
+    "die-before",
     "kill",
     "freeze",
     "lead",
@@ -287,6 +347,7 @@ ON_COORDINATORS = (
     "slow",
 )
 ON_SITES = (
-    "die", "kill", "freeze", "disk", "clock", "trainer", "range", "twice", "repeat", "bodies-gone", "offers-gone",
-    "roster", "exclude", "pause-site", "old-copy", "hostile", "flood", *LINKS, "flap",
+    "die", "die-before", "kill", "freeze", "disk", "clock", "trainer", "load", "refused", "room", "leave", "range",
+    "twice", "repeat", "bodies-gone", "offers-gone", "roster", "exclude", "pause-site", "old-copy", "hostile", "flood",
+    *LINKS, "flap",
 )  # fmt: skip

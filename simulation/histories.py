@@ -79,15 +79,16 @@ class Play:
 
     def __init__(self, history: History, plans: Sequence[Plan]) -> None:
         plan = plans[history.plan]
-        self.history, self.checks = history, Checks(plan, calm_ms=history.calm_ms)
+        self.history = history
         chance = random.Random(f"sites {history.seed}")
         specs = [_spec(chance, at, plan) for at in range(history.sites)]
         self.world = World(
-            plan, specs, seed=history.seed, observers=[self.checks], costs=COSTS, coordinators=history.coordinators,
+            plan, specs, seed=history.seed, costs=COSTS, coordinators=history.coordinators,
             rogues=[ROGUE], measure=_measure if plan.stop.patience or plan.stop.target is not None else None,
             disorder_ms=history.disorder_ms, spans=spans_of(history.faults),
         )  # fmt: skip
-        self.checks.watch(self.world)
+        self.checks = Checks(self.world, calm_ms=history.calm_ms)
+        self.world.scene.story.observers.append(self.checks)
         Director(self.world, history.faults)
 
     def run(self) -> Outcome:

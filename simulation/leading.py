@@ -22,6 +22,7 @@ from schemas.errors import PeerError
 from schemas.records import Receipt, Stop
 from simulation.clock import NEVER_MS, ProcessEnded, Timer, cancel
 from simulation.observe import InMemory
+from simulation.process import Point
 from simulation.publish import Publisher
 from simulation.reading import BOOKMARK_KEY, Heard, OffersReader
 from simulation.records import Model, SentOffer
@@ -183,8 +184,8 @@ class StudyRun:
         todo, node = self._todo, self.node
         while todo and not self._busy:
             effect = todo.popleft()
-            if node.effects_left is not None:
-                node.hazard()
+            if node.doom is not None:
+                node.hazard(type(effect).__name__)
             match effect:
                 case seen.Add():
                     self.sum.add(self.spool.take(effect.offer), effect.weight)
@@ -257,9 +258,9 @@ class StudyRun:
         self.clock.at(arrives_ms, self.node, self._uploaded, close, model, total)
 
     def _uploaded(self, close: Close, model: Model, total: bytes) -> None:
-        self.node.hazard()
+        self.node.hazard(Point.MODEL)
         body = self._publisher.model(model)
-        self.node.hazard()
+        self.node.hazard(Point.RECORDS)
         request = self._publisher.request(self.view, close)
         announcement = self._publisher.announce(self.view, close, request, body, total)
 

@@ -15,6 +15,7 @@ from schemas.records import CHUNK_BYTES
 from simulation.clock import cancel
 from simulation.following import Follower
 from simulation.premises import FLUSH_MS, Premises
+from simulation.process import Point
 from simulation.records import Body, Floats, Model, SentEvaluation, SentOffer, header
 from simulation.store import DiskFull, Row, acked, evaluated, offered
 from simulation.transfer import Transfer
@@ -75,7 +76,22 @@ class Outgoing:
         if anew:
             site.later(offered(sequence, -1))
         self._sequence = sequence
+        if site.trouble.send_fails > 1:
+            self._refused(sequence)
+            return
         self._up(max(0, site.plan.body_bytes - site.store.now.rows[sequence].acked_bytes), self._uploaded, sequence)
+
+    def _refused(self, sequence: int) -> None:
+        """The broker says no: a topic or a right is missing. What was acknowledged before stays so."""
+        site = self._site
+        site.trouble.send_fails -= 1
+        heard_ms = site.link.fetched_ms(site.link.sent_ms(self._clock.now_ms, 0), 0)
+        self._sending = Transfer("up", self._clock.now_ms, 0)
+        self._sending.timer = self._clock.at(heard_ms, site, self._send_failed, sequence)
+
+    def _send_failed(self, sequence: int) -> None:
+        self._sending = None
+        self._site.post(seen.SendFailed(sequence))
 
     def stop(self) -> None:
         """Drop what is on its way; nothing will be heard of it."""
@@ -112,6 +128,9 @@ class Outgoing:
             at = topic.append(row.body)
             topic.trim(topic.end - BODIES_KEPT)
             site.store.note(acked(sequence, site.plan.body_bytes, at))
+        if site.trouble.send_fails:
+            self._refused(sequence)
+            return
         self._up(OFFER_BYTES, self._offer_sent, sequence, at, first_ms=self._measuring.get(row.base_version, 0))
 
     def _offer_sent(self, sequence: int, body: int) -> None:
@@ -121,7 +140,7 @@ class Outgoing:
         if site.trouble.sends_twice:
             site.trouble.sends_twice = False
             offset = self.offer(sequence, body)
-        site.hazard()
+        site.hazard(Point.OFFERED)
         heard_ms = site.link.fetched_ms(self._clock.now_ms, 0)
         self._sending = Transfer("up", self._clock.now_ms, 0)
         self._sending.timer = self._clock.at(heard_ms, site, self._acknowledged, sequence, offset)

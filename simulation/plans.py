@@ -32,6 +32,7 @@ def plan_of(
     parameters: int = 100,
     every: int = 1,
     table: tuple[int, ...] = TABLE,
+    alone: bool = False,
 ) -> Plan:
     """A valid plan of a study in which nothing is learnt; `minimum` is the goal where it is not given."""
     least = goal if minimum is None else minimum
@@ -53,7 +54,7 @@ def plan_of(
         masking=Masking((), 0, None, 60 * 24 * 3600, "aes-256-ctr", "MLKEM768_X25519"),
         noise=Noise(0.0),
         data=DataRule(0.0),
-        evaluation=EvaluationRule(every, "accuracy", True, "n-test", 0, False, ("accuracy", "n-test"), 1, 10.0),
+        evaluation=EvaluationRule(every, "accuracy", True, "n-test", 0, alone, ("accuracy", "n-test"), 1, 10.0),
         stop=StopRule(versions, patience, target, time_s),
         storage=Storage(2, 30, ()),
     )  # fmt: skip
@@ -70,4 +71,5 @@ PLANS = (
     plan_of(goal=2, versions=50, time_s=60),
     plan_of(goal=2, versions=6, every=3, table=(16,)),
     plan_of(goal=1, versions=9, every=4, table=(16, 4)),
+    plan_of(goal=2, versions=9, every=3, alone=True),
 )

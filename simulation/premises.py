@@ -42,9 +42,22 @@ class Trouble:
     """What faults have in store for a site; whatever restarts, it stays until it has happened."""
 
     disk_full: bool = False
-    trainer_fails: int = 0  # so many trainings more come to nothing
+    trainer_fails: int = 0  # so many trainings, or baselines, more come to nothing
+    measuring_fails: int = 0  # so many measurements
+    load_fails: int = 0  # so many times more task and data cannot be loaded
+    send_fails: int = 0  # so many times more the broker refuses what is sent
+    no_room: bool = False  # other studies fill the outbox
     damage: int = 0  # so many bodies more arrive damaged
     sends_twice: bool = False  # the answer to an offer gets lost: it is written again
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a site's own operator wants; a restart knows it. `back_ms`: when a site that leaves is started again."""
+
+    paused: bool = False
+    leaving: bool = False
+    back_ms: int = 0
 
 
 class Premises(Process):
@@ -59,7 +72,7 @@ class Premises(Process):
         self.disk = Content()
         self.trouble = Trouble()
         self.copied = False  # its folder was restored from a copy at some time
-        self.paused = False  # by its own operator
+        self.wish = Wish()
         self.joined = False
         self.trainings = 0  # that came off, in all its lives
         self._flushing = False

@@ -5,12 +5,41 @@ Knows:    its link and its own clock, which may run ahead of others and jump for
 
 import random
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from enum import StrEnum
 
 from simulation.clock import ProcessEnded
 from simulation.link import Link
 from simulation.scene import Scene
 
 KILLED = "killed"
+
+
+class Point(StrEnum):
+    """Where a process may die besides before an effect and before a record of a transaction."""
+
+    MODEL = "the body of a version"
+    RECORDS = "the records of a version"
+    END = "the end of a transaction"
+    COMMITTED = "the answer to a commit"
+    HIDDEN = "the end of what is hidden"
+    SHOWN = "the second end of what is hidden"
+    OFFERED = "the answer to an offer"
+
+
+@dataclass(slots=True)
+class Doom:
+    """How a process will die: after so many effects more, or before the next one of this name."""
+
+    left: int = 0
+    before: str = ""
+
+    def comes(self, point: str) -> bool:
+        """Whether it is now, before `point`."""
+        if self.before:
+            return point == self.before
+        self.left -= 1
+        return self.left < 0
 
 
 class Process(ABC):
@@ -23,7 +52,7 @@ class Process(ABC):
         self.frozen_until_ms = 0
         self.alive = False
         self.ahead_ms = 0  # how far its monotonic clock is ahead of virtual time
-        self.effects_left: int | None = None  # it dies after so many effects more
+        self.doom: Doom | None = None
         self.restart_after_ms = scene.costs.restart_ms
         self.random = random.Random(f"{scene.seed}/{name}")
 
@@ -49,19 +78,16 @@ class Process(ABC):
     def membership_changed(self) -> None:
         """There is a newer roster."""
 
-    def hazard(self) -> None:
-        """A point between two effects. Raises ProcessEnded when this is where it dies."""
-        if self.effects_left is None:
-            return
-        self.effects_left -= 1
-        if self.effects_left < 0:
-            raise ProcessEnded(KILLED)
+    def hazard(self, point: str) -> None:
+        """A point between two effects, named by what comes next. Raises ProcessEnded when this is where it dies."""
+        if self.doom is not None and self.doom.comes(point):
+            raise ProcessEnded(f"{KILLED} before {point}")
 
     def ended(self, reason: str) -> None:
         """The process is gone; it comes back after a while."""
         if not self.alive:
             return
-        self.effects_left = None
+        self.doom = None
         self.life += 1
         self.alive = False
         self.frozen_until_ms = 0

@@ -13,6 +13,7 @@ from protocol.rounds import RoundsRecord, RoundsView
 from schemas.records import Announcement, BodyAt, BodyRef, Failed, Receipt, Request, Stop, Summary
 from simulation.clock import ProcessEnded
 from simulation.log import Fate, Producer
+from simulation.process import Point
 from simulation.records import Chosen, Model
 
 if TYPE_CHECKING:
@@ -83,10 +84,10 @@ class Publisher:
             return
         producer.begin(now_ms, len(records) + len(receipts), lambda: node.scene.committed(records, receipts))
         for record in records:
-            node.hazard()
+            node.hazard(type(record).__name__)
             producer.send(self._log.rounds, Chosen.of(record) if isinstance(record, Request) else record, None, now_ms)
         for receipt in receipts:
-            node.hazard()
+            node.hazard(Receipt.__name__)
             producer.send(self._log.receipts, receipt, receipt.site, now_ms)
         arrives_ms = node.link.sent_ms(now_ms, 0) + node.scene.costs.transaction_ms
         node.clock.at(arrives_ms, node, self._end, records, receipts, then)
@@ -120,7 +121,7 @@ class Publisher:
             then()
             return
         node = self._node
-        node.hazard()
+        node.hazard(Point.HIDDEN)
         self._producer.begin_ending(node.clock.now_ms)
         if any(Fate.COMMITTED in transaction.fates.values() for transaction in self._log.hidden):
             self._ended_hidden(then, commit)
@@ -130,7 +131,7 @@ class Publisher:
 
     def _ended_hidden(self, then: Callable[[], None], commit: bool) -> None:
         if self._ending:
-            self._node.hazard()
+            self._node.hazard(Point.SHOWN)
         self._ending = False
         if commit:
             self._producer.commit(self._node.clock.now_ms)
@@ -144,14 +145,14 @@ class Publisher:
 
     def _end(self, records: Sequence[RoundsRecord], receipts: Sequence[Receipt], then: Callable[[], None]) -> None:
         node = self._node
-        node.hazard()
+        node.hazard(Point.END)
         if node.aborts:
             node.aborts = False
             self._producer.abort()
             self.aborted(records, receipts, then)
             return
         self._producer.commit(node.clock.now_ms)
-        node.hazard()
+        node.hazard(Point.COMMITTED)
         if self._log.hidden:
             node.clock.after(LOOK_MS, node, self._show)
         if node.loses_answer:

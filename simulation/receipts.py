@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 
 from coordinator.core.bookmark import Marked
-from schemas.plan import Plan
 from schemas.records import Announcement, Decided, Outcome, Receipt, Request
 from simulation.records import Name, SentOffer
 from simulation.verdict import Broken
@@ -15,8 +14,8 @@ ASK_AGAIN_MAX = 2
 class ReceiptChecks:
     """Every receipt so far, and what it decided."""
 
-    def __init__(self, plan: Plan) -> None:
-        self._plan = plan
+    def __init__(self, world: World) -> None:
+        self._world, self._plan = world, world.scene.plan
         self._decided: dict[Name, tuple[int, int | None]] = {}  # outcome and version, for good
         self._final: dict[str, int] = {}  # the highest sequence that is decided for good, by site
         self._positions: dict[str, int] = {}
@@ -25,10 +24,6 @@ class ReceiptChecks:
         self.sealed: set[Name] = set()
         self._marked: dict[str, int] = {}  # up to where bookmarks were checked
         self._begun: dict[str, int] | None = None  # where topics ended when version 0 came: no honest offer lies before
-        self._world: World
-
-    def watch(self, world: World) -> None:
-        self._world = world
 
     def committed(self, receipts: Sequence[Receipt], request: Request | None, announced: Announcement | None) -> None:
         """A transaction with these receipts and this Announcement, and the newest Request."""

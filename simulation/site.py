@@ -14,12 +14,14 @@ from participant.core.events import Event
 from participant.core.failing import FAILS
 from participant.core.study import StudyCore
 from simulation.clock import ProcessEnded, Timer, cancel
+from simulation.desk import Desk
 from simulation.fetching import Fetching
 from simulation.following import Follower
 from simulation.link import Link
 from simulation.outgoing import Outgoing
-from simulation.premises import Premises, SiteSpec
+from simulation.premises import Premises, SiteSpec, Wish
 from simulation.scene import Scene
+from simulation.setup import Setup
 from simulation.store import Content, settled
 from simulation.training import Training
 
@@ -34,30 +36,38 @@ class Site(Premises):
     fetching: Fetching
     outgoing: Outgoing
     training: Training
+    setup: Setup
+    desk: Desk
 
     def __init__(self, scene: Scene, spec: SiteSpec, link: Link) -> None:
         super().__init__(scene, spec, link)
         self._changes = link.changes()
         self.state = State.AWAY
         self.connected = False
+        self.has_room = True  # as the core was told
         self._wake: Timer | None = None
         self._wake_ms: int | None = None
 
     # -- life
 
     def born(self) -> None:
-        """Open site.db, load task and data; join once the log can be read."""
+        """Open site.db, hear what the operator wants, load task and data; meanwhile join once the log can be read."""
         self.joined = self.connected = False
         self._wake, self._wake_ms = None, None
+        self.has_room = True
         self.open_store()
         self.follower = Follower(self)
         self.fetching = Fetching(self)
         self.outgoing = Outgoing(self, self.follower)
-        self.training = Training(self, self.fetching, self.outgoing)
+        self.setup = Setup(self)
+        self.training = Training(self, self.fetching, self.outgoing, self.setup)
         self.core = StudyCore(self.plan, self.name, jitter=self.random.random, restored=self.store.restored())
-        ready_ms = self.clock.now_ms + self.scene.costs.load_ms
-        self.clock.at(self.link.fetched_ms(ready_ms, 0), self, self._join)
+        self.desk = Desk(self, self.setup, lambda: self.core.left)
+        self.clock.at(self.link.fetched_ms(self.clock.now_ms, 0), self, self._join)
         self._watch_link(bisect_right(self._changes, self.clock.now_ms, key=lambda change: change[0]))
+        self.look_for_room()
+        self.setup.begin()
+        self.desk.take()
 
     def died(self) -> None:
         """Bytes that had passed are counted; what was acknowledged and written of an upload stays known."""
@@ -69,8 +79,6 @@ class Site(Premises):
         self.joined = True
         self.connected = [connected for at_ms, connected in self._changes if at_ms <= self.clock.now_ms][-1]
         self.follower.catch_up()
-        if self.paused:
-            self.wish()
         self.post(seen.Linked(self.connected))
         self.follower.tell()
 
@@ -116,8 +124,8 @@ class Site(Premises):
         for event in events:
             self.scene.story.note(self.name, event)
         for effect in core.on_all(events, self.now_ms()):
-            if self.effects_left is not None:
-                self.hazard()
+            if self.doom is not None:
+                self.hazard(type(effect).__name__)
             self._do(effect)
         wake_ms = core.wake_ms
         if wake_ms != self._wake_ms:
@@ -176,7 +184,14 @@ class Site(Premises):
         self.later(settled(effect.sequence, again=effect.again, counted=effect.outcome == "counted"))
         self.scene.story.settled(self.name, effect.sequence, effect.outcome)
 
-    def wish(self) -> None:
-        """The site's own operator pauses it, or lets it go on; written down, so that a restart knows."""
-        if self.joined:
-            self.post(seen.Held("paused by the operator" if self.paused else "", by="operator"))
+    def look_for_room(self) -> None:
+        """Other studies may fill the outbox."""
+        if self.alive and self.trouble.no_room == self.has_room:
+            self.has_room = not self.has_room
+            self.post(seen.Room(self.has_room))
+
+    def wished(self, wish: Wish) -> None:
+        """The site's own operator pauses it, takes it out, or lets it go on."""
+        self.wish = wish
+        if self.alive:
+            self.clock.after(0, self, self.desk.take)

@@ -39,10 +39,13 @@ class Content:
     evaluated: int = -1
     counted: int = 0
     record: int = -1
+    alone_done: bool = False
 
     def copy(self) -> "Content":
         rows = {sequence: replace(row) for sequence, row in self.rows.items()}
-        return Content(rows, dict(self.trained), self.sequence_next, self.evaluated, self.counted, self.record)
+        return Content(
+            rows, dict(self.trained), self.sequence_next, self.evaluated, self.counted, self.record, self.alone_done
+        )
 
 
 Change = Callable[[Content], None]
@@ -72,7 +75,7 @@ class Store:
             dict(now.trained),
             self.sequence_next(),
             now.evaluated,
-            alone_done=True,
+            alone_done=now.alone_done,
             counted=now.counted,
             record=now.record,
         )
@@ -160,3 +163,8 @@ def evaluated(version: int) -> Change:
         content.evaluated = version
 
     return change
+
+
+def alone_done(content: Content) -> None:
+    """The local baseline is measured."""
+    content.alone_done = True

@@ -9,14 +9,15 @@ from simulation.fetching import Fetching
 from simulation.outgoing import Outgoing
 from simulation.premises import Premises
 from simulation.records import Model
-from simulation.store import DiskFull, evaluated
+from simulation.setup import Setup
+from simulation.store import DiskFull, alone_done, evaluated
 
 
 class Training:
     """One life of a trainer; what was trained lies with `outgoing` until it is sealed."""
 
-    def __init__(self, site: Premises, fetching: Fetching, outgoing: Outgoing) -> None:
-        self._site, self._fetching, self._outgoing = site, fetching, outgoing
+    def __init__(self, site: Premises, fetching: Fetching, outgoing: Outgoing, setup: Setup) -> None:
+        self._site, self._fetching, self._outgoing, self._setup = site, fetching, outgoing, setup
         self._working: Timer | None = None
         self._training_since_ms: int | None = None
         self._alone_since_ms: int | None = None
@@ -49,7 +50,11 @@ class Training:
             self._alone_since_ms = None
 
     def _evaluated(self, model: Model) -> None:
-        site = self._site
+        site, trouble = self._site, self._site.trouble
+        if trouble.measuring_fails:
+            trouble.measuring_fails -= 1
+            site.post(seen.EvaluationFailed(model.version, site.spec.evaluate_ms))
+            return
         value = site.scene.vectors.measure(site.name, model)
         try:
             site.store.flush()
@@ -66,6 +71,11 @@ class Training:
     def _trained(self, base_version: int, took_ms: int) -> None:
         site, trouble = self._site, self._site.trouble
         self._training_since_ms = None
+        if trouble.load_fails:  # a new trainer found the data gone
+            trouble.load_fails -= 1
+            self._setup.failed()
+            site.post(seen.TrainingFailed(base_version, again=True, took_ms=took_ms))
+            return
         if trouble.trainer_fails:
             trouble.trainer_fails -= 1
             site.post(seen.TrainingFailed(base_version, again=True))
@@ -75,5 +85,11 @@ class Training:
         site.post(seen.Trained(base_version))
 
     def _alone_ended(self) -> None:
-        self._alone_since_ms = None
-        self._site.post(seen.AloneEnded(True))
+        site, self._alone_since_ms = self._site, None
+        if site.trouble.trainer_fails:
+            site.trouble.trainer_fails -= 1
+            self._alone_left_ms = site.spec.train_ms
+            site.post(seen.AloneEnded(False, took_ms=site.spec.train_ms))
+            return
+        site.later(alone_done)
+        site.post(seen.AloneEnded(True))

@@ -17,14 +17,17 @@ from coordinator.core.bookmark import Marked, bookmark_of
 from coordinator.core.events import Effect, OfferFact
 from coordinator.core.offers import Offers
 from coordinator.strategies.gathering import Gathering
-from participant.core.events import LogRead
+from participant.core.events import AloneEnded, LogRead, Room, SendFailed
+from participant.core.holds import Holds
+from participant.core.loading import Loading
 from participant.core.outbox import Entry, Outbox
 from participant.core.study import StudyCore as SiteCore
+from participant.core.work import Work
 from protocol.judging import Judgement
 from protocol.rounds import RoundsRecord
 from schemas.plan import Plan
 from schemas.records import BodyAt, Outcome, Receipt
-from simulation import checks, leading
+from simulation import judged, leading
 from simulation.coordinator import Coordinator, Found
 from simulation.following import Follower
 from simulation.log import Log, Producer, Transaction
@@ -244,7 +247,7 @@ def a_word_of_one_taken_for_that_of_all(patch: Patch) -> None:
         weight = sum(weight for _, weight in heard.values())
         return Judgement(sum(value * share for value, share in heard.values()) / weight) if weight else Judgement()
 
-    for module in (coordinator_study, coordinator_bookmark, checks):
+    for module in (coordinator_study, coordinator_bookmark, judged):
         patch.setattr(module, "judge", plain)
 
 
@@ -389,6 +392,56 @@ def one_allowance_for_all_sites(patch: Patch) -> None:
     patch.setattr(Allowance, "spend", lambda self, site, size, now_ms: spend(self, "all", size, now_ms))
 
 
+def a_load_that_failed_never_tried_again(patch: Patch) -> None:
+    """Task and data are looked for once."""
+    wait_ms = Loading.wait_ms
+
+    def once(self: Loading, now_ms: int) -> int | None:
+        return None if self.failures else wait_ms(self, now_ms)
+
+    patch.setattr(Loading, "wait_ms", once)
+
+
+def a_leave_that_does_not_look_into_the_outbox(patch: Patch) -> None:
+    """A site goes as soon as its trainer rests."""
+
+    def hasty(self: SiteCore) -> bool:
+        return self._holds.leaving and not self._work.at_work
+
+    patch.setattr(SiteCore, "left", property(hasty))
+
+
+def room_in_the_outbox_not_seen_again(patch: Patch) -> None:
+    """Other studies have filled it once."""
+    on = Holds.on
+
+    def blind(self: Holds, event: Any) -> bool:
+        return on(self, event) if event != Room(True) else False
+
+    patch.setattr(Holds, "on", blind)
+
+
+def a_send_that_was_refused_never_tried_again(patch: Patch) -> None:
+    """What failed to be sent counts as being sent."""
+    on_send = Outbox.on_send
+
+    def deaf(self: Outbox, event: Any, now_ms: int) -> None:
+        if not isinstance(event, SendFailed):
+            on_send(self, event, now_ms)
+
+    patch.setattr(Outbox, "on_send", deaf)
+
+
+def a_baseline_whose_end_is_not_heard(patch: Patch) -> None:
+    """The last version waits for it before it is measured."""
+    worked = Work.worked
+
+    def deaf(self: Work, event: Any, now_ms: int) -> list[Any]:
+        return [] if isinstance(event, AloneEnded) else worked(self, event, now_ms)
+
+    patch.setattr(Work, "worked", deaf)
+
+
 def _mistake(plant: Callable[[Patch], None], *found_as: str, under: tuple[str, ...] = ()) -> Mistake:
     return Mistake(plant.__name__, frozenset(found_as), plant, under)
 
@@ -460,9 +513,15 @@ MISTAKES = (
         "no-progress",
         "decided-twice",
         "receipt",
+        "two-models",
         under=("strangers", "kill"),
     ),
     _mistake(a_record_read_once_more_taken_for_the_end, "alarm", "no-progress", "lost", under=("strangers",)),
+    _mistake(a_load_that_failed_never_tried_again, "no-progress", under=("load",)),
+    _mistake(a_leave_that_does_not_look_into_the_outbox, "lost", under=("leave",)),
+    _mistake(room_in_the_outbox_not_seen_again, "no-progress", under=("room",)),
+    _mistake(a_send_that_was_refused_never_tried_again, "lost", "no-progress", under=("refused",)),
+    _mistake(a_baseline_whose_end_is_not_heard, "no-progress"),
     _mistake(one_allowance_for_all_sites, "no-progress", "lost", under=("flood",)),
     _mistake(a_log_judged_before_it_was_read_to_its_end, "alarm", under=("die", "kill")),
 )
