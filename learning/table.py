@@ -12,7 +12,7 @@ import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,10 +23,17 @@ from learning.formats import Format, columns_of, opened
 from learning.quarantine import HINT, WHOLE_COLUMN, Quarantine, whole_column_hint
 from schemas.errors import LocalError
 
-if TYPE_CHECKING:
-    from learning.contract import DataContract
-
 CHUNK = 8192  # rows that are in memory as text together
+
+
+class Reads(Protocol):
+    """What a contract says of reading: which columns, and what stands for no value in a table of text."""
+
+    @property
+    def columns(self) -> tuple[Column, ...]: ...
+
+    @property
+    def missing(self) -> tuple[str, ...]: ...
 
 
 class Chunk(NamedTuple):
@@ -92,7 +99,7 @@ def read_chunks(
 
 def read_csv(
     path: Path,
-    contract: DataContract | None = None,
+    contract: Reads | None = None,
     *,
     names: Sequence[str] | None = None,
     skip: int = 0,

@@ -13,17 +13,17 @@ from coordinator.core.study import StudyCore
 from coordinator.strategies.stopping import Progress
 from protocol.rounds import RoundsView
 from schemas.records import Receipt
-from simulation.election import Candidate, Election
+from simulation.election import Election
+from simulation.lead import Lead, Leader
 from simulation.leading import StudyRun
 from simulation.link import Link
 from simulation.publish import Publisher
-from simulation.reading import BOOKMARK_KEY
-from simulation.records import Chosen, Model, SentEvaluation
+from simulation.records import BOOKMARK_KEY, Chosen, Model, SentEvaluation
 from simulation.scene import Scene
 from simulation.written import bookmark_of, receipts_of, rounds_of
 
 
-class Coordinator(Candidate):
+class Coordinator(Leader):
     """One coordinator process. `run` is the study while it leads, None while it stands by or takes over."""
 
     def __init__(self, scene: Scene, election: Election, name: str, link: Link) -> None:
@@ -31,10 +31,10 @@ class Coordinator(Candidate):
         self._election = election
         self.run: StudyRun | None = None
         self.leads = False
-        self.loses_answer = False  # of the next commit
-        self.aborts = False  # its next transaction
-        self.overflows = 0  # so many sums more fail their range check
         self._publisher: Publisher
+
+    def runs(self, lead: Lead) -> bool:
+        return self.run is lead
 
     def born(self) -> None:
         self.run, self.leads = None, False

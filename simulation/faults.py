@@ -193,19 +193,19 @@ def _range(director: Director, fault: Fault) -> None:
 def _overflow(director: Director, fault: Fault) -> None:
     """The next sum fails its range check."""
     for node in director.world.coordinators.values():
-        node.overflows = 1
+        node.mishaps.overflows = 1
 
 
 def _answer(director: Director, fault: Fault) -> None:
     """The answer to the next commit gets lost."""
     for node in director.world.coordinators.values():
-        node.loses_answer = True
+        node.mishaps.loses_answer = True
 
 
 def _abort(director: Director, fault: Fault) -> None:
     """The broker takes the next transaction back."""
     for node in director.world.coordinators.values():
-        node.aborts = True
+        node.mishaps.aborts = True
 
 
 def _markers(director: Director, fault: Fault) -> None:

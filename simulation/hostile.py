@@ -8,8 +8,7 @@ from typing import Any
 
 from coordinator.core.events import Evaluated, OfferFact
 from simulation.log import Topic
-from simulation.reading import BOOKMARK_KEY
-from simulation.records import Body, Other, SentEvaluation, SentOffer, Strange, header
+from simulation.records import BOOKMARK_KEY, Body, Other, SentEvaluation, SentOffer, Strange, header
 from simulation.scene import Scene
 
 GARBAGE = 2500  # records, more than a site may have read at once

@@ -7,8 +7,6 @@ Source:   coordinator/shell/study.py, offers.py, spool.py, trim.py, which it sta
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from coordinator.core import events as seen
 from coordinator.core.bookmark import Marked, bookmark_of, remembered
@@ -21,32 +19,25 @@ from protocol.rounds import RoundsRecord, RoundsView
 from schemas.errors import PeerError
 from schemas.records import Receipt, Stop
 from simulation.clock import NEVER_MS, ProcessEnded, Timer, cancel
+from simulation.lead import Fact, Heard, Lead, Leader, MembersChanged
 from simulation.observe import InMemory
 from simulation.process import Point
 from simulation.publish import Publisher
-from simulation.reading import BOOKMARK_KEY, Heard, OffersReader
-from simulation.records import Model, SentOffer
+from simulation.reading import OffersReader
+from simulation.records import BOOKMARK_KEY, Model, SentOffer
 from simulation.spool import Spool
-
-if TYPE_CHECKING:
-    from simulation.coordinator import Coordinator
 
 LIMIT_MS = 10_000
 
 Then = Callable[[], list[Effect]]
 
 
-@dataclass(frozen=True, slots=True)
-class MembersChanged:
-    """There is a newer roster."""
-
-
-class StudyRun:
+class StudyRun(Lead):
     """From taking over to the end of the process, or of its lead."""
 
     def __init__(
         self,
-        node: "Coordinator",
+        node: Leader,
         core: StudyCore,
         view: RoundsView,
         model: Model,
@@ -55,12 +46,9 @@ class StudyRun:
         firsts: Iterable[int],
     ) -> None:
         """`firsts`: where the newest versions on the log lie on `models`, in order."""
-        self.node, self.core, self.view, self.model = node, core, view, model
-        self.scene, self.clock = node.scene, node.clock
-        self.plan = node.scene.plan
+        super().__init__(node, core, dict(bookmark.positions) if bookmark is not None else {})
+        self.view, self.model = view, model
         self.sum = node.scene.vectors.new_sum()
-        self.queue: deque[Event | SentOffer | MembersChanged | Heard] = deque()
-        self.marked: dict[str, int] = dict(bookmark.positions) if bookmark is not None else {}
         self._bookmark = bookmark
         self.spool = Spool(self)
         self.pending = Pending(node.now_ms())
@@ -107,8 +95,8 @@ class StudyRun:
 
     # -- the queue
 
-    def post(self, event: Event | SentOffer | MembersChanged | Heard) -> None:
-        self.queue.append(event)
+    def post(self, fact: Fact) -> None:
+        self.queue.append(fact)
         if not self._busy:
             self._work()
 
@@ -247,8 +235,8 @@ class StudyRun:
 
     def _stepped(self, close: Close) -> None:
         try:
-            if self.node.overflows:
-                self.node.overflows -= 1
+            if self.node.mishaps.overflows:
+                self.node.mishaps.overflows -= 1
                 raise PeerError("the sum has a word out of range", code="range")
             model, total = self.scene.vectors.step(self.model, self.sum, n=len(close.entries), sum_w=close.sum_w)
         except PeerError as error:

@@ -5,19 +5,16 @@ Source: coordinator/shell/publish.py and transport/writing/transactions.py, whic
 
 import hashlib
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 from coordinator.core.events import Close
 from protocol.digests import record_digest
 from protocol.rounds import RoundsRecord, RoundsView
 from schemas.records import Announcement, BodyAt, BodyRef, Failed, Receipt, Request, Stop, Summary
 from simulation.clock import ProcessEnded
+from simulation.lead import Leader
 from simulation.log import Fate, Producer
 from simulation.process import Point
 from simulation.records import Chosen, Model
-
-if TYPE_CHECKING:
-    from simulation.coordinator import Coordinator
 
 ROSTER = hashlib.sha256(b"roster").digest()
 CHUNK_BYTES = 512 * 1024
@@ -29,7 +26,7 @@ ENDING_MS = 10
 class Publisher:
     """Everything that one leader writes; `producer` is fenced as soon as another one leads."""
 
-    def __init__(self, node: "Coordinator", producer: Producer) -> None:
+    def __init__(self, node: Leader, producer: Producer) -> None:
         self._node, self._producer = node, producer
         self._ending = False
         self._log = node.scene.log
@@ -146,8 +143,8 @@ class Publisher:
     def _end(self, records: Sequence[RoundsRecord], receipts: Sequence[Receipt], then: Callable[[], None]) -> None:
         node = self._node
         node.hazard(Point.END)
-        if node.aborts:
-            node.aborts = False
+        if node.mishaps.aborts:
+            node.mishaps.aborts = False
             self._producer.abort()
             self.aborted(records, receipts, then)
             return
@@ -155,8 +152,8 @@ class Publisher:
         node.hazard(Point.COMMITTED)
         if self._log.hidden:
             node.clock.after(LOOK_MS, node, self._show)
-        if node.loses_answer:
-            node.loses_answer = False
+        if node.mishaps.loses_answer:
+            node.mishaps.loses_answer = False
             self._ask_the_log(then)
         else:
             then()

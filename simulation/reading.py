@@ -3,34 +3,22 @@
 Source: coordinator/shell/offers.py, intake.py and bookmarks.py, which it stands for.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 
 from coordinator.core.allowance import Allowance
+from simulation.lead import Heard, Lead
 from simulation.records import Other, SentEvaluation, SentOffer
-
-if TYPE_CHECKING:
-    from simulation.leading import StudyRun
 
 QUEUE_MAX = 1024
 BATCH_MAX = 256
 BOOKMARK_RECORDS = 4  # far more often than in earnest: whatever a bookmark can spoil shall happen
-BOOKMARK_KEY = "study"
 RECORD_BYTES = 225
-
-
-@dataclass(frozen=True, slots=True)
-class Heard:
-    """What lies before these offsets of the sites' topics stands before this in the queue."""
-
-    positions: Mapping[str, int]
 
 
 class OffersReader:
     """One position a topic; a topic that is held is not read, and nothing is read while the queue is full."""
 
-    def __init__(self, run: "StudyRun") -> None:
+    def __init__(self, run: Lead) -> None:
         self._run = run
         self._positions: dict[str, int] = {}
         self._held: set[str] = set()
@@ -81,7 +69,7 @@ class OffersReader:
     def _read(self, site: str) -> None:
         run = self._run
         self._due.discard(site)
-        if run.node.run is not run or site not in self._positions or site in self._held or site in self._indebted:
+        if run.over or site not in self._positions or site in self._held or site in self._indebted:
             return
         room = QUEUE_MAX - len(run.queue)
         if room <= 0:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from coordinator.core.events import Evaluated, OfferFact
 from schemas.records import Request, RequestEntry
 
+BOOKMARK_KEY = "study"
 Floats = NDArray[np.float32]
 Words = NDArray[np.uint32]
 Name = tuple[str, int]  # (site, sequence)

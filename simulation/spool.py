@@ -5,13 +5,10 @@ Source: coordinator/shell/spool.py and services.py, which it stands for.
 
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from coordinator.core.events import BodyReady, BodyUnusable, Event, OfferFact
+from simulation.lead import Lead
 from simulation.records import Body, Name, SentOffer
-
-if TYPE_CHECKING:
-    from simulation.leading import StudyRun
 
 
 @dataclass(slots=True)
@@ -28,7 +25,7 @@ class Spooled:
 class Spool:
     """The offers that a leading coordinator remembers, and their bodies."""
 
-    def __init__(self, run: "StudyRun") -> None:
+    def __init__(self, run: Lead) -> None:
         self._run = run
         self._offers: dict[Name, Spooled] = {}
         self._waiting: deque[Name] = deque()  # for room
@@ -103,7 +100,7 @@ class Spool:
         run.clock.at(arrives_ms, run.node, self._fetched, spooled, spooled.number)
 
     def _fetched(self, spooled: Spooled, number: int) -> None:
-        if self._run.node.run is self._run and spooled.fetching and spooled.number == number:
+        if not self._run.over and spooled.fetching and spooled.number == number:
             spooled.fetching = False
             self._run.post(self._judge(spooled))
 

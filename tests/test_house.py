@@ -5,8 +5,9 @@ Every import counts, also one inside a function, under TYPE_CHECKING or by impor
 
 import ast
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -164,6 +165,36 @@ def test_what_decides_neither_awaits_nor_opens_files() -> None:
         or (isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("open", "print", "input"))
     ]
     assert found == []
+
+
+def circles(imports: Iterable[Import], paths: Iterable[str]) -> list[list[str]]:
+    """Files that import each other, one way or another; what is imported for its types alone counts as well."""
+    modules = {path.removesuffix(".py").removesuffix("/__init__").replace("/", "."): path for path in paths}
+    imported: dict[str, set[str]] = {path: set() for path in modules.values()}
+    for one in imports:
+        name = one.module
+        while name and name not in modules:
+            name = name.rpartition(".")[0]
+        if name:
+            imported[one.path].add(modules[name])
+    try:
+        tuple(TopologicalSorter(imported).static_order())
+    except CycleError as error:
+        circle = error.args[1]
+        left = {path for path in imported if path not in circle}
+        rest = circles((one for one in imports if one.path in left), left)
+        return [sorted(set(circle)), *rest]
+    return []
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    assert circles(IMPORTS, TREES) == []
+
+
+def test_the_check_itself_finds_a_circle_that_exists_for_types_alone() -> None:
+    lines = {"a/x.py": "import b.y", "b/y.py": "if TYPE_CHECKING:\n    from a.x import X", "b/z.py": "import b.y"}
+    found = [one for path, line in lines.items() for one in imports_of(path, ast.parse(line))]
+    assert circles(found, lines) == [["a/x.py", "b/y.py"]]
 
 
 def test_every_python_folder_at_the_top_is_a_room_that_the_table_knows() -> None:
