@@ -2,7 +2,6 @@
 
 Knows:    every signed record of the study's `commands` topic, in the order of the log.
 Never:    reads a topic, or decides what a command leads to (the coordinator's core does).
-Used by:  coordinator, the operator's command, whoever shows a study.
 """
 
 from collections.abc import Sequence

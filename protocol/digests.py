@@ -1,8 +1,7 @@
 """Digests that name things for ever, and the subjects that bind a sealed body to what it is.
 
 Knows:    SHA-256 (fixed by LABEL; another digest would be another LABEL), the cutting of bodies into chunks.
-Used by:  every room that sends, checks or recomputes a body or a record.
-Source:   secure aggregation specification, section 4.
+Source:   docs/secure-aggregation.md, section 4.
 """
 
 import hashlib

@@ -2,7 +2,6 @@
 
 Knows:    which of a plan's members read measurements: the coordinator and the auditors that the plan names.
 Never:    lets the length of what is sealed tell more than how many kilobytes it is.
-Used by:  participant.shell, coordinator.shell, wardround.
 Source:   docs/decisions/0043.
 """
 

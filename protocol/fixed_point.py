@@ -3,7 +3,7 @@
 Knows:    clipping, rounding and clamping of an update; weighted sums; the range of a body and of a sum; the one formula
           that turns a sum into the change of the model.
 Never:    holds more than a block beside the vectors it is given; uses anything but elementwise numpy where bits count.
-Source:   secure aggregation specification, sections 3 and 5.
+Source:   docs/secure-aggregation.md, sections 3 and 5.
 """
 
 import math
@@ -19,8 +19,8 @@ from protocol.digests import digest_of
 from schemas.errors import LocalError, PeerError
 from schemas.plan import ABSENCE, Plan
 from schemas.records import CHUNK_BYTES
+from schemas.staleness import WEIGHT_FULL
 
-WEIGHT_FULL = 16
 _STRIP = 65536  # elements a pass works on: its scratch is no larger than a chunk, and stays in the processor's cache
 
 Words = NDArray[np.unsignedinteger[Any]]  # uint32 or uint64, little-endian

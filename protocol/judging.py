@@ -2,7 +2,6 @@
 
 Knows:    each site's value and weight; how far a site that lies can move a mean.
 Never:    trusts one site's word: what the sites say together is told again with each of them left out.
-Imports:  stdlib, schemas.   Used by: coordinator.strategies.stopping, the simulator, audit.history.
 Source:   docs/decisions/0042; winsorized mean: Tukey, The Future of Data Analysis (1962), section 14.
 """
 

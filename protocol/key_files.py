@@ -2,7 +2,6 @@
 
 Knows:    a container platform mounts secrets read-only, of root, and lets the service read them as its group (0440);
           that is taken where the service could not make it stricter itself, and nowhere else.
-Used by:  protocol.signing, protocol.sealing.
 """
 
 import os

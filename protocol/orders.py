@@ -1,7 +1,6 @@
 """What an operator's commands amount to, read in the order of their serials.
 
 Knows:    a pause ends with resume (or start), an exclusion with include; a stop is for good; closing means one round.
-Imports:  schemas.   Used by: coordinator.core.study; wardround, to show it.
 """
 
 from collections.abc import Iterable

@@ -2,7 +2,6 @@
 
 Knows:    the arithmetic from plain bodies to the next model and state, and every digest on the way.
 Never:    imports the coordinator: an auditor's answer must not rest on the code under audit.
-Used by:  wardround's audit command.
 """
 
 import hashlib

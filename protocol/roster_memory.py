@@ -3,7 +3,6 @@
 Knows:    a broker's owner can put back an older copy of a topic, all of it signed; in it keys count that were revoked
           meanwhile. Nobody but who saw the later roster can tell.
 Never:    fails for want of a disk: what cannot be written is told, and is met again at the next start.
-Used by:  protocol.directory; participant, coordinator, wardround.
 """
 
 import os

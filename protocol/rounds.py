@@ -2,7 +2,6 @@
 
 Knows:    the digest of every record of `rounds`, the newest Announcement, the open Request, each version's model.
 Never:    reads a topic, or verifies a signature: it is fed records that were verified, in the order of the log.
-Used by:  coordinator, participant, audit.
 """
 
 from collections.abc import Mapping

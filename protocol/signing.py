@@ -2,7 +2,7 @@
 
 Knows:    signature = Ed25519(LABEL "/" context "\\0" || payload); verify comes before parsing.
 Never:    decides whose key it is (schemas.roster does).
-Source:   RFC 8032; secure aggregation specification, section 4.
+Source:   RFC 8032; docs/secure-aggregation.md, section 4.
 """
 
 import hashlib

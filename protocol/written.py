@@ -3,7 +3,6 @@
 Knows:    a record belongs there when it is of a kind of the topic, of this study, and signed with a key of the roster's
           coordinator. Whoever may write to a broker may write there, too: that is no part of the study.
 Never:    judges whether records continue each other (protocol.rounds does): what is missing shows in the chain.
-Used by:  coordinator, participant, wardround.
 Source:   docs/decisions/0040.
 """
 

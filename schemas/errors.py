@@ -1,6 +1,6 @@
 """Whose fault it is: the other side's, this side's, or nobody's because something is away.
 
-Used by: every room. A service refuses on PeerError, ends with exit code 2 on LocalError, waits on TransientError.
+A service refuses on PeerError, ends with exit code 2 on LocalError, waits on TransientError.
 """
 
 import sys

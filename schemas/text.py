@@ -2,7 +2,6 @@
 
 Knows:    control codes and escape sequences move a terminal's cursor and colour; marks of direction and zero-width
           characters make a line read otherwise than it is; line breaks forge lines of a log.
-Used by:  every room that shows a title, a name, a version string, a reason, or an error's text of its peers or tasks.
 Source:   Unicode 15, general categories; "Trojan Source", arXiv 2111.00169.
 """
 

@@ -8,12 +8,14 @@ from collections.abc import Mapping, Sequence
 
 from coordinator.core.bookmark import Marked
 from coordinator.core.events import Close, Evaluated
+from coordinator.core.offers import BEHIND_MAX
 from protocol.rounds import RoundsRecord, RoundsView
 from schemas.errors import PeerError
 from schemas.records import Announcement, Receipt, Request
 from simulation.desk import LEFT
 from simulation.judged import JudgedChecks
 from simulation.observe import InMemory, Observer
+from simulation.reading import BATCH_MAX, QUEUE_MAX
 from simulation.receipts import ReceiptChecks
 from simulation.records import Name, SentOffer
 from simulation.site_checks import SiteChecks
@@ -21,8 +23,7 @@ from simulation.vectors import UnitVectors, next_digest
 from simulation.verdict import Broken
 from simulation.world import World
 
-BEHIND_MAX = 8  # offers of one site that a coordinator may remember behind its undecided one
-QUEUE_MAX = 1024 + 256
+WAITING_MAX = QUEUE_MAX + BATCH_MAX  # facts that wait for a coordinator's core
 PROGRESS_MS = 3 * 3_600_000  # from the moment that all is well to the next version: a lost offer is repeated hourly
 
 
@@ -84,7 +85,7 @@ class Checks(Observer):
         if memory.body_bytes > most:
             raise Broken("memory", f"{memory.body_bytes} bytes of bodies in memory, {most} are allowed")
         members = len(scene.log.offers)
-        if memory.facts > QUEUE_MAX or memory.offers > members * (BEHIND_MAX + 1) + QUEUE_MAX:
+        if memory.facts > WAITING_MAX or memory.offers > members * (BEHIND_MAX + 1) + WAITING_MAX:
             raise Broken("memory", f"{memory.facts} facts wait, {memory.offers} offers are remembered")
 
     def on_committed(

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from coordinator.core.events import Close
 from protocol.digests import record_digest
 from protocol.rounds import RoundsRecord, RoundsView
-from schemas.records import Announcement, BodyAt, BodyRef, Failed, Receipt, Request, Stop, Summary
+from schemas.records import CHUNK_BYTES, Announcement, BodyAt, BodyRef, Failed, Receipt, Request, Stop, Summary
 from simulation.clock import ProcessEnded
 from simulation.lead import Leader
 from simulation.log import Fate, Producer
@@ -17,7 +17,6 @@ from simulation.process import Point
 from simulation.records import Chosen, Model
 
 ROSTER = hashlib.sha256(b"roster").digest()
-CHUNK_BYTES = 512 * 1024
 SHOW_MS = 1_000
 LOOK_MS = 10_000
 ENDING_MS = 10

@@ -3,12 +3,11 @@
 from collections.abc import Mapping, Sequence
 
 from coordinator.core.bookmark import Marked
+from coordinator.core.offers import ASK_AGAIN_MAX
 from schemas.records import Announcement, Decided, Outcome, Receipt, Request
 from simulation.records import Name, SentOffer
 from simulation.verdict import Broken
 from simulation.world import World
-
-ASK_AGAIN_MAX = 2
 
 
 class ReceiptChecks:

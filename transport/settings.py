@@ -1,14 +1,11 @@
-"""How a process reaches the broker: one frozen value, the same for every client that it opens.
-
-Used by: every shell, wardround, tests.
-"""
+"""How a process reaches the broker: one frozen value, the same for every client that it opens."""
 
 import re
 from dataclasses import dataclass
 
 from schemas.errors import LocalError
+from schemas.records import CHUNK_BYTES
 
-CHUNK_BYTES = 512 * 1024
 SEALED_CHUNK_BYTES = CHUNK_BYTES + 16  # with the tag of AES-256-GCM
 
 _BATCH_SLACK_BYTES = 8 * 1024

@@ -15,7 +15,7 @@ from coordinator.core.study import StudyCore
 from coordinator.strategies.stopping import Progress
 from protocol.judging import judge
 from schemas.plan import Plan
-from schemas.records import POSITIONS_MAX, SITES_MAX, Measured, Memory
+from schemas.records import MEMBERS_MAX, SITES_MAX, Measured, Memory
 
 Listed = tuple[int, tuple[tuple[str, bytes], ...]]  # a version, and the evaluations that its Announcement lists
 
@@ -48,14 +48,14 @@ def bookmark_of(
     for site, offset in heard.items():
         position = core.unread_from(site, offset)
         positions[site] = min(position, former.get(site, 0)) if site in unsettled else position
-    marks = tuple(sorted(positions.items())[:POSITIONS_MAX])
+    marks = tuple(sorted(positions.items())[:MEMBERS_MAX])
     return Marked(core.plan.study, core.plan.digest, core.version, marks, _memory_of(core))
 
 
 def _memory_of(core: StudyCore) -> Memory:
     measured = [Measured(one.site, one.digest, one.value, one.weight) for one in core.evaluations()]
     progress = core.progress if core.plan.stop.patience else Progress()
-    without = tuple(sorted(progress.without.items())[:POSITIONS_MAX])
+    without = tuple(sorted(progress.without.items())[:MEMBERS_MAX])
     return Memory(progress.best, without, tuple(measured[:SITES_MAX]))
 
 

@@ -21,7 +21,7 @@ from protocol.written import ForeignError, read_bookmark
 from schemas import topics
 from schemas.errors import PeerError
 from schemas.plan import Plan
-from schemas.records import POSITIONS_MAX, Bookmark, Memory
+from schemas.records import MEMBERS_MAX, Bookmark, Memory
 from transport.errors import TopicMissing
 from transport.reading.log import LATEST, Entry, LogReader
 
@@ -77,7 +77,7 @@ class Bookmarks:
 
         Nobody can have offered anything by then; a federation's older studies may have left millions of records.
         """
-        positions = tuple(sorted(ends.items())[:POSITIONS_MAX])
+        positions = tuple(sorted(ends.items())[:MEMBERS_MAX])
         await self._put(Marked(self._plan.study, self._plan.digest, 0, positions))
 
     async def write(self, heard: Heard, core: StudyCore, unsettled: Container[str]) -> None:

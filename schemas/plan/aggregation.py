@@ -9,15 +9,15 @@ from typing import Annotated
 
 from schemas.codec import F8, ID, Id, Many, Maybe, U, Whole
 from schemas.plan.section import Section
+from schemas.records import SITES_MAX
 from schemas.staleness import WEIGHT_FULL, WEIGHT_LEAST
 
 SERVER_OPTIMISERS = ("average", "momentum", "adagrad", "yogi", "adam")
 PRESETS = ("fedavg", "fedasync", "fedbuff")
-COHORT_MOST = 1024
 STALENESS_MOST = 1024
 ABSENCE_CAP_MAX = 64
 
-Updates = Annotated[int, Whole(1, COHORT_MOST)]
+Updates = Annotated[int, Whole(1, SITES_MAX)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,7 @@ from typing import Annotated
 
 from schemas.codec import COUNT, ID, Id, Many, Maybe, Text, U
 from schemas.plan.section import Section, not_built
-
-TRUSTEES_MAX = 3
+from schemas.records import TRUSTEES_MAX
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from schemas.plan.stop import StopRule
 from schemas.plan.storage import Storage
 from schemas.plan.task import TaskSpec
 from schemas.plan.training import Training
-from schemas.records import PLAN_BYTES_MAX
+from schemas.records import MEMBERS_MAX, PLAN_BYTES_MAX
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Plan(Record):
     SIZE_MAX: ClassVar[int] = PLAN_BYTES_MAX
     study: Id  #: the study's name, in topics too
     title: Annotated[str, Text(120)]  #: what people call it
-    sites_expected: Annotated[int, Whole(1, 4096)]  #: sites that its author named
+    sites_expected: Annotated[int, Whole(1, MEMBERS_MAX)]  #: sites that its author named
     parameters: Annotated[int, Whole(1, between.COORDINATES_MAX)]  #: p, floating-point parameters of the model
     seed: U  #: version 0 and the order of examples follow from it
     initial: Digest  #: body digest of version 0, float32 little-endian

@@ -5,8 +5,7 @@ from typing import Annotated
 
 from schemas.codec import ID, Many, U, Whole
 from schemas.plan.section import Section
-
-AUDITORS_MAX = 15
+from schemas.records import AUDITORS_MAX
 
 
 @dataclass(frozen=True, slots=True)

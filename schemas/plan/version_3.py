@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Self
 
 from schemas.codec import COUNT, F8, FLOAT8, ID, INTEGER, Digest, Id, Many, Maybe, Nested, Pair, Record, Text, U, Whole
-from schemas.plan.aggregation import ABSENCE_CAP_MAX, Aggregation, Updates
+from schemas.plan.aggregation import ABSENCE_CAP_MAX, STALENESS_MOST, Aggregation, Updates
+from schemas.plan.between import COORDINATES_MAX
 from schemas.plan.data import DataRule
-from schemas.plan.encoding import ABSENCE, ENCODINGS, Clipped
+from schemas.plan.encoding import ABSENCE, ENCODINGS, SCALE_BITS_LEAST, SCALE_BITS_MOST, Clipped
 from schemas.plan.evaluation import EvaluationRule
 from schemas.plan.masking import Masking
 from schemas.plan.noise import Noise
@@ -21,6 +22,7 @@ from schemas.plan.stop import StopRule
 from schemas.plan.storage import Storage
 from schemas.plan.task import TaskSpec
 from schemas.plan.training import Training
+from schemas.records import MEMBERS_MAX, TRUSTEES_MAX
 from schemas.staleness import WEIGHT_FULL, WEIGHT_LEAST
 
 _KEPT = (
@@ -49,31 +51,31 @@ class OldAggregation(Section):
     cohort_min: Updates
     cohort_max: Updates
     deadline_ms: U
-    staleness_max: Annotated[int, Whole(0, 1024)]
-    weight_table: Annotated[tuple[int, ...], Many(Whole(WEIGHT_LEAST, WEIGHT_FULL), 1025, low=1)]
+    staleness_max: Annotated[int, Whole(0, STALENESS_MOST)]
+    weight_table: Annotated[tuple[int, ...], Many(Whole(WEIGHT_LEAST, WEIGHT_FULL), STALENESS_MOST + 1, low=1)]
     server_optimiser: Id
     server_lr: F8
     beta1: F8
     beta2: F8
-    epsilon: F8
+    epsilon: F8  #: `denominator_floor` of today
 
 
 @dataclass(frozen=True, slots=True)
 class OldPrivacy(Section):
     """Encoding, masking and noise, and how updates weigh by examples."""
 
-    trustees: Annotated[tuple[str, ...], Many(ID, 3)]
-    encoding: Id
+    trustees: Annotated[tuple[str, ...], Many(ID, TRUSTEES_MAX)]
+    encoding: Id  #: `clipped`: the tag of the encoding
     modulus_bits: U
     clip: F8
     clip_inf: F8
-    scale_bits: Annotated[int, Whole(-64, 63)]
+    scale_bits: Annotated[int, Whole(SCALE_BITS_LEAST, SCALE_BITS_MOST)]
     auxiliary: Annotated[tuple[tuple[str, float, int], ...], Many(Pair((ID, FLOAT8, INTEGER)), 16)]
     examples: Annotated[str | None, Maybe(ID)]
     examples_max: U
     noise_std: F8
-    share_max: F8
-    cohort_effective_min: F8
+    share_max: F8  #: exactly 4/(cohort_min + 3): the largest part of a sum that can be one site's
+    cohort_effective_min: F8  #: exactly 0.6 * cohort_min: the least effective number of sites
     aggregate_interval_s: U
     aggregates_max: Annotated[int | None, Maybe(COUNT)]
     offer_age_max_s: U
@@ -98,14 +100,14 @@ class Layout3(Section):
 
     study: Id
     title: Annotated[str, Text(120)]
-    sites_expected: Annotated[int, Whole(1, 4096)]
-    parameters: Annotated[int, Whole(1, 2**29)]
+    sites_expected: Annotated[int, Whole(1, MEMBERS_MAX)]
+    parameters: Annotated[int, Whole(1, COORDINATES_MAX)]
     seed: U
     initial: Digest
     task: Annotated[TaskSpec, Nested(TaskSpec)]
     training: Annotated[Training, Nested(Training)]
     aggregation: Annotated[OldAggregation, Nested(OldAggregation)]
-    privacy: Annotated[OldPrivacy, Nested(OldPrivacy)]
+    privacy: Annotated[OldPrivacy, Nested(OldPrivacy)]  #: encoding, masks, noise and example weights in one
     evaluation: Annotated[EvaluationRule, Nested(EvaluationRule)]
     stop: Annotated[StopRule, Nested(StopRule)]
     storage: Annotated[Storage, Nested(Storage)]

@@ -1,14 +1,25 @@
 """Every record of the wire as a frozen value: who writes it, where it lies, what its fields mean.
 
 Knows:    one file a writer; import from here, not from the files.
-Source:   the wire table of the design; kinds and field order are fixed, a changed order is a new schema version.
+Source:   docs/wire.md; kinds and field order are fixed, a changed order is a new schema version.
 """
 
 from schemas.codec import Record
-from schemas.records.bodies import BOX_BYTES_MAX, CHUNK_BYTES, CHUNKS_MAX, SITES_MAX, BodyAt, BodyRef, KeyBox, Sealed
+from schemas.records.bodies import (
+    AUDITORS_MAX,
+    BOX_BYTES_MAX,
+    CHUNK_BYTES,
+    CHUNKS_MAX,
+    MEMBERS_MAX,
+    SITES_MAX,
+    TRUSTEES_MAX,
+    BodyAt,
+    BodyRef,
+    KeyBox,
+    Sealed,
+)
 from schemas.records.cohort import CohortBody
 from schemas.records.coordinator import (
-    POSITIONS_MAX,
     RECENT_MAX,
     SUMMARY_SITES_MIN,
     Announcement,
@@ -62,12 +73,13 @@ RECORDS: tuple[type[Record], ...] = (
 )  # fmt: skip
 
 __all__ = [
+    "AUDITORS_MAX",
     "BOX_BYTES_MAX",
     "CHUNKS_MAX",
     "CHUNK_BYTES",
     "HEADER_BYTES_MAX",
+    "MEMBERS_MAX",
     "PLAN_BYTES_MAX",
-    "POSITIONS_MAX",
     "PUBLIC_BYTES_MAX",
     "RECENT_MAX",
     "RECORDS",
@@ -75,6 +87,7 @@ __all__ = [
     "SIGNED_MAX",
     "SITES_MAX",
     "SUMMARY_SITES_MIN",
+    "TRUSTEES_MAX",
     "VALUES_MAX",
     "VALUE_MAX",
     "Action",

@@ -7,11 +7,11 @@ import msgpack
 
 from schemas.codec import Blob, Many, Struct, unpack_array
 from schemas.errors import PeerError
-from schemas.records.bodies import SITES_MAX
+from schemas.records.bodies import SITES_MAX, TRUSTEES_MAX
 from schemas.records.envelope import SIGNED_MAX
 
 COHORT_BYTES_MAX = 2**31
-_OTHERS_MAX = 4  # the coordinator, and up to three trustees
+_OTHERS_MAX = 1 + TRUSTEES_MAX  # the coordinator first
 
 
 @dataclass(frozen=True, slots=True)

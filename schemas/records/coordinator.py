@@ -26,11 +26,11 @@ from schemas.codec import (
     U,
     Whole,
 )
-from schemas.records.bodies import BOX_BYTES_MAX, SITES_MAX, BodyAt, Sealed, first
+from schemas.records.bodies import BOX_BYTES_MAX, MEMBERS_MAX, SITES_MAX, TRUSTEES_MAX, BodyAt, Sealed, first
+from schemas.staleness import WEIGHT_FULL, WEIGHT_LEAST
 
 RECENT_MAX = 8
 SUMMARY_SITES_MIN = 3  # of two sites each would know what the other measured
-POSITIONS_MAX = 4096  # as many as a roster names
 
 
 class Stop(IntEnum):
@@ -56,19 +56,19 @@ class EpochKey(Record):
     """Coordinator -> members, `.keys`, key `<epoch>/<member>`: the study key of an epoch, sealed to one member."""
 
     KIND: ClassVar[int] = 4
-    study: Id
-    epoch: U
-    member: Id
-    key_id: KeyId
-    box: Annotated[bytes, Blob(BOX_BYTES_MAX)]
+    study: Id  #: study id
+    epoch: U  #: counts from 0; a new one when a member leaves
+    member: Id  #: who can open it
+    key_id: KeyId  #: of the member's HPKE key
+    box: Annotated[bytes, Blob(BOX_BYTES_MAX)]  #: the study key of the epoch, sealed to that key
 
 
 @dataclass(frozen=True, slots=True)
 class Summary(Struct):
     """What everybody may know of the measurements of one version: how many sites, and the value of all together."""
 
-    sites: Annotated[int, Whole(SUMMARY_SITES_MIN, SITES_MAX)]
-    value: F8  # of the primary metric
+    sites: Annotated[int, Whole(SUMMARY_SITES_MIN, SITES_MAX)]  #: how many sites measured
+    value: F8  #: of the primary metric, all sites together
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,25 +80,29 @@ class Announcement(Record):
 
     KIND: ClassVar[int] = 5
     VERSION: ClassVar[int] = 2
-    study: Id
-    index: U
-    previous: Digest
-    version: U
-    plan: Digest
-    roster_serial: U
-    roster: Digest
-    key_epoch: U
-    request: MaybeDigest
-    partial_sums: Annotated[tuple[bytes, ...], Many(DIGEST, 3)]
-    sum: MaybeDigest
-    n: U
-    sum_w: U
-    model: Annotated[BodyAt, Nested(BodyAt)]
+    study: Id  #: study id
+    index: U  #: the record's place in `.rounds`, from 0
+    previous: Digest  #: digest of the record before it; zeros for the first
+    version: U  #: the newest version, from 0; the same again under a new epoch, or as the last one
+    plan: Digest  #: digest of the plan
+    roster_serial: U  #: of the roster that held
+    roster: Digest  #: digest of that Roster
+    key_epoch: U  #: whose study key opens the model's box
+    request: MaybeDigest  #: digest of the Request that it ends; none where no cohort made the version
+    #: digests of the trustees' PartialSums, in the plan's order; empty without trustees
+    partial_sums: Annotated[tuple[bytes, ...], Many(DIGEST, TRUSTEES_MAX)]
+    sum: MaybeDigest  #: body digest of the weighted sum; none without a cohort
+    n: U  #: updates in the cohort
+    sum_w: U  #: their weights together, in 16ths
+    model: Annotated[BodyAt, Nested(BodyAt)]  #: float32 little-endian, p values; sealed under the epoch key
+    #: the server optimiser's vectors, sealed to the coordinator and the auditors; none where it has none
     state: Annotated[BodyAt | None, Maybe(Nested(BodyAt))]
+    #: (site, digest) of the Evaluations of the version before that were heard, by site
     evaluations: Annotated[tuple[tuple[str, bytes], ...], Many(Pair((ID, DIGEST)), SITES_MAX, key=first)]
-    patience: U
-    stop: Annotated[int, Whole(0, 5)]
-    final: Flag
+    patience: U  #: versions without progress so far
+    stop: Annotated[int, Whole(0, 5)]  #: why the study ended, see Stop; 0: it has not
+    final: Flag  #: whether this is the last version
+    #: of the measurements of the version before; none of fewer than three sites
     summary: Annotated[Summary | None, Maybe(Nested(Summary))] = None
 
 
@@ -131,10 +135,10 @@ Announcement.OLDER = {AnnouncementOfVersion1.VERSION: AnnouncementOfVersion1}
 class RequestEntry(Struct):
     """One update of a cohort; `header` is SHA-256 of the Offer's header, `weight` in 16ths."""
 
-    site: Id
-    sequence: U
-    header: Digest
-    weight: Annotated[int, Whole(4, 16)]
+    site: Id  #: whose update
+    sequence: U  #: which of its updates
+    header: Digest  #: digest of the Header in its Offer
+    weight: Annotated[int, Whole(WEIGHT_LEAST, WEIGHT_FULL)]  #: by staleness, in 16ths
 
 
 def _entry_site(entry: RequestEntry) -> str:
@@ -146,15 +150,17 @@ class Request(Record):
     """Coordinator -> all, `.rounds`, transactional: the binding choice of a cohort for one aggregate."""
 
     KIND: ClassVar[int] = 6
-    study: Id
-    index: U
-    previous: Digest
-    version: U
-    plan: Digest
-    roster_serial: U
-    roster: Digest
+    study: Id  #: study id
+    index: U  #: the record's place in `.rounds`, from 0
+    previous: Digest  #: digest of the record before it; zeros for the first
+    version: U  #: the newest version, whose round this cohort ends
+    plan: Digest  #: digest of the plan
+    roster_serial: U  #: of the roster that held
+    roster: Digest  #: digest of that Roster
+    #: the cohort, by site
     entries: Annotated[tuple[RequestEntry, ...], Many(Nested(RequestEntry), SITES_MAX, low=1, key=_entry_site)]
-    cohort: Annotated[BodyAt, Nested(BodyAt)]
+    cohort: Annotated[BodyAt, Nested(BodyAt)]  #: the CohortBody that explains it, in plain chunks
+    #: a trustee's Signed Verdict that took an update out of the cohort before; none otherwise
     after_refusal: Annotated[bytes | None, Maybe(Blob(131072))]
 
 
@@ -163,11 +169,11 @@ class AskAgain(Record):
     """Coordinator -> trustees, `.rounds`: answer the open Request with the stored bytes."""
 
     KIND: ClassVar[int] = 7
-    study: Id
-    index: U
-    previous: Digest
-    request: Digest
-    trustees: Annotated[tuple[str, ...], Many(ID, 3, low=1)]
+    study: Id  #: study id
+    index: U  #: the record's place in `.rounds`, from 0
+    previous: Digest  #: digest of the record before it; zeros for the first
+    request: Digest  #: digest of the open Request
+    trustees: Annotated[tuple[str, ...], Many(ID, TRUSTEES_MAX, low=1)]  #: who is asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,23 +181,23 @@ class Failed(Record):
     """Coordinator -> all, `.rounds`, transactional: the Request ended without a version; its cohort is void."""
 
     KIND: ClassVar[int] = 8
-    study: Id
-    index: U
-    previous: Digest
-    request: Digest
-    code: Id
-    names: Annotated[tuple[str, ...], Many(ID, SITES_MAX)]
+    study: Id  #: study id
+    index: U  #: the record's place in `.rounds`, from 0
+    previous: Digest  #: digest of the record before it; zeros for the first
+    request: Digest  #: digest of the Request that ended
+    code: Id  #: why: `range`, `examples`, `trustee-lost` or `operator`
+    names: Annotated[tuple[str, ...], Many(ID, SITES_MAX)]  #: who is suspected: the sites of the cohort
 
 
 @dataclass(frozen=True, slots=True)
 class Decided(Struct):
     """One earlier outcome, as a Receipt remembers it."""
 
-    sequence: U
-    outcome: Annotated[int, Whole(1, 4)]
-    code: Annotated[str | None, Maybe(ID)]
-    version: Annotated[int | None, Maybe(COUNT)]
-    weight: Annotated[int, Whole(0, 16)]
+    sequence: U  #: which update
+    outcome: Annotated[int, Whole(1, 4)]  #: see Outcome
+    code: Annotated[str | None, Maybe(ID)]  #: why it was refused; none otherwise
+    version: Annotated[int | None, Maybe(COUNT)]  #: the version it was counted into; none otherwise
+    weight: Annotated[int, Whole(0, WEIGHT_FULL)]  #: with which it counted, in 16ths; 0 where it did not
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,15 +205,19 @@ class Receipt(Record):
     """Coordinator -> site, `.receipts`, key = site, transactional: what became of an offer, and where to read on."""
 
     KIND: ClassVar[int] = 9
-    study: Id
-    site: Id
-    sequence: U
-    outcome: Annotated[int, Whole(1, 4)]
+    study: Id  #: study id
+    site: Id  #: whose offer
+    sequence: U  #: which update; a final receipt decides every lower one too
+    outcome: Annotated[int, Whole(1, 4)]  #: see Outcome; all but `again` are final
+    #: why: `duplicate`, `stranger`, `revoked`, `excluded`, `plan`, `stale`, `floor`, `trustees`, `malformed`, `box`,
+    #: `epoch`, `range` or `final`; one that is not known is shown as it is
     code: Annotated[str | None, Maybe(ID)]
-    version: Annotated[int | None, Maybe(COUNT)]  # the version it was counted into
-    weight: Annotated[int, Whole(0, 16)]
-    next_offset: U
-    recent: Annotated[tuple[Decided, ...], Many(Nested(Decided), RECENT_MAX)]
+    version: Annotated[int | None, Maybe(COUNT)]  #: the version it was counted into; none otherwise
+    weight: Annotated[int, Whole(0, WEIGHT_FULL)]  #: with which it counted, in 16ths; 0 where it did not
+    next_offset: U  #: of the site's offers: from where a successor reads on
+    recent: Annotated[
+        tuple[Decided, ...], Many(Nested(Decided), RECENT_MAX)
+    ]  #: the last outcomes, this one last, the newest final one always among them
 
     @property
     def decided(self) -> int:
@@ -225,10 +235,10 @@ class Receipt(Record):
 class Measured(Struct):
     """What a coordinator heard of the newest version: a site's Evaluation, by its digest, and what it says."""
 
-    site: Id
-    digest: Digest
-    value: F8  # of the primary metric
-    weight: F8
+    site: Id  #: who measured
+    digest: Digest  #: of its Evaluation
+    value: F8  #: of the primary metric
+    weight: F8  #: of the site in an overall figure, by the plan's `weight`
 
 
 def _measured_site(measured: Measured) -> str:
@@ -245,8 +255,11 @@ class Memory(Record):
     """
 
     KIND: ClassVar[int] = 18
+    #: of all sites together when the newest version was announced; none before any was heard
     best: Annotated[float | None, Maybe(FLOAT8)] = None
-    without: Annotated[tuple[tuple[str, float], ...], Many(Pair((ID, FLOAT8)), POSITIONS_MAX, key=first)] = ()
+    #: (site, the same without it), by site
+    without: Annotated[tuple[tuple[str, float], ...], Many(Pair((ID, FLOAT8)), MEMBERS_MAX, key=first)] = ()
+    #: what was heard of the newest version, by site
     evaluations: Annotated[tuple[Measured, ...], Many(Nested(Measured), SITES_MAX, key=_measured_site)] = ()
 
 
@@ -260,8 +273,9 @@ class Bookmark(Record):
 
     KIND: ClassVar[int] = 17
     VERSION: ClassVar[int] = 2
-    study: Id
-    plan: Digest
-    version: U
-    positions: Annotated[tuple[tuple[str, int], ...], Many(Pair((ID, COUNT)), POSITIONS_MAX, key=first)]
-    memory: Annotated[Sealed, Nested(Sealed)]
+    study: Id  #: study id
+    plan: Digest  #: digest of the plan
+    version: U  #: the newest version when it was written
+    #: (site, offset of its offers to read from), by site
+    positions: Annotated[tuple[tuple[str, int], ...], Many(Pair((ID, COUNT)), MEMBERS_MAX, key=first)]
+    memory: Annotated[Sealed, Nested(Sealed)]  #: a Memory that the coordinator alone can open

@@ -22,12 +22,12 @@ class Command(Record):
     """Operator -> coordinator, `.commands`: signed, so that a successor obeys it too."""
 
     KIND: ClassVar[int] = 15
-    study: Id
-    serial: U
-    action: Annotated[int, Whole(1, 7)]
-    site: Annotated[str | None, Maybe(ID)]  # whom to exclude or include
-    version: Annotated[int | None, Maybe(COUNT)]  # the newest version of the round to close: it means no later round
-    reason: Annotated[str, Text(200)]
+    study: Id  #: study id
+    serial: U  #: above that of every command before it that holds; else this one does not hold
+    action: Annotated[int, Whole(1, 7)]  #: see Action
+    site: Annotated[str | None, Maybe(ID)]  #: whom to exclude or include; none for other actions
+    version: Annotated[int | None, Maybe(COUNT)]  #: the newest version of the round to close; none for other actions
+    reason: Annotated[str, Text(200)]  #: for people
 
     def check(self) -> None:
         if (self.site is not None) != (self.action in (Action.EXCLUDE, Action.INCLUDE)):

@@ -5,7 +5,7 @@ from enum import IntEnum
 from typing import Annotated, ClassVar
 
 from schemas.codec import DIGEST, ID, Blob, Id, KeyId, Many, Maybe, Nested, Pair, Record, Struct, Text, U, Whole
-from schemas.records.bodies import BodyRef, first
+from schemas.records.bodies import MEMBERS_MAX, BodyRef, first
 
 PUBLIC_BYTES_MAX = 1216
 PLAN_BYTES_MAX = 65536
@@ -35,10 +35,10 @@ class KeyState(IntEnum):
 class MemberKey(Struct):
     """One public key of a member; `public` is 32 bytes (Ed25519) to sign, 1216 (ML-KEM-768 || X25519) to open."""
 
-    use: Annotated[int, Whole(1, 2)]
-    key_id: KeyId
-    public: Annotated[bytes, Blob(PUBLIC_BYTES_MAX)]
-    state: Annotated[int, Whole(1, 3)]
+    use: Annotated[int, Whole(1, 2)]  #: 1 sign (Ed25519), 2 open (HPKE)
+    key_id: KeyId  #: first 16 bytes of SHA-256(public)
+    public: Annotated[bytes, Blob(PUBLIC_BYTES_MAX)]  #: 32 bytes to sign, 1216 (ML-KEM-768 and X25519) to open
+    state: Annotated[int, Whole(1, 3)]  #: 1 active, 2 retired (still verifies and opens), 3 revoked
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +46,12 @@ class Member(Record):
     """Registrar -> all, `wardround.members`, key = name: one institution and its keys."""
 
     KIND: ClassVar[int] = 1
-    name: Id
-    institution: Annotated[str, Text(120)]
-    studies: Annotated[tuple[str, ...], Many(ID, 64, key=str)]  # empty = all
+    name: Id  #: never `roster` or `registrar`
+    institution: Annotated[str, Text(120)]  #: for people
+    studies: Annotated[tuple[str, ...], Many(ID, 64, key=str)]  #: it takes part in; empty: all
+    #: 1 site, 2 coordinator, 3 trustee, 4 auditor, 5 operator
     roles: Annotated[tuple[int, ...], Many(Whole(1, 5), 5, key=int)]
-    keys: Annotated[tuple[MemberKey, ...], Many(Nested(MemberKey), 16)]
+    keys: Annotated[tuple[MemberKey, ...], Many(Nested(MemberKey), 16)]  #: of the member
 
     def check(self) -> None:
         if self.name in RESERVED_NAMES:
@@ -62,8 +63,9 @@ class Roster(Record):
     """Registrar -> all, `wardround.members`, key `roster`: who belongs, by digest of the Member records."""
 
     KIND: ClassVar[int] = 2
-    serial: U
-    members: Annotated[tuple[tuple[str, bytes], ...], Many(Pair((ID, DIGEST)), 4096, key=first)]
+    serial: U  #: rises with each roster; an older one never replaces a newer
+    #: (name, digest of the Member record), by name
+    members: Annotated[tuple[tuple[str, bytes], ...], Many(Pair((ID, DIGEST)), MEMBERS_MAX, key=first)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,7 @@ class PlanRecord(Record):
     """Registrar -> all, `wardround.plans`, key = plan digest: the plan's bytes and where version 0 lies."""
 
     KIND: ClassVar[int] = 3
-    study: Id
-    plan: Annotated[bytes, Blob(PLAN_BYTES_MAX)]
+    study: Id  #: study id, as in the plan
+    plan: Annotated[bytes, Blob(PLAN_BYTES_MAX)]  #: the plan's bytes, see Plan
+    #: where version 0 lies, sealed to the coordinator; none where it is not needed
     initial: Annotated[BodyRef | None, Maybe(Nested(BodyRef))]

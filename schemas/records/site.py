@@ -22,7 +22,7 @@ from schemas.codec import (
     U,
     Whole,
 )
-from schemas.records.bodies import BOX_BYTES_MAX, BodyRef, Sealed, first
+from schemas.records.bodies import BOX_BYTES_MAX, TRUSTEES_MAX, BodyRef, Sealed, first
 
 HEADER_BYTES_MAX = 1024
 VALUES_MAX = 64
@@ -62,16 +62,18 @@ class Header(Record):
 
     KIND: ClassVar[int] = 16
     SIZE_MAX: ClassVar[int] = HEADER_BYTES_MAX
-    study: Id
-    site: Id
-    signing_key: KeyId
-    sequence: U
-    plan: Digest
-    base_version: U
-    base_digest: Digest
-    trustees: Annotated[tuple[tuple[str, bytes], ...], Many(Pair((ID, KEY_ID)), 3)]
-    d: Annotated[int, Whole(1, 2**29)]
-    payload_digest: Digest
+    study: Id  #: study id
+    site: Id  #: whose update
+    signing_key: KeyId  #: key_id of the key that signed it
+    sequence: U  #: counts the updates of a (study, site); a fresh outbox begins at unix seconds times 2^20
+    plan: Digest  #: digest of the plan that it was trained under
+    base_version: U  #: version that it was trained from
+    base_digest: Digest  #: body digest of that version
+    #: (name, key_id) of each trustee that has a seed, in the plan's order
+    trustees: Annotated[tuple[tuple[str, bytes], ...], Many(Pair((ID, KEY_ID)), TRUSTEES_MAX)]
+    d: Annotated[int, Whole(1, 2**29)]  #: coordinates of the update: parameters and auxiliary ones
+    payload_digest: Digest  #: body digest of the encoded update, unsealed
+    #: the site wants no smaller cohort; between the plan's cohort_min and goal
     cohort_min: Annotated[int, Whole(1, 1024)]
 
     @classmethod
@@ -84,10 +86,12 @@ class Offer(Record):
     """Site -> coordinator, `wardround.offers.<site>`: an update is complete, and where its body lies."""
 
     KIND: ClassVar[int] = 10
-    header: Annotated[bytes, Blob(HEADER_BYTES_MAX)]
-    boxes: Annotated[tuple[bytes, ...], Many(Blob(BOX_BYTES_MAX), 3)]
-    update_signature: Signature
-    body: Annotated[BodyRef, Nested(BodyRef)]
+    header: Annotated[bytes, Blob(HEADER_BYTES_MAX)]  #: the Header's bytes
+    boxes: Annotated[
+        tuple[bytes, ...], Many(Blob(BOX_BYTES_MAX), TRUSTEES_MAX)
+    ]  #: a seed for each trustee, in the plan's order
+    update_signature: Signature  #: of the site, over header and digests of the boxes (context `update`)
+    body: Annotated[BodyRef, Nested(BodyRef)]  #: where the sealed update lies on `wardround.bodies.<site>`
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +100,13 @@ class Presence(Record):
 
     KIND: ClassVar[int] = 11
     VERSION: ClassVar[int] = 2
-    site: Id
+    site: Id  #: who is there
+    #: (study, SiteState), by study
     states: Annotated[tuple[tuple[str, int], ...], Many(Pair((ID, Whole(1, 8))), 64, key=first)]
-    software: Annotated[str, Text(40)]
+    software: Annotated[str, Text(40)]  #: version of the software, for people
     troubles: Annotated[
         tuple[tuple[str, int, int], ...], Many(Pair((ID, Whole(1, 7), Whole(1, 2**31 - 1))), 448, key=_of)
-    ] = ()  # (study, Trouble, how often), sorted
+    ] = ()  #: (study, Trouble, how often), sorted; empty where all goes well
 
     @classmethod
     def from_bytes(cls, payload: bytes) -> Self:
@@ -118,9 +123,10 @@ class PresenceOfVersion1(Record):
 
     KIND: ClassVar[int] = Presence.KIND
     BEGINS: ClassVar[bytes] = b"\x95\x0b\x01"  # five values: the kind, the version and three fields
-    site: Id
+    site: Id  #: who is there
+    #: (study, SiteState up to 6), by study
     states: Annotated[tuple[tuple[str, int], ...], Many(Pair((ID, Whole(1, 6))), 64, key=first)]
-    software: Annotated[str, Text(40)]
+    software: Annotated[str, Text(40)]  #: version of the software, for people
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +134,7 @@ class Measurements(Record):
     """What a site measured, by name; sealed in an Evaluation, on no topic by itself."""
 
     KIND: ClassVar[int] = 19
+    #: (name, value) by name; of names that the plan lets out
     values: Annotated[tuple[tuple[str, float], ...], Many(Pair((ID, FLOAT8)), VALUES_MAX, key=first)]
 
     def check(self) -> None:
@@ -145,11 +152,11 @@ class Evaluation(Record):
 
     KIND: ClassVar[int] = 12
     VERSION: ClassVar[int] = 2
-    study: Id
-    site: Id
-    version: U
-    model: Digest
-    measured: Annotated[Sealed, Nested(Sealed)]
+    study: Id  #: study id
+    site: Id  #: who measured
+    version: U  #: of the model
+    model: Digest  #: body digest of that version
+    measured: Annotated[Sealed, Nested(Sealed)]  #: Measurements, sealed to the coordinator and the plan's auditors
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,10 +164,11 @@ class OpenEvaluation(Record):
     """An Evaluation of schema version 1, as it lies on logs: its values stand in clear, as whole millionths."""
 
     KIND: ClassVar[int] = 12
-    study: Id
-    site: Id
-    version: U
-    model: Digest
+    study: Id  #: study id
+    site: Id  #: who measured
+    version: U  #: of the model
+    model: Digest  #: body digest of that version
+    #: (name, whole millionths), by name
     values: Annotated[tuple[tuple[str, int], ...], Many(Pair((ID, INTEGER)), VALUES_MAX, key=first)]
 
     @classmethod

@@ -197,7 +197,7 @@ def test_the_weight_of_an_update_is_the_tables_and_past_its_end_it_is_refused() 
     assert [PLAN.weight(late) for late in (-1, 0, 1, 12, 13)] == [None, 16, 11, 4, None]
 
 
-# (cohort_max, k, C_inf as a share of C) -> the f of the specification at C = 1, sigma = 16
+# (cohort_max, k, C_inf as a share of C) -> the f of docs/secure-aggregation.md, section 2, at C = 1, sigma = 16
 SPECIFIED = {
     (32, 1.0): {10: 23, 16: 22, 64: 20, 500: 18},
     (32, 0.125): {10: 26, 16: 25, 64: 23, 500: 21},

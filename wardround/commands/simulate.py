@@ -118,6 +118,7 @@ def _untrained(patients: "Patients | None") -> list[str]:
 
 def _check(arguments: argparse.Namespace) -> None:
     from schemas.errors import LocalError
+    from schemas.records import MEMBERS_MAX
 
     if arguments.parameters is not None and (arguments.learn is not None or arguments.parameters < 1):
         raise LocalError("--parameters is a number above 0, and only where nothing is learnt")
@@ -125,8 +126,8 @@ def _check(arguments: argparse.Namespace) -> None:
         raise LocalError("--sites invents sites, --learn needs patients", hint="leave one of them out")
     if arguments.learn is None and (arguments.data or arguments.target is not None or arguments.together):
         raise LocalError("--data, --target and --together belong to --learn")
-    if arguments.sites is not None and not 1 <= arguments.sites <= 4096:
-        raise LocalError(f"--sites {arguments.sites} is not within 1..4096")
+    if arguments.sites is not None and not 1 <= arguments.sites <= MEMBERS_MAX:
+        raise LocalError(f"--sites {arguments.sites} is not within 1..{MEMBERS_MAX}")
     if arguments.target is not None and not math.isfinite(arguments.target):
         raise LocalError(f"--target {arguments.target:g} is no value of a metric")
     idle = [f"--{name}" for name in _SPEEDS if arguments.speeds and getattr(arguments, name) is not None]
