@@ -29,7 +29,8 @@ from schemas.plan import Plan
 from schemas.records import PlanRecord, Role
 from transport.admin import Admin
 from transport.bodies import BodyReader, BodyWriter
-from transport.reading.log import EARLIEST, Entry, LogReader
+from transport.connection import Connection
+from transport.reading.log import EARLIEST, Entry
 from transport.settings import KafkaSettings, batch_bytes
 from transport.staying.link import Link
 from transport.staying.quiet import on_produce_error
@@ -44,13 +45,14 @@ log = structlog.get_logger()
 async def serve(settings: Settings) -> None:
     """Run until cancelled. Raises LocalError when the settings, keys or data folder are unusable."""
     with FolderLock(settings.data_dir):
-        services = _services(settings)
+        connection = _connection(settings)
+        services = _services(settings, connection)
         metrics_port.serve(services.metrics.registry, settings.metrics.host, settings.metrics.port)
         tell_strange(strange_variables(Settings, os.environ))
         log.info("coordinator starts", name=settings.name, broker=settings.kafka.bootstrap)
         async with closing(services):
             await services.writer.start()
-            await _Coordinator(services, settings).run()
+            await _Coordinator(services, connection, settings).run()
 
 
 def tell_unpublished(wanted: Iterable[str], published: Iterable[tuple[Plan, PlanRecord]]) -> None:
@@ -60,14 +62,18 @@ def tell_unpublished(wanted: Iterable[str], published: Iterable[tuple[Plan, Plan
         log.warning("a study in `studies` is not published, waiting for it", study=study, published=sorted(known))
 
 
-def _services(settings: Settings) -> Services:
+def _connection(settings: Settings) -> Connection:
     kafka = KafkaSettings(
         settings.kafka.bootstrap,
         settings.name,
         fetch_wait_ms=settings.kafka.fetch_wait_ms,
         batch_bytes=batch_bytes(chunks=2),
     )
-    link = Link(kafka)
+    return Connection(kafka, Link(kafka))
+
+
+def _services(settings: Settings, connection: Connection) -> Services:
+    kafka, link = connection.settings, connection.link
     metrics = CoordinatorMetrics()
     link.on_change(lambda connected: metrics.connected.set(connected))
     on_produce_error(lambda name: metrics.broker_errors.labels(name).inc())
@@ -78,7 +84,7 @@ def _services(settings: Settings) -> Services:
     return Services(
         name=settings.name,
         folder=_models_folder(settings.data_dir),
-        kafka=kafka,
+        connection=connection,
         link=link,
         signing=SigningKey.load(settings.keys.signing),
         opening=OpenKey.load(settings.keys.opening),
@@ -111,13 +117,13 @@ def _models_folder(data_dir: Path) -> Path:
 class _Coordinator:
     """Follows members and plans, and the election; leads what falls to it."""
 
-    def __init__(self, services: Services, settings: Settings) -> None:
-        self._services = services
+    def __init__(self, services: Services, connection: Connection, settings: Settings) -> None:
+        self._services, self._connection = services, connection
         self._settings = settings
         lead = settings.lead
         self._election = Election(
-            services.kafka,
-            services.link,
+            connection.settings,
+            connection.link,
             busy=lambda: self._leading.busy(self._election.partitions),
             session_ms=lead.session_timeout_ms,
             heartbeat_ms=lead.heartbeat_ms,
@@ -149,8 +155,7 @@ class _Coordinator:
             await self._leading.close()
 
     async def _follow_directory(self) -> None:
-        services = self._services
-        reader = LogReader(services.kafka, services.link, committed=False)
+        reader = self._connection.reader(committed=False)
         try:
             await reader.assign({topics.MEMBERS: EARLIEST, topics.PLANS: EARLIEST})
             ends = await reader.ends()

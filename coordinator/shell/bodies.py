@@ -6,7 +6,6 @@ Used by:  coordinator.shell.study.
 """
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -15,7 +14,7 @@ import structlog
 
 from coordinator.core.events import BodyReady, BodyUnusable, Close, Event, Fetch, OfferFact
 from coordinator.shell.intake import VerifiedOffer
-from coordinator.shell.services import INLINE_BYTES_MAX, Services
+from coordinator.shell.services import INLINE_BYTES_MAX, Services, now_ms
 from coordinator.shell.spool import fetch_body
 from coordinator.shell.vectors import RunningSum
 from protocol.fixed_point import Encoding, Words
@@ -151,7 +150,7 @@ class Bodies:
                 spool.give_back(body, reusable=False)
 
     def _unusable(self, offer: OfferFact, error: PeerError | BodyGone, *, again: bool) -> None:
-        unsaid = self._lines.ask(offer.site, time.monotonic())
+        unsaid = self._lines.ask(offer.site, now_ms() / 1000)
         if unsaid is not None:
             update = self._update(offer)
             log.warning("body not usable", update=update, reason=str(error), ask_again=again, unsaid=unsaid)

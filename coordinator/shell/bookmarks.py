@@ -6,7 +6,6 @@ Never:    is needed: where there is none, offers are read from where the receipt
 """
 
 import asyncio
-import time
 from collections.abc import Container, Mapping
 from dataclasses import dataclass
 
@@ -14,7 +13,7 @@ import structlog
 
 from coordinator.core.bookmark import Marked, bookmark_of
 from coordinator.core.study import StudyCore
-from coordinator.shell.services import Services
+from coordinator.shell.services import Services, now_ms
 from protocol.digests import bookmark_subject
 from protocol.sealing import OpenKey, open_content, seal_content
 from protocol.written import ForeignError, read_bookmark
@@ -23,7 +22,7 @@ from schemas.errors import PeerError
 from schemas.plan import Plan
 from schemas.records import MEMBERS_MAX, Bookmark, Memory
 from transport.errors import TopicMissing
-from transport.reading.log import LATEST, Entry, LogReader
+from transport.reading.log import LATEST, Entry
 
 RECORDS_MAX = 1024  # of all sites; more than that are worth a bookmark
 INTERVAL_S = 30.0
@@ -46,7 +45,7 @@ class Bookmarks:
         self._services, self._plan = services, plan
         self._positions: dict[str, int] = {}
         self._records = RECORDS_MAX  # read since the last one; the first is due at once
-        self._written_s = time.monotonic()
+        self._written_s = now_ms() / 1000
         self._complained = False
 
     async def read(self, version: int) -> Marked | None:
@@ -63,9 +62,9 @@ class Bookmarks:
     def due(self, records: int) -> bool:
         """Note that so many more were read. Returns whether it is time for a bookmark; then one has to follow."""
         self._records += records
-        if self._records < RECORDS_MAX or time.monotonic() - self._written_s < INTERVAL_S:
+        if self._records < RECORDS_MAX or now_ms() / 1000 - self._written_s < INTERVAL_S:
             return False
-        self._records, self._written_s = 0, time.monotonic()
+        self._records, self._written_s = 0, now_ms() / 1000
         return True
 
     def forget(self, site: str) -> None:
@@ -151,7 +150,7 @@ class Bookmarks:
 
 async def _last(services: Services, topic: str, count: int) -> list[Entry]:
     """The last records of a topic, at most `count`, however many lie before; nobody writes there in transactions."""
-    reader = LogReader(services.kafka, services.link, committed=False, fetch_wait_ms=10)
+    reader = services.connection.reader(committed=False, fetch_wait_ms=10)
     try:
         await reader.assign({topic: LATEST})
         end = reader.positions()[topic]

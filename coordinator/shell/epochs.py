@@ -15,7 +15,7 @@ from schemas.errors import LocalError, PeerError
 from schemas.plan import Plan
 from schemas.records import Announcement, EpochKey
 from schemas.roster import Membership
-from transport.reading.log import Entry, read_to_end
+from transport.reading.log import Entry, to_end
 
 RECORDS_A_TURN = 64
 
@@ -48,9 +48,8 @@ class Epochs:
         What no coordinator wrote hides the record under its name from a broker that compacts: it is given once more.
         """
         services = self._services
-        for number, entry in enumerate(
-            await read_to_end(services.kafka, services.link, [topics.keys(self._plan.study)])
-        ):
+        read = [entry async for entry in to_end(services.connection, [topics.keys(self._plan.study)])]
+        for number, entry in enumerate(read):
             if number % RECORDS_A_TURN == 0:
                 await asyncio.sleep(0)
             try:

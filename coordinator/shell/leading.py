@@ -20,7 +20,6 @@ from schemas.errors import LocalError, PeerError
 from schemas.plan import Plan
 from schemas.records import PlanRecord
 from transport.errors import BodyGone, CommitUnknown, Fenced, LogReset
-from transport.writing.transactions import TransactionalWriter
 
 TRY_AGAIN_S = 30.0
 STOP_S = 10.0  # what ending a partition's studies and clients may take at most
@@ -58,7 +57,7 @@ class LeadPartition:
         while True:
             if not self._plans:  # a partition without studies needs no producer
                 await self._wanted.wait()
-            writer = TransactionalWriter(self._services.kafka, self._services.link, topics.lead_id(self._number))
+            writer = self._services.connection.transactions(topics.lead_id(self._number))
             try:
                 await writer.start()
                 gauge.set(1)

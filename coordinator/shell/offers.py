@@ -4,7 +4,6 @@ Knows:    one connection serves them all, so that a study costs the broker one r
 """
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Mapping, Set
 from dataclasses import dataclass
 
@@ -13,14 +12,14 @@ import structlog
 from coordinator.core.events import Evaluated, OffersAnew
 from coordinator.shell.bookmarks import Bookmarks, Heard
 from coordinator.shell.intake import VerifiedOffer, read_offer_topic, worth_reading
-from coordinator.shell.services import Services
+from coordinator.shell.services import Services, now_ms
 from coordinator.shell.throttle import Throttle, site_of
 from runtime.lines import LineBudget
 from schemas import topics
 from schemas.errors import PeerError
 from schemas.plan import Plan
 from schemas.records import Offer, Presence, kind_within
-from transport.reading.log import EARLIEST, Entry, LogReader
+from transport.reading.log import EARLIEST, Entry
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +47,7 @@ class OffersReader:
         self._plan = plan
         self._bookmarks = bookmarks
         self._hear = hear
-        self._reader = LogReader(services.kafka, services.link, committed=False)
+        self._reader = services.connection.reader(committed=False)
         self._next_offset: Callable[[str], int] = lambda _site: 0
         self._next_command = 0
         self._stale = True
@@ -63,7 +62,7 @@ class OffersReader:
         """Read until cancelled; `next_offset(site)` tells where a site's unread offers begin, by its receipts."""
         self._next_offset, self._next_command = next_offset, next_command
         while True:
-            if self._stale or time.monotonic() - self._looked_s > LOOK_S:
+            if self._stale or now_ms() / 1000 - self._looked_s > LOOK_S:
                 await self._look()
             entries = await self._reader.batch(records_max=BATCH_MAX, wait_ms=self._throttle.soonest_ms(WAIT_MS))
             await self._mind_lost()
@@ -112,7 +111,7 @@ class OffersReader:
         """Whom to read: those on the roster whose topics exist. Kafka itself says nothing of a topic that goes."""
         wanted = {topics.offers(site): site for site in self._services.membership.sites(self._plan.study)}
         existing = await self._services.admin.existing(wanted)
-        self._looked_s = time.monotonic()
+        self._looked_s = now_ms() / 1000
         self._tell_missing(frozenset(site for topic, site in wanted.items() if topic not in existing))
         if self._stale or existing != self._reader.positions().keys() - {topics.commands(self._plan.study)}:
             self._stale = False
@@ -193,7 +192,7 @@ class OffersReader:
         """Count what nobody can believe, and say it while its site has lines left."""
         study = self._plan.study
         self._services.metrics.records_refused.labels(study, site, error.code).inc()
-        unsaid = self._lines.ask(site, time.monotonic())
+        unsaid = self._lines.ask(site, now_ms() / 1000)
         if unsaid is None:
             return
         log.warning(

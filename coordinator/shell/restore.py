@@ -32,7 +32,7 @@ from schemas.records import (
     Receipt,
 )
 from transport.reading.batches import COMPRESSED
-from transport.reading.log import EARLIEST, Entry, each_to_end
+from transport.reading.log import EARLIEST, Entry, to_end
 from transport.reading.plain import check_listed, plain_chunks
 
 RECORDS_A_TURN = 64  # verified at once: about 10 ms
@@ -64,7 +64,7 @@ async def _in_turns(
     services: Services, names: Iterable[str], *, committed: bool = True, start: Mapping[str, int] | None = None
 ) -> AsyncGenerator[Entry, None]:
     """What is on the topics, one by one: neither memory nor this process's heartbeats feel how long a log is."""
-    async with aclosing(each_to_end(services.kafka, services.link, names, committed=committed, start=start)) as entries:
+    async with aclosing(to_end(services.connection, names, committed=committed, start=start)) as entries:
         number = 0
         async for entry in entries:
             yield entry

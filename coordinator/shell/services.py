@@ -1,7 +1,6 @@
 """What the coordinator's studies share: connections, keys, the registrar's directory, a folder, metrics."""
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,12 +16,7 @@ from protocol.fixed_point import Encoding, Words
 from protocol.sealing import OpenKey
 from protocol.signing import SigningKey
 from schemas.roster import Membership
-from transport.admin import Admin
-from transport.bodies import BodyReader, BodyWriter
-from transport.settings import KafkaSettings
-from transport.staying.link import Link
-from transport.writing.transactions import TransactionalWriter
-from transport.writing.writer import Writer
+from transport.ports import Administers, Commits, Fetches, Opens, Sends, Uploads, Waits
 
 SPOOL_BYTES_LEAST = 8 * 1024 * 1024
 INLINE_BYTES_MAX = 65536  # below this a thread costs more than the work
@@ -89,22 +83,22 @@ class Services:
 
     name: str
     folder: Path
-    kafka: KafkaSettings
-    link: Link
+    connection: Opens
+    link: Waits
     signing: SigningKey
     opening: OpenKey
     directory: Directory
-    writer: Writer
-    bodies: BodyWriter
-    reader: BodyReader
-    admin: Admin
+    writer: Sends
+    bodies: Uploads
+    reader: Fetches
+    admin: Administers
     metrics: CoordinatorMetrics
     strangers: Strangers
     spool: Spool = field(default_factory=lambda: Spool(SPOOL_BYTES_LEAST))
-    led_by: TransactionalWriter | None = None  # of the lead partition whose studies this set is for
+    led_by: Commits | None = None  # of the lead partition whose studies this set is for
 
     @property
-    def transactions(self) -> TransactionalWriter:
+    def transactions(self) -> Commits:
         """The writer behind the fence; there is one wherever a study runs."""
         assert self.led_by is not None
         return self.led_by
@@ -117,8 +111,8 @@ class Services:
 
 
 def now_ms() -> int:
-    """The leader's monotonic clock: deadlines run on it and may only delay."""
-    return time.monotonic_ns() // 1_000_000
+    """The leader's monotonic clock, the event loop's: deadlines run on it and may only delay."""
+    return int(asyncio.get_running_loop().time() * 1000)
 
 
 @asynccontextmanager

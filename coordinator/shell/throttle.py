@@ -13,7 +13,8 @@ from coordinator.shell.metrics import CoordinatorMetrics
 from coordinator.shell.services import now_ms
 from runtime.lines import LineBudget
 from schemas import topics
-from transport.reading.log import Entry, LogReader
+from transport.ports import Reads
+from transport.reading.entry import Entry
 
 log = structlog.get_logger()
 
@@ -21,7 +22,7 @@ log = structlog.get_logger()
 class Throttle:
     """The topics of one study's reader; those of the sites, and `commands`."""
 
-    def __init__(self, reader: LogReader, metrics: CoordinatorMetrics, study: str) -> None:
+    def __init__(self, reader: Reads, metrics: CoordinatorMetrics, study: str) -> None:
         self._reader, self._metrics, self._study = reader, metrics, study
         self._allowance = Allowance()
         self._lines = LineBudget()

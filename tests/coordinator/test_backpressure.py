@@ -27,7 +27,9 @@ from schemas.records import Action, Command, PlanRecord
 from tests.coordinator.log import model_digest
 from tests.coordinator.plans import plan_of
 from tests.schemas.plans import changed
+from transport.connection import Connection
 from transport.settings import KafkaSettings
+from transport.staying.link import Link
 
 SITES = 1000
 BODIES_MAX = 4
@@ -57,7 +59,9 @@ async def runner(
     memory, closes = Memory(), list[Close]()
     kafka = KafkaSettings("127.0.0.1:1", "tests")
     spool = Spool(BODIES_MAX * plan.body_bytes)
-    services = SimpleNamespace(folder=tmp_path, kafka=kafka, link=None, metrics=CoordinatorMetrics(), spool=spool)
+    services = SimpleNamespace(
+        folder=tmp_path, connection=Connection(kafka, Link(kafka)), metrics=CoordinatorMetrics(), spool=spool
+    )
     one = StudyRunner(cast(Any, services), plan, cast(PlanRecord, None))
     one._core = StudyCore(plan, version=0, models={0: model_digest(0)}, now_ms=0)
 

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+import pytest_asyncio
 
 from coordinator.core.bookmark import Marked
 from coordinator.shell import bookmarks
@@ -75,15 +76,15 @@ def federation() -> Federation:
     return Federation()
 
 
-@pytest.fixture
-def kept(federation: Federation) -> Bookmarks:
+@pytest_asyncio.fixture
+async def kept(federation: Federation) -> Bookmarks:
     return Bookmarks(cast(Any, federation), PLAN)
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     clock = SimpleNamespace(now_s=0.0)
-    monkeypatch.setattr(bookmarks, "time", SimpleNamespace(monotonic=lambda: clock.now_s))
+    monkeypatch.setattr(bookmarks, "now_ms", lambda: 1000 * clock.now_s)
     return clock
 
 

@@ -1,6 +1,6 @@
 """Study keys by epoch: who gets which, and that no second key is given out under a number that has one."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
@@ -66,12 +66,12 @@ class Keys:
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.values: list[bytes] = []
         self.keys: list[bytes] = []
-        patch.setattr(epochs, "read_to_end", self._read)
+        patch.setattr(epochs, "to_end", self._read)
 
-    async def _read(self, _kafka: object, _link: object, names: Sequence[str]) -> list[Entry]:
+    async def _read(self, _connection: object, names: Sequence[str]) -> AsyncIterator[Entry]:
         assert names == [TOPIC]
-        written = zip(self.keys, self.values, strict=True)
-        return [Entry(TOPIC, offset, 0, key, value) for offset, (key, value) in enumerate(written)]
+        for offset, (key, value) in enumerate(zip(self.keys, self.values, strict=True)):
+            yield Entry(TOPIC, offset, 0, key, value)
 
     async def write(self, records: Iterable[tuple[str, bytes, bytes]]) -> None:
         for _, value, key in records:
@@ -96,7 +96,7 @@ class Keys:
     def coordinator(self, opening: OpenKey = OPENING["coordinator"], plan: Plan = PLAN) -> Epochs:
         """The epochs of a fresh process."""
         services = SimpleNamespace(
-            name="coordinator", kafka=None, link=None, signing=SIGNING, opening=opening, transactions=self,
+            name="coordinator", connection=None, signing=SIGNING, opening=opening, transactions=self,
             membership=membership("a", "b"), strangers=Strangers(CoordinatorMetrics()),
         )  # fmt: skip
         return Epochs(cast(Services, services), plan)

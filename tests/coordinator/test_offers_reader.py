@@ -11,6 +11,7 @@ from coordinator.shell.metrics import CoordinatorMetrics
 from coordinator.shell.offers import OffersReader
 from schemas import topics
 from tests.schemas.plans import PLAN
+from transport.connection import Connection
 from transport.reading.log import Entry
 from transport.settings import KafkaSettings
 from transport.staying.link import Link
@@ -23,7 +24,7 @@ async def test_a_compressed_batch_is_counted_and_nobody_hears_of_it(topic: str, 
     async def hear(seen: object) -> None:
         heard.append(seen)
 
-    services = cast(Any, SimpleNamespace(kafka=kafka, link=Link(kafka), metrics=metrics))
+    services = cast(Any, SimpleNamespace(connection=Connection(kafka, Link(kafka)), metrics=metrics))
     reader = OffersReader(services, PLAN, Bookmarks(services, PLAN), hear)
     await reader._take(Entry(topic, 7, 0, None, b"", refused="compressed"))
     name = "wardround_coordinator_records_refused_total"
@@ -45,8 +46,7 @@ async def test_a_site_without_topics_is_said_once_with_its_study_and_once_more_w
     services = cast(
         Any,
         SimpleNamespace(
-            kafka=kafka,
-            link=Link(kafka),
+            connection=Connection(kafka, Link(kafka)),
             metrics=metrics,
             admin=SimpleNamespace(existing=existing),
             membership=SimpleNamespace(sites=lambda study: ("aachen", "bonn")),

@@ -24,6 +24,7 @@ from aiokafka.errors import (
 from schemas.errors import LocalError
 from transport.clients import end, new_consumer, refused, started
 from transport.errors import TopicMissing
+from transport.ports import Opens, Reads
 from transport.reading.batches import DAMAGED
 from transport.reading.damage import Damage
 from transport.reading.entry import Entry as Entry
@@ -435,8 +436,34 @@ async def each_to_end(
     went while they were read.
     """
     reader = LogReader(settings, link, committed=committed, fetch_wait_ms=10, thin=thin)
+    async with aclosing(_drained(reader, topics, start or {}, settings.bootstrap, moved)) as entries:
+        async for entry in entries:
+            yield entry
+
+
+async def to_end(
+    connection: Opens,
+    topics: Iterable[str],
+    *,
+    committed: bool = True,
+    start: Mapping[str, int] | None = None,
+) -> AsyncGenerator[Entry, None]:
+    """As `each_to_end`, by a reader that `connection` makes."""
+    reader = connection.reader(committed=committed, fetch_wait_ms=10)
+    async with aclosing(_drained(reader, topics, start or {}, connection.bootstrap)) as entries:
+        async for entry in entries:
+            yield entry
+
+
+async def _drained(
+    reader: Reads,
+    topics: Iterable[str],
+    start: Mapping[str, int],
+    bootstrap: str,
+    moved: Callable[[int, int], None] = lambda done, total: None,
+) -> AsyncGenerator[Entry, None]:
     try:
-        await reader.assign(dict.fromkeys(topics, EARLIEST) | dict(start or {}))
+        await reader.assign(dict.fromkeys(topics, EARLIEST) | dict(start))
         ends, firsts, before = await reader.ends(), reader.positions(), -1
         total = sum(max(0, end - firsts[topic]) for topic, end in ends.items())
         while not await reader.reached(ends):
@@ -448,7 +475,7 @@ async def each_to_end(
                 before = done
                 moved(done, total)
             if missing := await reader.missing(reader.gone()):
-                raise TopicMissing(missing, settings.bootstrap)
+                raise TopicMissing(missing, bootstrap)
     finally:
         await reader.close()
 

@@ -12,7 +12,7 @@ from protocol.digests import body_digest
 from protocol.sealing import ChunkOpener
 from schemas.errors import PeerError
 from schemas.records import CHUNK_BYTES, BodyAt, BodyRef
-from transport.bodies import BodyReader
+from transport.ports import Fetches
 
 
 def check_listed(topic: str, at: BodyAt) -> None:
@@ -22,7 +22,7 @@ def check_listed(topic: str, at: BodyAt) -> None:
 
 
 async def plain_chunks(
-    reader: BodyReader, topic: str, body: BodyRef, opener: ChunkOpener | None
+    reader: Fetches, topic: str, body: BodyRef, opener: ChunkOpener | None
 ) -> AsyncGenerator[tuple[int, bytes], None]:
     """(index, plain chunk) of a body in order; `opener` is None where a body lies open.
 
@@ -42,7 +42,7 @@ async def plain_chunks(
             index += 1
 
 
-async def whole_body(reader: BodyReader, topic: str, at: BodyAt, opener: ChunkOpener | None) -> bytearray:
+async def whole_body(reader: Fetches, topic: str, at: BodyAt, opener: ChunkOpener | None) -> bytearray:
     """A body in memory, its digest checked. Raises PeerError, BodyGone."""
     check_listed(topic, at)
     whole = bytearray()
