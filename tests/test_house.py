@@ -42,6 +42,9 @@ GUESTS: dict[str, tuple[str, ...]] = {  # library -> the folders it may be met i
         "trustee/shell", "simulation", "wardround", "audit", "registry", "rehearsal",
     ),
 }  # fmt: skip
+PORTS = "simulation/ports/"  # production's shells on a log in memory: they, transport's ports and asyncio, here alone
+BEHIND_PORTS = ("transport", "coordinator")
+CHANCE = {"datetime", "os", "random", "secrets", "socket", "subprocess", "threading", "time"}  # from outside the seed
 DECIDING = ("core", "strategies")
 PURE = ("protocol.judging", "protocol.orders", "protocol.rounds")  # what everybody decides alike, from records alone
 DOING = {  # what a core never touches: clocks, files, randomness, processes, the network
@@ -99,6 +102,8 @@ def wrong_room(found: Import) -> bool:
         return False
     if found.top == "tests":
         return True
+    if found.path.startswith(PORTS) and found.top in BEHIND_PORTS:
+        return False
     return found.top in {*ROOMS, "bench"} - {room} and found.top not in MAY_IMPORT[room]
 
 
@@ -124,6 +129,8 @@ def wrong_in_simulation(found: Import) -> bool:
     """Whether the simulator takes more of a service than what decides, or time and chance from outside its seed."""
     if not found.path.startswith("simulation/"):
         return False
+    if found.path.startswith(PORTS):
+        return found.top in CHANCE
     if found.top in ("coordinator", "participant", "trustee"):
         return found.module.split(".")[1:2] not in [[part] for part in DECIDING]
     return found.top in DOING - {"random"} and found.path != "simulation/soak.py"  # a command: it shows progress
@@ -237,6 +244,9 @@ def test_every_file_begins_with_what_it_is_for() -> None:
         ("simulation/x.py", "from coordinator.shell import log", wrong_in_simulation),
         ("simulation/x.py", "import coordinator", wrong_in_simulation),
         ("simulation/x.py", "import time", wrong_in_simulation),
+        ("simulation/x.py", "from transport.errors import Fenced", wrong_room),
+        ("simulation/ports/x.py", "import wardround.cli", wrong_room),
+        ("simulation/ports/x.py", "import time", wrong_in_simulation),
     ],
 )
 def test_the_check_itself_finds_what_is_forbidden(path: str, line: str, check: object) -> None:

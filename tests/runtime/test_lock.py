@@ -43,7 +43,7 @@ def test_the_lock_file_names_its_holder(tmp_path: Path) -> None:
 def test_a_second_service_is_refused_and_told_who_holds_the_folder(tmp_path: Path) -> None:
     process = _holder(tmp_path)
     try:
-        with pytest.raises(LocalError, match=f"in use by process {process.pid}$") as refused:
+        with pytest.raises(LocalError, match=f"in use by process {process.pid}\n") as refused:
             FolderLock(tmp_path)
         assert "stop the other one" in refused.value.hint
         assert (tmp_path / "lock").read_text() == str(process.pid)
@@ -72,7 +72,7 @@ def test_a_process_that_the_holder_started_does_not_inherit_the_lock(tmp_path: P
 
 
 def test_a_lock_that_is_released_leaves_the_folder_free(tmp_path: Path) -> None:
-    with FolderLock(tmp_path), pytest.raises(LocalError, match=f"in use by process {os.getpid()}$"):
+    with FolderLock(tmp_path), pytest.raises(LocalError, match=f"in use by process {os.getpid()}\n"):
         FolderLock(tmp_path)
     FolderLock(tmp_path).release()
     FolderLock(tmp_path).release()
