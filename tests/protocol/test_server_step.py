@@ -23,7 +23,7 @@ each = pytest.mark.parametrize("name", OPTIMISERS)
 
 
 def step(name: str) -> ServerStep:
-    return server_step(name, VECTORS["lr"], VECTORS["beta1"], VECTORS["beta2"], VECTORS["epsilon"])
+    return server_step(name, VECTORS["lr"], VECTORS["beta1"], VECTORS["beta2"], VECTORS["denominator_floor"])
 
 
 def from_hex(text: str) -> Floats:

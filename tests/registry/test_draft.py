@@ -18,6 +18,7 @@ from registry.plans.template import plan_template
 from registry.plans.words import off_of, warnings_of
 from schemas.errors import LocalError, PeerError
 from schemas.plan import Plan, StopRule, plan_of
+from tests.vectors import load
 
 FACTS = TaskFacts(parameters=7, code=b"\x0b" * 32, initial=b"\x0a" * 32, metric="c-index", higher_is_better=True)
 SMALLEST = """
@@ -30,90 +31,9 @@ entry = "studies.lung.task:task"
 [stop]
 versions = 20
 """
-# The whole plan of SMALLEST, laid out by hand; every integer minimal, floats as 8 big-endian bytes.
-GOLDEN = bytes.fromhex(
-    "dc0012"  # array of 18: kind, schema version, 16 fields
-    "20 04"  # kind 32, version 4
-    "a4 6c756e67"  # study "lung"
-    "a4 6c756e67"  # title: the id again
-    "06"  # sites_expected
-    "07"  # parameters
-    "00"  # seed
-    "c420" + "0a" * 32 +  # initial
-    "93"  # task
-    "b6 737475646965732e6c756e672e7461736b3a7461736b"  # entry
-    "c420" + "0b" * 32 +  # code
-    "90"  # no options
-    "9a"  # training
-    "a3 736764"  # sgd
-    "c408 3f847ae147ae147b"  # learning_rate 0.01
-    "c408 0000000000000000"  # momentum
-    "c408 0000000000000000"  # weight_decay
-    "01 00 20"  # epochs 1, steps 0, batch 32
-    "c408 0000000000000000"  # proximal
-    "cd0e10"  # time_limit_s 3600
-    "cd0258"  # progress_limit_s 600
-    "dc0010"  # aggregation, 16 fields
-    "a7 666564627566 66"  # fedbuff
-    "04 03 03 04"  # goal, minimum, cohort_min, cohort_max
-    "ce000927c0"  # deadline_ms 600000
-    "40"  # staleness_max 64
-    "dc0041 10 0b 09 08 07 07 06 06 05 05 05 05" + "04" * 53 +  # 65 weights: 16, 11, 9, 8, 7, 7, 6, 6, 5 x 4, then 4
-    "c0 00 01"  # examples none, examples_max 0, absence_cap 1
-    "a7 61766572616765"  # average
-    "c408 3ff0000000000000"  # server_lr 1.0
-    "c408 3feccccccccccccd"  # beta1 0.9
-    "c408 3fefae147ae147ae"  # beta2 0.99
-    "c408 3f50624dd2f1a9fc"  # denominator_floor 0.001
-    "92 a7 636c6970706564"  # encoding: clipped
-    "95 20"  # modulus_bits 32
-    "c408 3ff0000000000000"  # clip
-    "c408 3ff0000000000000"  # clip_inf
-    "18"  # scale_bits 24: 64 * (2^24 + 1) < 2^31 <= 64 * (2^25 + 1)
-    "90"  # no auxiliary coordinates
-    "96 90"  # masking: no trustees
-    "00 c0"  # aggregate_interval_s, aggregates_max none
-    "ce004f1a00"  # offer_age_max_s, 60 days
-    "ab 6165732d3235362d637472"  # aes-256-ctr
-    "af 4d4c4b454d3736385f583235353139"  # MLKEM768_X25519
-    "91 c408 0000000000000000"  # noise: noise_std
-    "99"  # evaluation
-    "01"  # every
-    "a7 632d696e646578"  # c-index
-    "c3"  # higher is better
-    "a6 6e2d74657374"  # n-test
-    "cd03e8"  # bootstrap 1000
-    "c3"  # alone
-    "92 a7 632d696e646578 a6 6e2d74657374"  # metrics c-index, n-test
-    "05"  # test_min
-    "c408 4024000000000000"  # weight_max 10.0
-    "94 14 00 c0 00"  # stop: versions 20, patience, target none, time_s
-    "93 0a 1e 90"  # storage: versions_kept 10, audit_days 30, no auditors
-    "91 c408 0000000000000000"  # data: bad_records_max 0
-)  # fmt: skip
-
-
-# The same as it was laid out before: version 3, encoding, masks and noise in one section.
-GOLDEN_3 = bytes.fromhex(
-    GOLDEN.hex()
-    .replace("dc00122004", "dc00102003")
-    .replace("dc0010a7666564627566", "9da7666564627566")
-    .replace("c00001a761766572616765", "a761766572616765")
-    .replace(
-        GOLDEN.hex()[GOLDEN.hex().index("92a7636c6970706564") : GOLDEN.hex().index("9901a7632d696e646578")],
-        "dc001190a7636c697070656420c4083ff0000000000000c4083ff00000000000001890c000c4080000000000000000"
-        "c4083fe5555555555555c4083ffccccccccccccc00c0ce004f1a00ab6165732d3235362d637472"
-        "af4d4c4b454d3736385f583235353139",
-    )
-)
+# The plan of SMALLEST in schema versions 2, 3 and 4, laid out by hand: tests/vectors/make_plans.py.
+GOLDEN_2, GOLDEN_3, GOLDEN = (bytes.fromhex(one["payload"]) for one in load("plans")["plans"])
 DIGEST_3 = "7333a2cd202bc526b0609df9cbdf8913ba9a4dc77734eb72be50d8cb455d615a"
-# And before that: version 2, six fields of evaluation.
-GOLDEN_2 = bytes.fromhex(
-    GOLDEN_3.hex()
-    .replace("dc00102003", "dc00102002")
-    .replace("9901a7632d696e646578", "9601a7632d696e646578")
-    .replace("92a7632d696e646578a66e2d7465737405c4084024000000000000", "")
-)
 DIGEST_2 = "b8c7d097d2c319f66597e804a8d9f72a8688c02592d4894bbaf4c89d4618f135"
 
 

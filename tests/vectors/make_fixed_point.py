@@ -8,12 +8,12 @@ import math
 import struct
 from collections.abc import Sequence
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
+from tests.vectors import FOLDER
 from tests.vectors.exact_floats import f32, f32_hex, f64, floats
 
-OUT = Path(__file__).with_name("fixed_point.json")
+OUT = FOLDER / "fixed_point.json"
 Auxiliary = tuple[str, float, int, float]  # name, bound, scale bits, value
 
 

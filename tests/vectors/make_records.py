@@ -6,14 +6,14 @@ Run once, from the repository's root: python -m tests.vectors.make_records
 import hashlib
 import json
 import struct
-from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from tests.vectors import FOLDER
 from tests.vectors.by_hand import NIL, array, blob, flag, head, text, whole
 
-OUT = Path(__file__).with_name("records.json")
+OUT = FOLDER / "records.json"
 LABEL = b"wardround/secagg/1"
 Rows = list[tuple[str, bytes, str]]
 

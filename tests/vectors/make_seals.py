@@ -10,11 +10,12 @@ import hashlib
 import hmac
 import json
 import struct
-from pathlib import Path
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-OUT = Path(__file__).with_name("seals.json")
+from tests.vectors import FOLDER
+
+OUT = FOLDER / "seals.json"
 LABEL = b"wardround/secagg/1"
 XWING_SEED = bytes.fromhex("7f9c2ba4e88f827d616045507605853ed73b8093f6efbc88eb1a6eacfa66ef26")
 XWING_SHARED_SECRET = bytes.fromhex("d2df0522128f09dd8e2c92b1e905c793d8f57a54c3da25861f10bf4ca613e384")

@@ -5,11 +5,11 @@ Run once, from the repository's root: python -m tests.vectors.make_server_step
 
 import json
 from fractions import Fraction
-from pathlib import Path
 
+from tests.vectors import FOLDER
 from tests.vectors.exact_floats import f32, f32_hex, f32_root, floats
 
-OUT = Path(__file__).with_name("server_step.json")
+OUT = FOLDER / "server_step.json"
 COUNT, STEPS = 131, 3  # an odd length: vector instructions and the rest behind them both have work
 LR, BETA1, BETA2, EPSILON = 0.7, 0.9, 0.99, 0.001
 Vector = list[Fraction]
@@ -68,7 +68,7 @@ def main() -> None:
         results[name] = {"model": f32_hex(x), "state": [f32_hex(vector) for vector in state]}
     content = {
         "comment": "made by make_server_step.py; vectors float32 little-endian; results after all changes in order",
-        "lr": LR, "beta1": BETA1, "beta2": BETA2, "epsilon": EPSILON,
+        "lr": LR, "beta1": BETA1, "beta2": BETA2, "denominator_floor": EPSILON,
         "model": f32_hex(x0), "changes": [f32_hex(change) for change in changes], "results": results,
     }  # fmt: skip
     OUT.write_text(json.dumps(content, indent=1) + "\n")

@@ -1,0 +1,163 @@
+"""Make plans.json: one small plan in every schema version, laid out by hand, with the digest that names it.
+
+Run once, from the repository's root: python -m tests.vectors.make_plans
+"""
+
+import hashlib
+import json
+import struct
+
+from tests.vectors import FOLDER
+from tests.vectors.by_hand import NIL, array, blob, flag, text, whole
+
+OUT = FOLDER / "plans.json"
+Rows = list[tuple[str, bytes, str]]
+NO_OPTIONS, NO_NAMES = array(), array()
+WEIGHTS = (16, 11, 9, 8, 7, 7, 6, 6, 5, 5, 5, 5, *[4] * 53)
+
+
+def f8(value: float) -> bytes:
+    return blob(struct.pack(">d", value))
+
+
+HEAD: Rows = [
+    ("study", text("lung"), ""),
+    ("title", text("lung"), ""),
+    ("sites_expected", whole(6), ""),
+    ("parameters", whole(7), ""),
+    ("seed", whole(0), ""),
+    ("initial", blob(b"\x0a" * 32), "body digest of version 0"),
+]
+TASK: Rows = [
+    ("entry", text("studies.lung.task:task"), ""),
+    ("code", blob(b"\x0b" * 32), "digest of the task's folder"),
+    ("options", NO_OPTIONS, "none"),
+]
+TRAINING: Rows = [
+    ("optimiser", text("sgd"), ""),
+    ("learning_rate", f8(0.01), "0.01"),
+    ("momentum", f8(0.0), "0"),
+    ("weight_decay", f8(0.0), "0"),
+    ("epochs", whole(1), ""),
+    ("steps", whole(0), "epochs count"),
+    ("batch", whole(32), ""),
+    ("proximal", f8(0.0), "0"),
+    ("time_limit_s", whole(3600), ""),
+    ("progress_limit_s", whole(600), ""),
+]
+GATHERING: Rows = [
+    ("preset", text("fedbuff"), ""),
+    ("goal", whole(4), ""),
+    ("minimum", whole(3), ""),
+    ("cohort_min", whole(3), ""),
+    ("cohort_max", whole(4), ""),
+    ("deadline_ms", whole(600_000), ""),
+    ("staleness_max", whole(64), ""),
+    ("weight_table", array(*map(whole, WEIGHTS)), "max(4, round(16/sqrt(1 + staleness))), 65 weights"),
+]
+WEIGHING: Rows = [
+    ("examples", NIL, "all sites alike"),
+    ("examples_max", whole(0), ""),
+    ("absence_cap", whole(1), "absence does not weigh"),
+]
+STEP: Rows = [
+    ("server_optimiser", text("average"), ""),
+    ("server_lr", f8(1.0), "1"),
+    ("beta1", f8(0.9), "0.9"),
+    ("beta2", f8(0.99), "0.99"),
+    ("denominator_floor", f8(0.001), "0.001"),
+]
+CLIPPED: Rows = [
+    ("modulus_bits", whole(32), ""),
+    ("clip", f8(1.0), "1"),
+    ("clip_inf", f8(1.0), "1"),
+    ("scale_bits", whole(24), "64 * (2^24 + 1) < 2^31 <= 64 * (2^25 + 1)"),
+    ("auxiliary", NO_NAMES, "none"),
+]
+MASKING: Rows = [
+    ("trustees", NO_NAMES, "none"),
+    ("aggregate_interval_s", whole(0), ""),
+    ("aggregates_max", NIL, "no limit"),
+    ("offer_age_max_s", whole(60 * 24 * 3600), "60 days"),
+    ("prg", text("aes-256-ctr"), ""),
+    ("kem", text("MLKEM768_X25519"), ""),
+]
+NOISE: Rows = [("noise_std", f8(0.0), "none")]
+JUDGING: Rows = [
+    ("every", whole(1), ""),
+    ("metric", text("c-index"), ""),
+    ("higher_is_better", flag(True), ""),
+    ("weight", text("n-test"), ""),
+    ("bootstrap", whole(1000), ""),
+    ("alone", flag(True), ""),
+]
+LETTING_OUT: Rows = [
+    ("metrics", array(text("c-index"), text("n-test")), "sorted"),
+    ("test_min", whole(5), ""),
+    ("weight_max", f8(10.0), "10"),
+]
+STOP: Rows = [
+    ("versions", whole(20), ""),
+    ("patience", whole(0), ""),
+    ("target", NIL, "none"),
+    ("time_s", whole(0), ""),
+]
+STORAGE: Rows = [("versions_kept", whole(10), ""), ("audit_days", whole(30), ""), ("auditors", NO_NAMES, "none")]
+DATA: Rows = [("bad_records_max", f8(0.0), "0")]
+_BY_NAME = {name: (name, value, meaning) for name, value, meaning in (*CLIPPED, *MASKING, *NOISE, *WEIGHING)}
+PRIVACY: Rows = [
+    _BY_NAME["trustees"],
+    ("encoding", text("clipped"), ""),
+    *(_BY_NAME[name] for name in ("modulus_bits", "clip", "clip_inf", "scale_bits", "auxiliary")),
+    *(_BY_NAME[name] for name in ("examples", "examples_max", "noise_std")),
+    ("share_max", f8(4 / 6), "4/(cohort_min + 3)"),
+    ("cohort_effective_min", f8(0.6 * 3), "0.6 * cohort_min"),
+    *(_BY_NAME[name] for name in ("aggregate_interval_s", "aggregates_max", "offer_age_max_s", "prg", "kem")),
+]
+OLD_STEP: Rows = [*STEP[:-1], ("epsilon", STEP[-1][1], STEP[-1][2])]
+
+
+def section(name: str, rows: Rows, tag: str = "") -> tuple[str, bytes, Rows]:
+    """A section's bytes; one of several has its tag before them."""
+    packed = array(*(value for _, value, _ in rows))
+    return name, array(text(tag), packed) if tag else packed, rows
+
+
+def version(number: int) -> list[tuple[str, bytes, Rows]]:
+    """The sections of the plan in one schema version."""
+    judging = JUDGING if number == 2 else JUDGING + LETTING_OUT
+    kept = [section("task", TASK), section("training", TRAINING)]
+    last = [section("evaluation", judging), section("stop", STOP), section("storage", STORAGE), section("data", DATA)]
+    if number < 4:
+        old = [section("aggregation", GATHERING + OLD_STEP), section("privacy", PRIVACY)]
+        return [*kept, *old, *last]
+    new = [
+        section("aggregation", GATHERING + WEIGHING + STEP), section("encoding", CLIPPED, "clipped"),
+        section("masking", MASKING), section("noise", NOISE),
+    ]  # fmt: skip
+    return [*kept, *new, *last]
+
+
+def plan(number: int) -> dict[str, object]:
+    sections = version(number)
+    payload = array(whole(32), whole(number), *(value for _, value, _ in HEAD), *(value for _, value, _ in sections))
+    return {
+        "schema_version": number,
+        "payload": payload.hex(),
+        "digest": hashlib.sha256(payload).hexdigest(),
+        "fields": [[name, value.hex(), meaning] for name, value, meaning in HEAD],
+        "sections": {
+            name: {"payload": value.hex(), "fields": [[field, wire.hex(), meaning] for field, wire, meaning in rows]}
+            for name, value, rows in sections
+        },
+    }
+
+
+def main() -> None:
+    comment = "made by make_plans.py; the same plan in each schema version"
+    content = {"comment": comment, "plans": [plan(number) for number in (2, 3, 4)]}
+    OUT.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
