@@ -257,6 +257,33 @@ def _roster(director: Director, fault: Fault) -> None:
     director.later(fault, director.world.change_members, fault.who, True)
 
 
+def _anew(director: Director, fault: Fault) -> None:
+    """A site's offers topic is deleted and made anew."""
+    director.scene.renew(fault.who)
+
+
+def _new_key(director: Director, fault: Fault) -> None:
+    """A site is started with another signing key: before the registrar has published it, or before that is read."""
+    site, world = director.site(fault), director.world
+    key = site.key = site.key + 1
+    site.restart_after_ms = 500
+    site.ended(KILLED)
+    if fault.number % 2:
+        world.publish(director.scene.roster.with_key(site.name, key), late_ms=fault.length_ms)
+    else:
+        director.later(fault, lambda: world.publish(director.scene.roster.with_key(site.name, key)))
+
+
+def _stolen(director: Director, fault: Fault) -> None:
+    """Who has stolen an operator's key pauses the study, or shuts a site out, until that key is revoked."""
+    thief, world = f"thief-{fault.at_ms}", director.world
+    if fault.number % 2:
+        world.command(Action.PAUSE, operator=thief)
+    else:
+        world.command(Action.EXCLUDE, site=sorted(world.sites)[0], operator=thief)
+    director.later(fault, lambda: world.publish(director.scene.roster.without_operator(thief)))
+
+
 def _pause(director: Director, fault: Fault) -> None:
     """An operator pauses the study for a while."""
     director.world.command(Action.PAUSE)
@@ -320,6 +347,9 @@ DEEDS: dict[str, Callable[[Director, Fault], None]] = {
     "bodies-gone": _bodies_gone,
     "offers-gone": _offers_gone,
     "roster": _roster,
+    "anew": _anew,
+    "new-key": _new_key,
+    "stolen": _stolen,
     "pause": _pause,
     "exclude": _exclude,
     "pause-site": _pause_site,
@@ -340,6 +370,7 @@ ON_COORDINATORS = (
     "abort",
     "markers",
     "pause",
+    "stolen",
     "close",
     "strangers",
     "cut",
@@ -348,6 +379,6 @@ ON_COORDINATORS = (
 )
 ON_SITES = (
     "die", "die-before", "kill", "freeze", "disk", "clock", "trainer", "load", "refused", "room", "leave", "range",
-    "twice", "repeat", "bodies-gone", "offers-gone", "roster", "exclude", "pause-site", "old-copy", "hostile", "flood",
-    *LINKS, "flap",
+    "twice", "repeat", "bodies-gone", "offers-gone", "anew", "new-key", "roster", "exclude", "pause-site", "old-copy",
+    "hostile", "flood", *LINKS, "flap",
 )  # fmt: skip

@@ -65,4 +65,4 @@ class JudgedChecks:
 
     def _retained(self) -> bool:
         """Evaluations that retention took cannot be read again."""
-        return not any(topic.start for topic in self._log.offers.values())
+        return not any(topic.start or topic.renewed for topic in self._log.offers.values())

@@ -65,7 +65,7 @@ class StudyRun(Lead):
     def begin(self) -> None:
         """Tell the core who belongs, then read offers from where receipts and bookmark say."""
         self._members = frozenset(self.scene.members())
-        self.post(seen.Commanded(tuple(self.scene.commands)))  # before anything else: a paused study stays so
+        self.post(seen.Commanded(self.scene.commands))  # before anything else: a paused study stays so
         self.post(seen.SitesChanged(self._members))
         for evaluated in remembered(self._bookmark, self.core.version, self.model.digest):
             self.post(evaluated)
@@ -74,7 +74,7 @@ class StudyRun(Lead):
 
     def commanded(self) -> None:
         """An operator has said something: what holds now is heard in turn."""
-        self.post(seen.Commanded(tuple(self.scene.commands)))
+        self.post(seen.Commanded(self.scene.commands))
 
     def members_changed(self) -> None:
         """The roster changed: heard in turn, like everything else."""
@@ -85,6 +85,7 @@ class StudyRun(Lead):
         former, self._members = self._members, frozenset(self.scene.members())
         event = seen.SitesChanged(self._members)
         self.reader.assign(self._members)
+        self._todo.extend(self._tell(seen.Commanded(self.scene.commands)))
         if former - self._members:
             assert self.view.newest is not None
             again = self._publisher.again(self.view, Stop(self.view.newest.stop))

@@ -47,6 +47,7 @@ class Topic(Generic[T]):
     def __init__(self, name: str) -> None:
         self.name = name
         self.start = 0
+        self.renewed = 0  # so often was it deleted and made anew
         self.hidden: list[Transaction] = []  # ended, and their markers forgotten here
         self._entries: list[Entry[T]] = []  # _entries[0] has offset `start`
         self._newest: dict[str, Entry[T]] = {}
@@ -95,6 +96,12 @@ class Topic(Generic[T]):
         if gone > 0:
             del self._entries[:gone]
             self.start += gone
+
+    def renew(self) -> None:
+        """Somebody deletes the topic and makes it anew: it is empty, and offsets begin again."""
+        self._entries.clear()
+        self._newest.clear()
+        self.start, self.renewed = 0, self.renewed + 1
 
     def mark(self, transaction: "Transaction", fate: Fate) -> None:
         """A transaction has ended here, and with it those whose markers were forgotten: to Kafka they are one."""

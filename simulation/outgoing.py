@@ -118,7 +118,7 @@ class Outgoing:
             base_version=row.base_version, base_digest=row.base_digest, plan=self._scene.plan_digest, d=plan.d,
             size_bytes=plan.body_bytes, cohort_min=site.floor, trustees=0,
         )  # fmt: skip
-        return self._scene.append(site.name, SentOffer(fact, body, site.name))
+        return self._scene.append(site.name, SentOffer(fact, body, site.name, key=site.key))
 
     def _uploaded(self, sequence: int) -> None:
         site = self._site
@@ -152,7 +152,7 @@ class Outgoing:
 
     def _evaluation_sent(self, fact: EvaluatedFact) -> None:
         self._measuring.pop(fact.version, None)
-        self._scene.append(fact.site, SentEvaluation(fact, fact.site))
+        self._scene.append(fact.site, SentEvaluation(fact, fact.site, key=self._site.key))
         self._scene.story.bytes_moved(fact.site, "up", EVALUATION_BYTES)
         self._site.later(evaluated(fact.version))
 

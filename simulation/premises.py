@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from participant.core.events import Event
 from simulation.link import Link
 from simulation.process import Process
+from simulation.roster import FIRST_KEY
 from simulation.scene import Scene
 from simulation.store import Change, Content, DiskFull, Store
 from simulation.transfer import Transfer
@@ -73,14 +74,15 @@ class Premises(Process):
         self.trouble = Trouble()
         self.copied = False  # its folder was restored from a copy at some time
         self.wish = Wish()
+        self.key = FIRST_KEY  # that it signs with
         self.joined = False
         self.trainings = 0  # that came off, in all its lives
         self._flushing = False
 
     @property
     def member(self) -> bool:
-        """Whether the roster lists this site now."""
-        return self.name in self.scene.listed
+        """Whether the roster lists this site, under the key that it holds."""
+        return self.name in self.roster.sites and (self.name, self.key) in self.roster.keys
 
     @abstractmethod
     def post(self, *events: Event) -> None:

@@ -10,6 +10,7 @@ from enum import StrEnum
 
 from simulation.clock import ProcessEnded
 from simulation.link import Link
+from simulation.roster import Roster
 from simulation.scene import Scene
 
 KILLED = "killed"
@@ -51,6 +52,7 @@ class Process(ABC):
         self.life = 0
         self.frozen_until_ms = 0
         self.alive = False
+        self.roster = scene.roster  # as this process has read it
         self.ahead_ms = 0  # how far its monotonic clock is ahead of virtual time
         self.doom: Doom | None = None
         self.restart_after_ms = scene.costs.restart_ms
@@ -64,6 +66,7 @@ class Process(ABC):
         """Begin a life."""
         self.life += 1
         self.alive = True
+        self.roster = self.scene.roster
         self.born()
 
     @abstractmethod
@@ -73,6 +76,12 @@ class Process(ABC):
     @abstractmethod
     def died(self) -> None:
         """What a death takes with it besides memory."""
+
+    def read_roster(self, roster: Roster) -> None:
+        """The registrar's word has come to this process."""
+        if roster.serial > self.roster.serial:
+            self.roster = roster
+            self.membership_changed()
 
     @abstractmethod
     def membership_changed(self) -> None:

@@ -6,6 +6,7 @@ Source: coordinator/shell/offers.py, intake.py and bookmarks.py, which it stands
 from collections.abc import Iterable
 
 from coordinator.core.allowance import Allowance
+from coordinator.core.events import OffersAnew
 from simulation.lead import Heard, Lead
 from simulation.records import Other, SentEvaluation, SentOffer
 
@@ -26,12 +27,14 @@ class OffersReader:
         self._blocked: dict[str, None] = {}
         self._allowance = Allowance()
         self._indebted: set[str] = set()
+        self._unbelieved: dict[str, int] = {}  # site -> its first offer under a key that the roster lacks
         self._unmarked = 0  # records read since the last bookmark
         self.refused = 0  # records that nobody may believe
 
     def assign(self, sites: Iterable[str]) -> None:
         """Read these sites: a new one from where its receipt says, the others on."""
-        before = self._positions
+        before = self._positions | {site: at for site, at in self._unbelieved.items() if site in self._positions}
+        self._unbelieved.clear()
         self._positions = {site: before.get(site) or self._first(site) for site in sorted(sites)}
         self._held.intersection_update(self._positions)
         for site in self._positions:
@@ -76,17 +79,19 @@ class OffersReader:
             self._blocked[site] = None
             return
         topic = run.scene.log.offers[site]
+        if self._positions[site] > topic.end:
+            self._made_anew(site)
         entries, self._positions[site] = topic.read(self._positions[site], min(room, BATCH_MAX))
         for entry in entries:
             self._allowance.spend(site, RECORD_BYTES, run.node.now_ms())
             if entry.value is not None and not isinstance(entry.value, Other):
-                self._take(site, entry.value)
+                self._take(site, entry.offset, entry.value)
             elif isinstance(entry.value, Other) and not entry.value.readable:
                 self.refused += 1
         self._unmarked += len(entries)
         if self._unmarked >= BOOKMARK_RECORDS:
             self._unmarked = 0
-            run.post(Heard(dict(self._positions)))
+            run.post(Heard(self._heard()))
         wait_ms = self._allowance.wait_ms(site, run.node.now_ms())
         if wait_ms:
             self._indebted.add(site)
@@ -98,9 +103,26 @@ class OffersReader:
         self._indebted.discard(site)
         self.wake(site)
 
-    def _take(self, site: str, record: SentOffer | SentEvaluation) -> None:
-        """Topic, signer and payload name the same site, and the bytes are those that were signed."""
+    def _heard(self) -> dict[str, int]:
+        """Up to where each site was heard; an offer under a key that no roster knows yet is not heard."""
+        return {site: min(at, self._unbelieved.get(site, at)) for site, at in self._positions.items()}
+
+    def _made_anew(self, site: str) -> None:
+        """The topic ends before what was read of it: it is read from its beginning."""
+        self._positions[site] = 0
+        self._unbelieved.pop(site, None)
+        self._run.marked.pop(site, None)
+        self._run.post(OffersAnew(site))
+        self._run.post(Heard({site: 0}))  # before anything is read there: a position of the old topic would pass it
+
+    def _take(self, site: str, offset: int, record: SentOffer | SentEvaluation) -> None:
+        """Topic, signer and payload name the same site, under a key of its own, and the bytes are those signed."""
         if not record.intact or record.signer != site or record.fact.site != site:
+            self.refused += 1
+            return
+        if (site, record.key) not in self._run.node.roster.keys:
+            if isinstance(record, SentOffer):
+                self._unbelieved.setdefault(site, offset)
             self.refused += 1
             return
         self._run.post(record if isinstance(record, SentOffer) else record.fact)

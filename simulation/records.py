@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from coordinator.core.events import Evaluated, OfferFact
 from schemas.records import Request, RequestEntry
+from simulation.roster import FIRST_KEY
 
 BOOKMARK_KEY = "study"
 Floats = NDArray[np.float32]
@@ -47,6 +48,7 @@ class SentOffer:
     body: int
     signer: str
     intact: bool = True
+    key: int = FIRST_KEY
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,7 @@ class SentEvaluation:
     fact: Evaluated
     signer: str
     intact: bool = True
+    key: int = FIRST_KEY
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from schemas.plan import Plan
 from schemas.records import Announcement, Command, Receipt
 from simulation.log import Log
 from simulation.records import OfferTopicRecord, SentEvaluation, SentOffer
+from simulation.roster import Roster, Said, holding
 from simulation.story import Story
 from simulation.vectors import Vectors
 
@@ -66,13 +67,18 @@ class Scene:
         self.log = Log([*self.sites, *rogues])
         self.hearers = Hearers()
         self.version, self.final = -1, False
-        self.listed = {*self.sites, *rogues}  # by the roster, as it is now
-        self.commands: list[Command] = []
+        self.roster = Roster.of([*self.sites, *rogues])  # as it is now; processes read it when it has come to them
+        self.said: list[Said] = []
         self._digests: dict[int, bytes] = {}
 
     def members(self) -> list[str]:
         """The sites that the roster lists, sorted."""
-        return sorted(self.listed)
+        return sorted(self.roster.sites)
+
+    @property
+    def commands(self) -> tuple[Command, ...]:
+        """Those that hold by the roster as it is now."""
+        return holding(self.said, self.roster)
 
     def digest_of(self, version: int) -> bytes:
         """The model digest of an announced version; zeros when there is none."""
@@ -88,6 +94,12 @@ class Scene:
         for hear in self.hearers.offers:
             hear(site)
         return offset
+
+    def renew(self, site: str) -> None:
+        """A site's offers topic is made anew; its coordinator hears of that when it reads on."""
+        self.log.offers[site].renew()
+        for hear in self.hearers.offers:
+            hear(site)
 
     def committed(self, records: Sequence[RoundsRecord], receipts: Sequence[Receipt]) -> None:
         """A transaction is visible: everybody whom it concerns reads it when it has come over the link."""

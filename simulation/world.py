@@ -33,6 +33,7 @@ from simulation.observe import Observer
 from simulation.premises import SiteSpec
 from simulation.process import Process
 from simulation.records import Model
+from simulation.roster import Roster, Said
 from simulation.scene import Costs, Scene
 from simulation.site import Site
 from simulation.story import Story
@@ -143,10 +144,13 @@ class World:
 
     # -- what people do
 
-    def command(self, action: Action, *, site: str | None = None, version: int | None = None) -> None:
+    def command(
+        self, action: Action, *, site: str | None = None, version: int | None = None, operator: str = "operator"
+    ) -> None:
         """An operator's command is on the log; whoever leads reads it a moment later."""
-        commands = self.scene.commands
-        commands.append(Command(self.scene.plan.study, len(commands), action, site, version, "a history"))
+        said = self.scene.said
+        command = Command(self.scene.plan.study, len(said), action, site, version, "a history")
+        said.append(Said(operator, command))
         if action == Action.EXCLUDE and site is not None:
             self.was_excluded.add(site)
         for node in self.coordinators.values():
@@ -156,11 +160,14 @@ class World:
         """The registrar's roster lists a site, or does not any more; everybody reads that."""
         if not member:
             self.was_away.add(site)
-            self.scene.listed.discard(site)
-        else:
-            self.scene.listed.add(site)
+        self.publish(self.scene.roster.with_site(site) if member else self.scene.roster.without(site))
+
+    def publish(self, roster: Roster, *, late_ms: int = 0) -> None:
+        """The registrar has a newer roster; coordinators read it so much later than sites."""
+        self.scene.roster = roster
         for process in self.processes.values():
-            self.clock.after(0, process, process.membership_changed)
+            after_ms = late_ms if process.name in self.coordinators else 0
+            self.clock.after(after_ms, process, process.read_roster, roster)
 
 
 def _link(spec: SiteSpec, faulty: list[Span]) -> Link:

@@ -33,6 +33,7 @@ from simulation.following import Follower
 from simulation.log import Log, Producer, Transaction
 from simulation.outgoing import Outgoing
 from simulation.publish import Publisher, body_at
+from simulation.reading import OffersReader
 from simulation.records import Body, Chosen, Model, Strange
 from simulation.spool import Spool
 from simulation.store import Row, Store, settled
@@ -392,6 +393,21 @@ def one_allowance_for_all_sites(patch: Patch) -> None:
     patch.setattr(Allowance, "spend", lambda self, site, size, now_ms: spend(self, "all", size, now_ms))
 
 
+def a_topic_made_anew_not_noticed(patch: Patch) -> None:
+    """It is read on from where the old one ended."""
+    patch.setattr(OffersReader, "_made_anew", lambda self, site: None)
+
+
+def a_bookmark_that_passes_who_is_not_known_yet(patch: Patch) -> None:
+    """What was signed under a key that the roster lacks is taken for a stranger's."""
+    patch.setattr(OffersReader, "_heard", lambda self: dict(self._positions))
+
+
+def a_command_that_holds_although_its_key_was_stolen(patch: Patch) -> None:
+    """Commands are judged when they come, and not again when the roster changes."""
+    patch.setattr("simulation.scene.holding", lambda said, roster: tuple(one.command for one in said))
+
+
 def a_load_that_failed_never_tried_again(patch: Patch) -> None:
     """Task and data are looked for once."""
     wait_ms = Loading.wait_ms
@@ -517,6 +533,9 @@ MISTAKES = (
         under=("strangers", "kill"),
     ),
     _mistake(a_record_read_once_more_taken_for_the_end, "alarm", "no-progress", "lost", under=("strangers",)),
+    _mistake(a_topic_made_anew_not_noticed, "lost", "no-progress", under=("anew",)),
+    _mistake(a_bookmark_that_passes_who_is_not_known_yet, "position", "lost", under=("new-key", "kill")),
+    _mistake(a_command_that_holds_although_its_key_was_stolen, "no-progress", under=("stolen",)),
     _mistake(a_load_that_failed_never_tried_again, "no-progress", under=("load",)),
     _mistake(a_leave_that_does_not_look_into_the_outbox, "lost", under=("leave",)),
     _mistake(room_in_the_outbox_not_seen_again, "no-progress", under=("room",)),

@@ -5,7 +5,6 @@ import pytest
 from tests.simulation.ledger import COORDINATOR, SITE, Line, lines, played
 
 NOT_PLAYED = {
-    Line(COORDINATOR, "event", "OffersAnew"): "a topic of the simulated log is never made anew",
     Line(COORDINATOR, "death", "AskAgain"): "no plan names trustees, so nothing is asked for again",
     Line(SITE, "death", "Halt"): "an old copy is put into a folder whose service is down, and a new life has no doom",
 }
