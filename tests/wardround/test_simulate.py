@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from learning.entry import load_task
 from learning.task import DataSource, SiteData
+from registry.plans.authoring import AuthoredPlan, author_draft
 from registry.plans.draft import Draft, TaskFacts
 from registry.plans.template import plan_template
 from rehearsal.course import Course
@@ -46,6 +48,30 @@ def test_every_combination_is_a_plan_or_tells_why_it_is_none() -> None:
     assert labels[4:] == ["goal 2, clip 1.0", "goal 2, clip 2.0", "goal 5, clip 1.0", "goal 5, clip 2.0"]
     assert [one.plan.aggregation.goal for one in found if one.plan] == [4, 6, 1, 4, 5, 5]
     assert "cohort_max >= goal >= minimum" in found[4].refused
+
+
+def test_a_preset_weighs_by_examples_where_the_plan_does() -> None:
+    weighted = STUDIES / "linear_regression" / "plan_weighted.toml"
+    found = variants(read_tables(weighted), [], author, presets=True, where=str(weighted))
+    assert {(one.plan.aggregation.examples, one.plan.aggregation.examples_max) for one in found if one.plan} == {
+        ("examples", 100)
+    }
+
+
+def test_a_study_that_is_learnt_brings_its_example_weights_along(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Plan] = []
+    monkeypatch.setattr("registry.plans.authoring.author_draft", _noting(made))
+    assert main(["simulate", str(LINE), "--learn", str(LINE.with_name("plan_weighted.toml")), "--versions", "2"]) == 0
+    assert {plan.aggregation.examples_max for plan in made} == {100}
+
+
+def _noting(made: list[Plan]) -> Callable[[Draft], AuthoredPlan]:
+    def author_and_note(draft: Draft) -> AuthoredPlan:
+        authored = author_draft(draft)
+        made.append(authored.plan)
+        return authored
+
+    return author_and_note
 
 
 @pytest.mark.parametrize(
