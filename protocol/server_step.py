@@ -3,7 +3,7 @@
 Knows:    float32 vectors block by block, with + - * / and square root alone, each a numpy call of its own: IEEE 754
           rounds each of them one way, and no compiler can fuse two.
 Never:    reads across blocks, so any cutting gives the same bytes.
-Source:   FedOpt, arXiv 2003.00295, algorithm 2 (no bias correction; v starts at epsilon**2); momentum: FedAvgM,
+Source:   FedOpt, arXiv 2003.00295, algorithm 2 (no bias correction; v starts at floor**2); momentum: FedAvgM,
           arXiv 1909.06335.
 """
 
@@ -72,52 +72,52 @@ class Momentum:
 
 @dataclass(frozen=True, slots=True)
 class Adagrad:
-    """v = v + delta**2; x + lr * delta / (sqrt(v) + epsilon). Without momentum, as in the paper's experiments."""
+    """v = v + delta**2; x + lr * delta / (sqrt(v) + floor). Without momentum, as in the paper's experiments."""
 
     lr: np.float32
-    epsilon: np.float32
+    floor: np.float32
     vectors: int = 1
 
     def initial(self, length: int) -> State:
-        return (_start(self.epsilon, length),)
+        return (_start(self.floor, length),)
 
     def apply(self, model: Floats, delta: Floats, state: Sequence[Floats]) -> tuple[Floats, State]:
         v = state[0] + delta * delta
-        return model + _scaled(self.lr, delta, v, self.epsilon), (v,)
+        return model + _scaled(self.lr, delta, v, self.floor), (v,)
 
 
 @dataclass(frozen=True, slots=True)
 class Adaptive:
-    """m = beta1 * m + (1 - beta1) * delta; v by `second`; x + lr * m / (sqrt(v) + epsilon): Yogi and Adam."""
+    """m = beta1 * m + (1 - beta1) * delta; v by `second`; x + lr * m / (sqrt(v) + floor): Yogi and Adam."""
 
     lr: np.float32
     beta1: np.float32
     beta1_rest: np.float32
     beta2: np.float32
     beta2_rest: np.float32
-    epsilon: np.float32
+    floor: np.float32
     second: Callable[["Adaptive", Floats, Floats], Floats]
     vectors: int = 2
 
     def initial(self, length: int) -> State:
-        return np.zeros(length, np.float32), _start(self.epsilon, length)
+        return np.zeros(length, np.float32), _start(self.floor, length)
 
     def apply(self, model: Floats, delta: Floats, state: Sequence[Floats]) -> tuple[Floats, State]:
         m = self.beta1 * state[0] + self.beta1_rest * delta
         v = self.second(self, state[1], delta * delta)
-        return model + _scaled(self.lr, m, v, self.epsilon), (m, v)
+        return model + _scaled(self.lr, m, v, self.floor), (m, v)
 
 
-def server_step(optimiser: str, lr: float, beta1: float, beta2: float, epsilon: float) -> ServerStep:
+def server_step(optimiser: str, lr: float, beta1: float, beta2: float, denominator_floor: float) -> ServerStep:
     """The step named by a plan; what it has no use for is ignored.
 
     Constants are rounded to float32 once, 1 - beta after the subtraction. Raises ValueError for another name, and
-    for a rate or epsilon outside float32's range.
+    for a rate or floor outside float32's range.
     """
     least, most = float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max)
-    if not (least <= lr <= most and least <= epsilon <= most):
-        raise ValueError(f"server_lr {lr:g} and epsilon {epsilon:g} must be normal float32 numbers")
-    rate, small = np.float32(lr), np.float32(epsilon)
+    if not (least <= lr <= most and least <= denominator_floor <= most):
+        raise ValueError(f"server_lr {lr:g} and denominator_floor {denominator_floor:g} must be normal float32 numbers")
+    rate, small = np.float32(lr), np.float32(denominator_floor)
     if optimiser == "average":
         return Average(rate)
     if optimiser == "momentum":
@@ -156,10 +156,10 @@ def _yogi(step: Adaptive, v: Floats, square: Floats) -> Floats:
     return v - step.beta2_rest * square * direction
 
 
-def _start(epsilon: np.float32, length: int) -> Floats:
-    return np.full(length, epsilon * epsilon, np.float32)
+def _start(floor: np.float32, length: int) -> Floats:
+    return np.full(length, floor * floor, np.float32)
 
 
-def _scaled(lr: np.float32, direction: Floats, v: Floats, epsilon: np.float32) -> Floats:
+def _scaled(lr: np.float32, direction: Floats, v: Floats, floor: np.float32) -> Floats:
     root: Floats = np.sqrt(v)
-    return lr * direction / (root + epsilon)
+    return lr * direction / (root + floor)

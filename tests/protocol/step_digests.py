@@ -37,7 +37,7 @@ def digests() -> dict[str, str]:
         found[f"sum {bits}"] = _sha(total)
         found[f"delta {bits}"] = _sha(delta(total, 1 / (encoding.scale * 48)))
     for name in OPTIMISERS:
-        step = server_step(name, lr=0.1, beta1=0.9, beta2=0.99, epsilon=1e-3)
+        step = server_step(name, lr=0.1, beta1=0.9, beta2=0.99, denominator_floor=1e-3)
         x, state = model, step.initial(LENGTH)
         for scale in (1.0, 1e-3, 1e-9):
             change = (rng.normal(size=LENGTH) * scale).astype(np.float32)

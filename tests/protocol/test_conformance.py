@@ -3,6 +3,7 @@
 import hashlib
 from typing import Any
 
+import numpy as np
 import pytest
 
 from protocol.digests import (
@@ -14,12 +15,13 @@ from protocol.digests import (
     record_digest,
     state_subject,
 )
+from protocol.recompute import Contribution, recompute
 from schemas.codec import Nested, OneOf, Struct
 from schemas.errors import PeerError
 from schemas.plan import Plan, plan_of
-from schemas.records import RECORDS, CohortBody, OpenEvaluation, Presence, Signed
+from schemas.records import RECORDS, CohortBody, OpenEvaluation, Presence, Request, Signed
 from schemas.records.site import PresenceOfVersion1
-from tests.vectors import FOLDER, load, make_bodies, make_plans, make_wire
+from tests.vectors import FOLDER, load, make_bodies, make_plans, make_round, make_wire
 
 WIRE, BODIES, PLANS = load("wire"), load("bodies"), load("plans")["plans"]
 READERS: dict[str, Any] = {
@@ -54,6 +56,7 @@ def test_the_page_names_every_file() -> None:
 
 def test_the_files_are_what_their_scripts_make() -> None:
     assert make_wire.made() == WIRE
+    assert make_round.made() == load("round")
     assert [make_plans.plan(number) for number in (2, 3, 4)] == PLANS
     assert [make_bodies.body(case["size_bytes"]) for case in BODIES["bodies"]] == BODIES["bodies"]
 
@@ -100,6 +103,22 @@ def test_a_body_has_these_digests(case: dict[str, Any]) -> None:
 @pytest.mark.parametrize("case", BODIES["subjects"], ids=lambda case: f"{case['of']} {case['version']}")
 def test_a_seal_is_bound_to_this_subject(case: dict[str, Any]) -> None:
     assert SUBJECTS[case["of"]](case).hex() == case["subject"]
+
+
+@pytest.mark.parametrize("case", load("round")["rounds"], ids=lambda case: case["server_optimiser"])
+def test_a_round_gives_this_version(case: dict[str, Any]) -> None:
+    members = [(bytes.fromhex(one["header"]), bytes.fromhex(one["body"])) for one in case["members"]]
+    found = recompute(
+        plan_of(bytes.fromhex(case["plan"])),
+        Request.from_bytes(bytes.fromhex(case["request"])),
+        [Contribution(header, hashlib.sha256(body).digest(), [(0, body)]) for header, body in members],
+        np.frombuffer(bytes.fromhex(case["model"]), "<f4"),
+    )
+    announced = case["announced"]
+    assert (found.version, found.n, found.sum_w) == (announced["version"], announced["n"], announced["sum_w"])
+    assert (found.sum.hex(), found.model.tobytes().hex()) == (announced["sum"], announced["model"])
+    assert (found.model_digest.hex(), found.state.tobytes().hex()) == (announced["model_digest"], announced["state"])
+    assert (found.state_digest.hex() if found.state_digest else None) == announced["state_digest"]
 
 
 def test_every_record_has_a_vector_that_is_read() -> None:

@@ -123,8 +123,8 @@ def section(name: str, rows: Rows, tag: str = "") -> tuple[str, bytes, Rows]:
     return name, array(text(tag), packed) if tag else packed, rows
 
 
-def version(number: int) -> list[tuple[str, bytes, Rows]]:
-    """The sections of the plan in one schema version."""
+def version(number: int, step: Rows = STEP) -> list[tuple[str, bytes, Rows]]:
+    """The sections of the plan in one schema version, with another step of the server."""
     judging = JUDGING if number == 2 else JUDGING + LETTING_OUT
     kept = [section("task", TASK), section("training", TRAINING)]
     last = [section("evaluation", judging), section("stop", STOP), section("storage", STORAGE), section("data", DATA)]
@@ -132,15 +132,19 @@ def version(number: int) -> list[tuple[str, bytes, Rows]]:
         old = [section("aggregation", GATHERING + OLD_STEP), section("privacy", PRIVACY)]
         return [*kept, *old, *last]
     new = [
-        section("aggregation", GATHERING + WEIGHING + STEP), section("encoding", CLIPPED, "clipped"),
+        section("aggregation", GATHERING + WEIGHING + step), section("encoding", CLIPPED, "clipped"),
         section("masking", MASKING), section("noise", NOISE),
     ]  # fmt: skip
     return [*kept, *new, *last]
 
 
+def payload_of(number: int, sections: list[tuple[str, bytes, Rows]]) -> bytes:
+    return array(whole(32), whole(number), *(value for _, value, _ in HEAD), *(value for _, value, _ in sections))
+
+
 def plan(number: int) -> dict[str, object]:
     sections = version(number)
-    payload = array(whole(32), whole(number), *(value for _, value, _ in HEAD), *(value for _, value, _ in sections))
+    payload = payload_of(number, sections)
     return {
         "schema_version": number,
         "payload": payload.hex(),

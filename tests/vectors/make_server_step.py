@@ -55,13 +55,17 @@ def step(name: str, x: Vector, change: Vector, state: list[Vector]) -> tuple[Vec
     return add(x, scaled(m, v)), [m, v]
 
 
+def starts(count: int) -> dict[str, list[Vector]]:
+    """The state of each optimiser before its first step."""
+    zero, small = [Fraction(0)] * count, [f32(epsilon * epsilon)] * count
+    return {"average": [], "momentum": [zero], "adagrad": [small], "yogi": [zero, small], "adam": [zero, small]}
+
+
 def main() -> None:
-    zero, small = [Fraction(0)] * COUNT, [f32(epsilon * epsilon)] * COUNT
-    starts = {"average": [], "momentum": [zero], "adagrad": [small], "yogi": [zero, small], "adam": [zero, small]}
     x0 = floats("model", COUNT, size=1.0)
     changes = [floats(f"change {index}", COUNT, size=10.0**-index) for index in range(STEPS)]
     results = {}
-    for name, state in starts.items():
+    for name, state in starts(COUNT).items():
         x = x0
         for change in changes:
             x, state = step(name, x, change, state)
