@@ -14,10 +14,11 @@ from schemas.errors import PeerError
 from schemas.records import Announcement, Receipt, Request
 from simulation.desk import LEFT
 from simulation.judged import JudgedChecks
+from simulation.key_checks import KeyChecks
 from simulation.observe import InMemory, Observer
 from simulation.reading import BATCH_MAX, QUEUE_MAX
 from simulation.receipts import ReceiptChecks
-from simulation.records import Name, SentOffer
+from simulation.records import Given, Name, SentOffer
 from simulation.site_checks import SiteChecks
 from simulation.vectors import UnitVectors, next_digest
 from simulation.verdict import Broken
@@ -40,6 +41,7 @@ class Checks(Observer):
         self._receipts = ReceiptChecks(world)
         self._judged = JudgedChecks(plan, log)
         self._sites = SiteChecks(world)
+        self._keys = KeyChecks(world)
         self._request: Request | None = None  # the newest
         self._version_ms = 0
 
@@ -101,6 +103,7 @@ class Checks(Observer):
         self._receipts.committed(receipts, self._request, announced)
         if announced is not None:
             self._version_ms = now_ms
+            self._keys.announced(announced)
 
     def _add(self, record: RoundsRecord) -> None:
         open_request = self._view.open_request
@@ -138,6 +141,9 @@ class Checks(Observer):
         self._model = announced.model.digest
         self._judged.announced(announced)
 
+    def on_keys(self, given: Sequence[Given], now_ms: int) -> None:
+        self._keys.given(given)
+
     def on_bookmark(self, bookmark: Marked, now_ms: int) -> None:
         """What it says is true of the log, whoever wrote it."""
         self._receipts.bookmarked(bookmark)
@@ -161,4 +167,5 @@ class Checks(Observer):
     def at_rest(self) -> None:
         """The study is over and everybody has heard of it: nothing waits any more, nothing is unaccounted for."""
         self._sites.at_rest()
+        self._keys.at_rest()
         self._receipts.at_rest(self._offers)

@@ -85,8 +85,12 @@ class Coordinator(Leader):
             found.replay.take(one.record if isinstance(one, Chosen) else one)
         if found.view.open_request is not None:
             self.open_request()
+        self._publisher.read_keys()
+        self._publisher.ensure_keys(lambda: self._fetch_model(found))
+
+    def _fetch_model(self, found: "Found") -> None:
         then = self._begin if found.view.newest is None else self._resume
-        self.clock.at(self._after_reading(4 * plan.parameters), self, then, found)
+        self.clock.at(self._after_reading(4 * self.scene.plan.parameters), self, then, found)
 
     def _ends(self) -> dict[str, int]:
         """Where the sites' topics end, before the log is read: what it does not know yet nobody can have offered."""

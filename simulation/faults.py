@@ -13,7 +13,7 @@ from typing import get_args
 from coordinator.core import events as coordinator_facts
 from participant.core import effects as participant_effects
 from protocol.rounds import RoundsRecord
-from schemas.records import Action, Receipt
+from schemas.records import Action, EpochKey, Receipt
 from simulation.coordinator import Coordinator
 from simulation.hostile import flood, meddle, send_hostile
 from simulation.link import CUT, STALLED, Quality, Span
@@ -48,7 +48,7 @@ LINKS: dict[str, Quality] = {
     "up-only": Quality(down=0.0, silent=True),
 }
 BEFORE_AT_COORDINATORS = (
-    *(one.__name__ for one in (*get_args(coordinator_facts.Effect), *get_args(RoundsRecord), Receipt)),
+    *(one.__name__ for one in (*get_args(coordinator_facts.Effect), *get_args(RoundsRecord), Receipt, EpochKey)),
     *(point for point in Point if point is not Point.OFFERED),
 )
 BEFORE_AT_SITES = (*(one.__name__ for one in get_args(participant_effects.Effect)), Point.OFFERED)

@@ -17,7 +17,7 @@ from coordinator.core.study import StudyCore
 from coordinator.strategies.suspicion import hold_ms
 from protocol.rounds import RoundsRecord, RoundsView
 from schemas.errors import PeerError
-from schemas.records import Receipt, Stop
+from schemas.records import Command, Receipt, Stop
 from simulation.clock import NEVER_MS, ProcessEnded, Timer, cancel
 from simulation.lead import Fact, Heard, Lead, Leader, MembersChanged
 from simulation.observe import InMemory
@@ -25,6 +25,7 @@ from simulation.process import Point
 from simulation.publish import Publisher
 from simulation.reading import OffersReader
 from simulation.records import BOOKMARK_KEY, Model, SentOffer
+from simulation.roster import holding
 from simulation.spool import Spool
 
 LIMIT_MS = 10_000
@@ -64,35 +65,50 @@ class StudyRun(Lead):
 
     def begin(self) -> None:
         """Tell the core who belongs, then read offers from where receipts and bookmark say."""
-        self._members = frozenset(self.scene.members())
-        self.post(seen.Commanded(self.scene.commands))  # before anything else: a paused study stays so
-        self.post(seen.SitesChanged(self._members))
-        for evaluated in remembered(self._bookmark, self.core.version, self.model.digest):
-            self.post(evaluated)
+        self._members = self.node.roster.sites
+        self._busy = True
+        self._under_current_key(self._begin)  # a predecessor may have died between the keys and the Announcement
+
+    def _begin(self) -> list[Effect]:
+        """Before anything else the commands: a paused study stays so."""
+        first: list[Fact] = [seen.Commanded(self._holding()), seen.SitesChanged(self._members)]
+        first += remembered(self._bookmark, self.core.version, self.model.digest)
+        self.queue.extendleft(reversed(first))
         self.reader.assign(self._members)
         self._trim()
+        return []
 
     def commanded(self) -> None:
         """An operator has said something: what holds now is heard in turn."""
-        self.post(seen.Commanded(self.scene.commands))
+        self.post(seen.Commanded(self._holding()))
 
     def members_changed(self) -> None:
         """The roster changed: heard in turn, like everything else."""
         self.post(MembersChanged())
 
     def _members_changed(self) -> None:
-        """Who leaves ends an epoch: the newest version is announced again, under the next one."""
-        former, self._members = self._members, frozenset(self.scene.members())
-        event = seen.SitesChanged(self._members)
-        self.reader.assign(self._members)
-        self._todo.extend(self._tell(seen.Commanded(self.scene.commands)))
-        if former - self._members:
-            assert self.view.newest is not None
-            again = self._publisher.again(self.view, Stop(self.view.newest.stop))
-            self._commit([again], [], lambda: self._tell(event))
+        """Keys first, then the newest version under a new one; then whom to read, whose word holds, who belongs."""
+        self._members = self.node.roster.sites
+        self._busy = True
+        self._publisher.ensure_keys(lambda: self._under_current_key(self._look_again))
+
+    def _under_current_key(self, then: Then) -> None:
+        """The newest version once more where its key is not the current one: who joins has that alone."""
+        newest = self.view.newest
+        assert newest is not None
+        if newest.key_epoch == self._publisher.epochs.current:
+            self._resume(then())
         else:
-            self._todo.extend(self._tell(event))
-            self._do()
+            self._commit([self._publisher.again(self.view, Stop(newest.stop))], [], then)
+
+    def _look_again(self) -> list[Effect]:
+        self.reader.assign(self._members)
+        self.queue.extendleft((seen.SitesChanged(self._members), seen.Commanded(self._holding())))
+        return []
+
+    def _holding(self) -> tuple[Command, ...]:
+        """The commands that hold by the roster as this process has read it."""
+        return holding(self.scene.said, self.node.roster)
 
     # -- the queue
 

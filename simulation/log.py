@@ -16,7 +16,7 @@ from coordinator.core.bookmark import Marked
 from protocol.rounds import RoundsRecord
 from schemas.records import Receipt
 from simulation.clock import ProcessEnded
-from simulation.records import Body, Chosen, Model, OfferTopicRecord, Strange
+from simulation.records import Body, Chosen, Given, Model, OfferTopicRecord, Strange
 
 TRANSACTION_TIMEOUT_MS = 15_000
 
@@ -207,6 +207,7 @@ class Log:
         self.rounds: Topic[Chosen | RoundsRecord | Strange] = Topic("rounds")
         self.receipts: Topic[Receipt | Strange] = Topic("receipts")
         self.models: Topic[Model] = Topic("models")
+        self.keys: Topic[Given] = Topic("keys")
         self.bookmark: Topic[Marked | Strange] = Topic("bookmark")
         self.offers: dict[str, Topic[OfferTopicRecord]] = {site: Topic(f"offers.{site}") for site in sites}
         self.bodies: dict[str, Topic[Body]] = {site: Topic(f"bodies.{site}") for site in sites}

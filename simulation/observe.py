@@ -10,7 +10,7 @@ from coordinator.core.bookmark import Marked
 from coordinator.core.events import Close, Evaluated
 from protocol.rounds import RoundsRecord
 from schemas.records import Announcement, Receipt
-from simulation.records import Name, SentOffer
+from simulation.records import Given, Name, SentOffer
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +65,9 @@ class Observer:
         self, records: Sequence[RoundsRecord], receipts: Sequence[Receipt], announced: Announcement | None, now_ms: int
     ) -> None:
         """A transaction was committed."""
+
+    def on_keys(self, given: Sequence[Given], now_ms: int) -> None:
+        """Members were given the key of an epoch."""
 
     def on_bookmark(self, bookmark: Marked, now_ms: int) -> None:
         """A coordinator has written down what its successor need not read."""

@@ -69,6 +69,15 @@ class Other:
 
 
 @dataclass(frozen=True, slots=True)
+class Given:
+    """The key of an epoch, sealed to one member, on `keys`."""
+
+    epoch: int
+    member: str
+    key: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Strange:
     """A record on a topic of the coordinator that no coordinator signed."""
 

@@ -12,7 +12,7 @@ from protocol.rounds import RoundsRecord
 from schemas.records import Announcement, Outcome, Receipt
 from simulation.clock import Clock
 from simulation.observe import InMemory, Observer
-from simulation.records import Name, SentOffer
+from simulation.records import Given, Name, SentOffer
 
 LINES_MAX = 4096
 
@@ -86,6 +86,12 @@ class Story:
     def bookmarked(self, bookmark: Marked) -> None:
         for observer in self.observers:
             observer.on_bookmark(bookmark, self.clock.now_ms)
+
+    def keys_given(self, given: Sequence[Given]) -> None:
+        for one in given:
+            self.note("log", f"key {one.epoch} {one.member}")
+        for observer in self.observers:
+            observer.on_keys(given, self.clock.now_ms)
 
     def handled(self, coordinator: str, memory: InMemory) -> None:
         for observer in self.observers:

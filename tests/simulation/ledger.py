@@ -15,7 +15,7 @@ from participant.core import effects as participant_effects
 from participant.core import events as participant_events
 from participant.core.study import StudyCore as SiteCore
 from protocol.rounds import RoundsRecord
-from schemas.records import Receipt
+from schemas.records import EpochKey, Receipt
 from simulation.faults import BEFORE_AT_COORDINATORS, BEFORE_AT_SITES, Fault
 from simulation.histories import History, Play, draw
 from simulation.observe import Observer
@@ -60,7 +60,7 @@ def lines() -> Iterator[Line]:
         for effect in get_args(effects):
             yield Line(who, "effect", effect.__name__)
             yield Line(who, "death", effect.__name__)
-    for record in (*get_args(RoundsRecord), Receipt):
+    for record in (*get_args(RoundsRecord), Receipt, EpochKey):
         yield Line(COORDINATOR, "death", record.__name__)
     for point in Point:
         yield Line(SITE if point is Point.OFFERED else COORDINATOR, "death", point.value)

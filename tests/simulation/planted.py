@@ -29,12 +29,14 @@ from schemas.plan import Plan
 from schemas.records import BodyAt, Outcome, Receipt
 from simulation import judged, leading
 from simulation.coordinator import Coordinator, Found
+from simulation.epochs import COORDINATOR, Epochs
 from simulation.following import Follower
+from simulation.leading import StudyRun
 from simulation.log import Log, Producer, Transaction
 from simulation.outgoing import Outgoing
 from simulation.publish import Publisher, body_at
 from simulation.reading import OffersReader
-from simulation.records import Body, Chosen, Model, Strange
+from simulation.records import Body, Chosen, Given, Model, Strange
 from simulation.spool import Spool
 from simulation.store import Row, Store, settled
 from simulation.vectors import UnitSum
@@ -155,7 +157,7 @@ def a_resent_update_counted(patch: Patch) -> None:
 
 def memory_kept_across_a_failed_commit(patch: Patch) -> None:
     """A transaction is taken back, and the process goes on as if it had happened."""
-    patch.setattr(Publisher, "aborted", lambda self, records, receipts, then: then())
+    patch.setattr(Publisher, "aborted", lambda self, writing, then: then())
 
 
 def a_share_check_that_can_never_be_met(patch: Patch) -> None:
@@ -405,7 +407,31 @@ def a_bookmark_that_passes_who_is_not_known_yet(patch: Patch) -> None:
 
 def a_command_that_holds_although_its_key_was_stolen(patch: Patch) -> None:
     """Commands are judged when they come, and not again when the roster changes."""
-    patch.setattr("simulation.scene.holding", lambda said, roster: tuple(one.command for one in said))
+    patch.setattr(leading, "holding", lambda said, roster: tuple(one.command for one in said))
+
+
+def keys_that_a_successor_does_not_read(patch: Patch) -> None:
+    """Each leader makes a key of its own for the first epoch."""
+    patch.setattr(Publisher, "read_keys", lambda self: setattr(self, "epochs", Epochs((), self._node.name)))
+
+
+def an_announcement_before_its_keys(patch: Patch) -> None:
+    """Members get the key of an epoch a moment after the version that needs it."""
+    ensure_keys = Publisher.ensure_keys
+
+    def later(self: Publisher, then: Callable[[], None]) -> None:
+        if self.epochs.current >= 0:
+            ensure_keys(self, then)
+            return
+        self.epochs.note([Given(0, COORDINATOR, bytes(32))])
+        then()
+
+    patch.setattr(Publisher, "ensure_keys", later)
+
+
+def a_new_epoch_that_is_not_announced(patch: Patch) -> None:
+    """Keys are given, and whoever has left reads on until there is another version."""
+    patch.setattr(StudyRun, "_under_current_key", lambda self, then: self._resume(then()))
 
 
 def a_load_that_failed_never_tried_again(patch: Patch) -> None:
@@ -478,6 +504,7 @@ MISTAKES = (
         "lost",
         "position",
         "untrue",
+        "no-key",
         under=("abort",),
     ),
     _mistake(a_share_check_that_can_never_be_met, "no-progress"),
@@ -536,6 +563,9 @@ MISTAKES = (
     _mistake(a_topic_made_anew_not_noticed, "lost", "no-progress", under=("anew",)),
     _mistake(a_bookmark_that_passes_who_is_not_known_yet, "position", "lost", under=("new-key", "kill")),
     _mistake(a_command_that_holds_although_its_key_was_stolen, "no-progress", under=("stolen",)),
+    _mistake(keys_that_a_successor_does_not_read, "two-keys", under=("kill",)),
+    _mistake(an_announcement_before_its_keys, "no-key"),
+    _mistake(a_new_epoch_that_is_not_announced, "reads-on", "no-progress", under=("roster",)),
     _mistake(a_load_that_failed_never_tried_again, "no-progress", under=("load",)),
     _mistake(a_leave_that_does_not_look_into_the_outbox, "lost", under=("leave",)),
     _mistake(room_in_the_outbox_not_seen_again, "no-progress", under=("room",)),
