@@ -64,8 +64,6 @@ class Wish:
 class Premises(Process):
     """A site as its parts see it. `store` is site.db as this life has opened it."""
 
-    store: Store
-
     def __init__(self, scene: Scene, spec: SiteSpec, link: Link) -> None:
         super().__init__(scene, spec.name, link)
         self.spec, self.plan = spec, scene.plan
@@ -77,6 +75,7 @@ class Premises(Process):
         self.key = FIRST_KEY  # that it signs with
         self.joined = False
         self.trainings = 0  # that came off, in all its lives
+        self.store = self._opened()
         self._flushing = False
 
     @property
@@ -90,9 +89,12 @@ class Premises(Process):
 
     def open_store(self) -> None:
         """Open site.db as the last life left it."""
-        wall_s = EPOCH_S + self.now_ms() // 1000
-        self.store, self._flushing = Store(self.disk, wall_s << 20), False
+        self.store, self._flushing = self._opened(), False
         self.store.full = self.trouble.disk_full
+
+    def _opened(self) -> Store:
+        wall_s = EPOCH_S + self.now_ms() // 1000
+        return Store(self.disk, wall_s << 20)
 
     def later(self, change: Change) -> None:
         """Take a change now, and to the disk within some seconds."""

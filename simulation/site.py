@@ -6,6 +6,7 @@ Source:   participant/shell/study.py, which it stands for.
 """
 
 from bisect import bisect_right
+from dataclasses import dataclass
 
 from participant.core import effects as do
 from participant.core import events as seen
@@ -28,8 +29,9 @@ from simulation.training import Training
 OPERATOR_MS = 60_000
 
 
-class Site(Premises):
-    """One participant with its disk, its trainer and its link."""
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What one life of a site has in memory."""
 
     core: StudyCore
     follower: Follower
@@ -39,6 +41,19 @@ class Site(Premises):
     setup: Setup
     desk: Desk
 
+    @classmethod
+    def of(cls, site: Premises) -> "Parts":
+        """Of a life that begins now, with what site.db remembers."""
+        core = StudyCore(site.plan, site.name, jitter=site.random.random, restored=site.store.restored())
+        follower, fetching, setup = Follower(site), Fetching(site), Setup(site)
+        outgoing = Outgoing(site, follower)
+        training = Training(site, fetching, outgoing, setup)
+        return cls(core, follower, fetching, outgoing, training, setup, Desk(site, setup, lambda: core.left))
+
+
+class Site(Premises):
+    """One participant with its disk, its trainer and its link."""
+
     def __init__(self, scene: Scene, spec: SiteSpec, link: Link) -> None:
         super().__init__(scene, spec, link)
         self._changes = link.changes()
@@ -47,6 +62,12 @@ class Site(Premises):
         self.has_room = True  # as the core was told
         self._wake: Timer | None = None
         self._wake_ms: int | None = None
+        self._parts = Parts.of(self)
+
+    @property
+    def core(self) -> StudyCore:
+        """Of its present life, or of its last."""
+        return self._parts.core
 
     # -- life
 
@@ -56,31 +77,25 @@ class Site(Premises):
         self._wake, self._wake_ms = None, None
         self.has_room = True
         self.open_store()
-        self.follower = Follower(self)
-        self.fetching = Fetching(self)
-        self.outgoing = Outgoing(self, self.follower)
-        self.setup = Setup(self)
-        self.training = Training(self, self.fetching, self.outgoing, self.setup)
-        self.core = StudyCore(self.plan, self.name, jitter=self.random.random, restored=self.store.restored())
-        self.desk = Desk(self, self.setup, lambda: self.core.left)
+        self._parts = Parts.of(self)
         self.clock.at(self.link.fetched_ms(self.clock.now_ms, 0), self, self._join)
         self._watch_link(bisect_right(self._changes, self.clock.now_ms, key=lambda change: change[0]))
         self.look_for_room()
-        self.setup.begin()
-        self.desk.take()
+        self._parts.setup.begin()
+        self._parts.desk.take()
 
     def died(self) -> None:
         """Bytes that had passed are counted; what was acknowledged and written of an upload stays known."""
         self.joined = False
-        self.fetching.died()
-        self.outgoing.died()
+        self._parts.fetching.died()
+        self._parts.outgoing.died()
 
     def _join(self) -> None:
         self.joined = True
         self.connected = [connected for at_ms, connected in self._changes if at_ms <= self.clock.now_ms][-1]
-        self.follower.catch_up()
+        self._parts.follower.catch_up()
         self.post(seen.Linked(self.connected))
-        self.follower.tell()
+        self._parts.follower.tell()
 
     def _watch_link(self, index: int) -> None:
         """Plan the next change alone: a link that flaps for months has thousands."""
@@ -109,12 +124,12 @@ class Site(Premises):
     def decided(self, rounds: bool) -> None:
         """There is something new on `rounds`, or about this site on `receipts` alone."""
         if self.joined:
-            self.follower.wake(rounds=rounds, receipts=True)
+            self._parts.follower.wake(rounds=rounds, receipts=True)
 
     def membership_changed(self) -> None:
         """The roster lists this site, or does not any more."""
         if self.joined:
-            self.follower.tell()
+            self._parts.follower.tell()
 
     # -- the core
 
@@ -148,37 +163,37 @@ class Site(Premises):
             case do.Fetch():
                 self._fetch(effect.version)
             case do.Train():
-                self.training.train(effect.base_version)
+                self._parts.training.train(effect.base_version)
             case do.Seal():
                 self._seal(effect)
             case do.Send():
-                self.outgoing.send(effect.sequence, effect.anew)
+                self._parts.outgoing.send(effect.sequence, effect.anew)
             case do.Settle():
                 self._settle(effect)
             case do.Evaluate():
-                self.training.evaluate(effect.version)
+                self._parts.training.evaluate(effect.version)
             case do.RunAlone():
-                self.training.run_alone()
+                self._parts.training.run_alone()
             case do.StopFetching():
-                self.fetching.stop()
+                self._parts.fetching.stop()
             case do.StopWork():
-                self.training.stop()
+                self._parts.training.stop()
             case do.StopSending():
-                self.outgoing.stop()
+                self._parts.outgoing.stop()
             case do.Alarm():
                 self._alarm(effect.message)
             case do.Halt():
                 self._halt(effect.message)
 
     def _fetch(self, version: int) -> None:
-        announced = self.follower.told
+        announced = self._parts.follower.told
         assert announced is not None
         assert announced.version == version
-        self.fetching.fetch(announced)
+        self._parts.fetching.fetch(announced)
 
     def _seal(self, effect: do.Seal) -> None:
         seal_ms = self.scene.costs.seal_ms
-        self.clock.after(seal_ms, self, self.outgoing.seal, effect.base_version, effect.stands_for)
+        self.clock.after(seal_ms, self, self._parts.outgoing.seal, effect.base_version, effect.stands_for)
 
     def _settle(self, effect: do.Settle) -> None:
         self.later(settled(effect.sequence, again=effect.again, counted=effect.outcome == "counted"))
@@ -194,4 +209,4 @@ class Site(Premises):
         """The site's own operator pauses it, takes it out, or lets it go on."""
         self.wish = wish
         if self.alive:
-            self.clock.after(0, self, self.desk.take)
+            self.clock.after(0, self, self._parts.desk.take)
