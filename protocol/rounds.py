@@ -6,34 +6,12 @@ Never:    reads a topic, or verifies a signature: it is fed records that were ve
 
 from collections.abc import Mapping
 
+from protocol.chain import Chain, Digests
 from protocol.digests import record_digest
 from schemas.errors import PeerError
 from schemas.records import Announcement, AskAgain, Failed, Request
 
-_DIGEST_BYTES = 32
-GENESIS = bytes(_DIGEST_BYTES)  # `previous` of the record with index 0
-
 RoundsRecord = Announcement | Request | AskAgain | Failed
-
-
-class _Digests:
-    """A list of digests in one piece: what is kept for as long as a study lasts must not lie scattered in memory."""
-
-    def __init__(self) -> None:
-        self._bytes = bytearray()
-
-    def __len__(self) -> int:
-        return len(self._bytes) // _DIGEST_BYTES
-
-    def append(self, digest: bytes) -> None:
-        assert len(digest) == _DIGEST_BYTES
-        self._bytes += digest
-
-    def at(self, index: int) -> bytes | None:
-        """None where there is none."""
-        if not 0 <= index < len(self):
-            return None
-        return bytes(self._bytes[index * _DIGEST_BYTES : (index + 1) * _DIGEST_BYTES])
 
 
 class RoundsView:
@@ -50,8 +28,8 @@ class RoundsView:
         self.study = study
         self.plan = plan
         self._trustees = trustees
-        self._remembered = dict(remembered or {})
-        self._digests, self._models = _Digests(), _Digests()  # of records by index, of models by version
+        self._chain = Chain(study, remembered)
+        self._models = Digests()  # by version
         self._named: dict[str, int] = {}
         self._roster: tuple[int, bytes] | None = None
         self.newest: Announcement | None = None
@@ -60,12 +38,12 @@ class RoundsView:
     @property
     def next_index(self) -> int:
         """Index of the record that comes next."""
-        return len(self._digests)
+        return self._chain.next_index
 
     @property
     def previous(self) -> bytes:
         """What the next record has to carry as `previous`."""
-        return self._digests.at(len(self._digests) - 1) or GENESIS
+        return self._chain.previous
 
     @property
     def version(self) -> int:
@@ -80,11 +58,11 @@ class RoundsView:
     @property
     def open_digest(self) -> bytes | None:
         """R of the open Request."""
-        return None if self.open_request is None else self._digests.at(self.open_request.index)
+        return None if self.open_request is None else self._chain.at(self.open_request.index)
 
     def digest_at(self, index: int) -> bytes | None:
         """Digest of the record at `index`, None when it has not been read."""
-        return self._digests.at(index)
+        return self._chain.at(index)
 
     def model_digest(self, version: int) -> bytes | None:
         """Body digest of a version's model, None when it has not been announced."""
@@ -99,7 +77,7 @@ class RoundsView:
         digest = record_digest(record.to_bytes())
         if record.study != self.study:
             raise PeerError(f"a record of study {record.study} stands on the log of {self.study}")
-        if self._already_read(record, digest):
+        if self._chain.has(record, digest):
             return False
         match record:
             case Announcement():
@@ -113,24 +91,8 @@ class RoundsView:
             case Failed():
                 self._must_be_open(record, record.request)
                 self.open_request = None
-        self._digests.append(digest)
+        self._chain.take(digest)
         return True
-
-    def _already_read(self, record: RoundsRecord, digest: bytes) -> bool:
-        known = self.digest_at(record.index) or self._remembered.get(record.index)
-        if known is not None and known != digest:
-            raise PeerError(f"the log forked: record {record.index} of {self.study} is another one", code="forked")
-        if record.index < self.next_index:
-            return True
-        if record.index > self.next_index:
-            raise PeerError(
-                f"record {self.next_index} of {self.study} is missing: index {record.index} came next", code="lost"
-            )
-        if record.previous != self.previous:
-            raise PeerError(
-                f"the log forked: record {record.index} of {self.study} does not continue it", code="forked"
-            )
-        return False
 
     def _check_announcement(self, record: Announcement) -> None:
         self._check_plan_and_roster(record)

@@ -138,7 +138,7 @@ class Form:
             if tag == values["kind"] and issubclass(kind, Section):
                 return kind
         problems.append(
-            f"{self.name}.kind `{values['kind']}` is none of {', '.join(tag for tag, _ in self.kinds.kinds)}"
+            f"{self.name}.kind `{values['kind']}` is not known; known: {', '.join(tag for tag, _ in self.kinds.kinds)}"
         )
         return None
 

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from protocol.chain import GENESIS
 from protocol.digests import record_digest
-from protocol.rounds import GENESIS, RoundsView
+from protocol.rounds import RoundsView
 from schemas.errors import PeerError
 from schemas.records import AskAgain
 from tests.protocol.logs import PLAN, STUDY, Scribe, begun, changed, entry, model
