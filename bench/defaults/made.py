@@ -20,7 +20,7 @@ def write_ward(place: Path) -> tuple[str, Path, tuple[str, ...]]:
     Age is normal around 60 with 15 years, in whole years from 18 to 109; the log-odds of being ill are 1.3 for 15 years
     above 60. The same at every site.
     """
-    found = re.search(r"## The task\n```python\n(.*?)```", README.read_text("utf-8"), re.DOTALL)
+    found = re.search(r"## The task\n+```python\n(.*?)```", README.read_text("utf-8"), re.DOTALL)
     assert found is not None
     study, tables = place / "template" / "ward", place / "tables"
     study.mkdir(parents=True)
