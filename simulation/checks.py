@@ -20,7 +20,7 @@ from simulation.reading import BATCH_MAX, QUEUE_MAX
 from simulation.receipts import ReceiptChecks
 from simulation.records import Given, Name, SentOffer
 from simulation.site_checks import SiteChecks
-from simulation.vectors import UnitVectors, next_digest
+from simulation.vectors import UnitVectors, next_model
 from simulation.verdict import Broken
 from simulation.world import World
 
@@ -35,7 +35,7 @@ class Checks(Observer):
         plan, log = world.scene.plan, world.log
         self._world, self._plan, self._calm_ms = world, plan, calm_ms
         self._view = RoundsView(plan.study, plan.digest)
-        self._model = plan.initial
+        self._model = world.scene.vectors.first()  # the newest version
         self._offers: dict[Name, SentOffer] = {}
         self._headers: dict[bytes, SentOffer] = {}
         self._receipts = ReceiptChecks(world)
@@ -130,15 +130,18 @@ class Checks(Observer):
                 raise Broken("floor", f"{entry.site} wants {offer.fact.cohort_min} sites at least, these are {size}")
 
     def _check_model(self, announced: Announcement, request: Request | None) -> None:
-        stored = self._world.log.models.get(announced.model.body.runs[0][0])
-        if stored is None or stored.digest != announced.model.digest:
+        log = self._world.log
+        if log.model(announced.model) is None:
             raise Broken("no-model", f"version {announced.version} is announced, its model cannot be fetched")
         if request is not None and isinstance(self._world.scene.vectors, UnitVectors):
             coefficients = {(entry.site, entry.sequence): entry.weight for entry in request.entries}
-            expected = next_digest(self._model, coefficients, len(request.entries))
-            if expected != announced.model.digest:
+            self._model = next_model(self._model, coefficients, len(request.entries))
+            if self._model.digest != announced.model.digest:
                 raise Broken("other-model", f"version {announced.version} is not what its Request gives")
-        self._model = announced.model.digest
+            if self._model.moments and (
+                announced.state is None or log.models.get(announced.state.body.runs[0][0]) is None
+            ):
+                raise Broken("no-model", f"version {announced.version} is announced without its optimiser's state")
         self._judged.announced(announced)
 
     def on_keys(self, given: Sequence[Given], now_ms: int) -> None:

@@ -117,8 +117,12 @@ class Coordinator(Leader):
     def _resume(self, found: "Found") -> None:
         newest = found.view.newest
         assert newest is not None
-        model = self.scene.log.models.get(newest.model.body.runs[0][0])
+        model = self.scene.log.model(newest.model)
         assert model is not None, "the newest model is never trimmed"
+        first = self.scene.vectors.first()
+        state = self.scene.log.state(newest.state) if newest.state is not None else first
+        assert state is not None, "nor is the state beside it"
+        model = replace(model, state=state.state, moments=state.moments)
         bookmark = bookmark_of(self.scene.log)
         self._run(found, model, self._progress(found.replay, bookmark), bookmark)
 

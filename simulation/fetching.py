@@ -46,10 +46,10 @@ class Fetching:
         site = self._site
         site.count(self._transfer)
         self._transfer = None
-        model = site.scene.log.models.get(announced.model.body.runs[0][0])
+        model = site.scene.log.model(announced.model)
         if site.scene.log.keys.newest(f"{announced.key_epoch}/{site.name}") is None:  # not sealed to this site yet
             model = None
-        if model is None or model.digest != announced.model.digest or site.trouble.disk_full:
+        if model is None or site.trouble.disk_full:
             site.post(seen.FetchFailed(announced.version))
             return
         self.model = model

@@ -14,9 +14,9 @@ from typing import Any, Generic, TypeVar
 
 from coordinator.core.bookmark import Marked
 from protocol.rounds import RoundsRecord
-from schemas.records import Receipt
+from schemas.records import BodyAt, Receipt
 from simulation.clock import ProcessEnded
-from simulation.records import Body, Chosen, Given, Model, OfferTopicRecord, Strange
+from simulation.records import Body, Chosen, Given, Model, OfferTopicRecord, State, Strange
 
 TRANSACTION_TIMEOUT_MS = 15_000
 
@@ -206,7 +206,7 @@ class Log:
     def __init__(self, sites: list[str]) -> None:
         self.rounds: Topic[Chosen | RoundsRecord | Strange] = Topic("rounds")
         self.receipts: Topic[Receipt | Strange] = Topic("receipts")
-        self.models: Topic[Model] = Topic("models")
+        self.models: Topic[Model | State] = Topic("models")
         self.keys: Topic[Given] = Topic("keys")
         self.bookmark: Topic[Marked | Strange] = Topic("bookmark")
         self.offers: dict[str, Topic[OfferTopicRecord]] = {site: Topic(f"offers.{site}") for site in sites}
@@ -214,6 +214,16 @@ class Log:
         self.epoch = 0
         self.open: Transaction | None = None
         self.forgets: Container[str] = ()
+
+    def model(self, body: BodyAt) -> Model | None:
+        """The model that lies there; None when it has gone."""
+        found = self.models.get(body.body.runs[0][0])
+        return found if isinstance(found, Model) and found.digest == body.digest else None
+
+    def state(self, body: BodyAt) -> State | None:
+        """The optimiser's state that lies there; None when it has gone."""
+        found = self.models.get(body.body.runs[0][0])
+        return found if isinstance(found, State) else None
 
     @property
     def decided(self) -> tuple[Topic[Any], ...]:

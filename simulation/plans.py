@@ -33,6 +33,7 @@ def plan_of(
     every: int = 1,
     table: tuple[int, ...] = TABLE,
     alone: bool = False,
+    server: str = "average",
 ) -> Plan:
     """A valid plan of a study in which nothing is learnt; `minimum` is the goal where it is not given."""
     least = goal if minimum is None else minimum
@@ -47,7 +48,7 @@ def plan_of(
         task=TaskSpec("simulated:task", bytes(32), ()),
         training=Training("sgd", 0.1, 0.0, 0.0, 1, 0, 32, 0.0, 600, 600),
         aggregation=Aggregation(
-            "fedbuff", goal, least, floor, COHORT_MAX, deadline_ms, len(table) - 1, table, None, 0, 1, "average", 1.0,
+            "fedbuff", goal, least, floor, COHORT_MAX, deadline_ms, len(table) - 1, table, None, 0, 1, server, 1.0,
             0.9, 0.99, 1e-3,
         ),
         encoding=Clipped(32, 1.0, 1.0, scale_bits, ()),
@@ -72,4 +73,5 @@ PLANS = (
     plan_of(goal=2, versions=6, every=3, table=(16,)),
     plan_of(goal=1, versions=9, every=4, table=(16, 4)),
     plan_of(goal=2, versions=9, every=3, alone=True),
+    plan_of(goal=2, versions=7, server="adam"),
 )

@@ -28,7 +28,7 @@ from simulation.epochs import Epochs
 from simulation.lead import Leader
 from simulation.log import Fate, Producer, Topic
 from simulation.process import Point
-from simulation.records import Chosen, Given, Model
+from simulation.records import Chosen, Given, Model, State
 
 ROSTER = hashlib.sha256(b"roster").digest()
 SHOW_MS = 1_000
@@ -63,6 +63,14 @@ class Writing:
     tell: Then
 
 
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """Where the bodies of a version lie; version 0 has no state, and neither has a step that remembers nothing."""
+
+    model: BodyAt
+    state: BodyAt | None = None
+
+
 class Publisher:
     """Everything that one leader writes; `producer` is fenced as soon as another one leads."""
 
@@ -73,12 +81,16 @@ class Publisher:
         self._log = node.scene.log
         self._plan = node.scene.plan
 
-    def model(self, model: Model) -> BodyAt:
-        """Append a model to `models`; its upload has taken its time before."""
-        offset = self._log.models.append(model)
-        return body_at(model.digest, 4 * self._plan.parameters, offset)
+    def model(self, model: Model) -> Placed:
+        """Append a model to `models`, with what its optimiser remembers; their upload has taken its time before."""
+        size_bytes, models = 4 * self._plan.parameters, self._log.models
+        placed = body_at(model.digest, size_bytes, models.append(model.bare))
+        if not (model.version and (model.state or model.moments)):
+            return Placed(placed)
+        state = State(model.version, model.state, model.moments)
+        return Placed(placed, body_at(model.digest, size_bytes, models.append(state)))
 
-    def first(self, view: RoundsView, model: BodyAt) -> Announcement:
+    def first(self, view: RoundsView, model: Placed) -> Announcement:
         """The Announcement of version 0."""
         return self._announcement(view, index=0, previous=view.previous, version=0, model=model)
 
@@ -87,7 +99,8 @@ class Publisher:
         newest = view.newest
         assert newest is not None
         return self._announcement(
-            view, index=view.next_index, previous=view.previous, version=newest.version, model=newest.model,
+            view, index=view.next_index, previous=view.previous, version=newest.version,
+            model=Placed(newest.model, newest.state),
             patience=newest.patience, stop=stop,
         )  # fmt: skip
 
@@ -98,7 +111,7 @@ class Publisher:
             cohort=body_at(ROSTER, 1, self._log.models.end), after_refusal=None,
         )  # fmt: skip
 
-    def announce(self, view: RoundsView, close: Close, request: Request, model: BodyAt, total: bytes) -> Announcement:
+    def announce(self, view: RoundsView, close: Close, request: Request, model: Placed, total: bytes) -> Announcement:
         digest = record_digest(request.to_bytes())
         return self._announcement(
             view, index=request.index + 1, previous=digest, version=close.version, model=model, request=digest,
@@ -251,7 +264,7 @@ class Publisher:
         index: int,
         previous: bytes,
         version: int,
-        model: BodyAt,
+        model: Placed,
         request: bytes | None = None,
         total: bytes | None = None,
         n: int = 0,
@@ -264,7 +277,7 @@ class Publisher:
         return Announcement(
             study=view.study, index=index, previous=previous, version=version, plan=view.plan,
             roster_serial=self._node.roster.serial, roster=self._node.roster.digest, key_epoch=self.epochs.current,
-            request=request, partial_sums=(), sum=total, n=n, sum_w=sum_w, model=model, state=None,
+            request=request, partial_sums=(), sum=total, n=n, sum_w=sum_w, model=model.model, state=model.state,
             evaluations=evaluations, patience=patience, stop=int(stop), final=stop is not Stop.NONE,
             summary=summary,
         )  # fmt: skip

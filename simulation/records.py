@@ -5,7 +5,7 @@ Knows:    who signed a record, and whether its bytes are still those that were s
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,12 +32,30 @@ class Body:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A version on `models`, with the optimiser's state beside it; `vector` where the history really learns."""
+    """A version, with the optimiser's state; `vector` where the history really learns, `moments` where it does not.
+
+    On `models` it lies without the state, which has a record of its own there.
+    """
 
     version: int
     digest: bytes
     vector: Floats | None = None
     state: tuple[Floats, ...] = ()
+    moments: bytes = b""  # names the state of a server step that has one
+
+    @property
+    def bare(self) -> "Model":
+        """The same without the optimiser's state."""
+        return replace(self, state=(), moments=b"")
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The optimiser's state beside a version, on `models`."""
+
+    version: int
+    state: tuple[Floats, ...]
+    moments: bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,10 +87,11 @@ class UnitVectors:
 
     def __init__(self, plan: Plan, measure: Callable[[str, int], tuple[float, float]] | None = None) -> None:
         self._initial = plan.initial
+        self._moments = b"fresh" if step_of(plan).vectors else b""
         self._measure = measure
 
     def first(self) -> Model:
-        return Model(0, self._initial)
+        return Model(0, self._initial, moments=self._moments)
 
     def new_sum(self) -> Sum:
         return UnitSum()
@@ -105,14 +106,16 @@ class UnitVectors:
         return self._measure(site, model.version) if self._measure else None
 
     def step(self, model: Model, total: Sum, *, n: int, sum_w: int) -> tuple[Model, bytes]:
-        found = next_digest(model.digest, total.coefficients, n)
-        return Model(model.version + 1, found), hashlib.sha256(b"sum" + found).digest()
+        found = next_model(model, total.coefficients, n)
+        return found, hashlib.sha256(b"sum" + found.digest).digest()
 
 
-def next_digest(before: bytes, coefficients: Mapping[Name, int], n: int) -> bytes:
-    """The digest of the model that `coefficients`, divided by 16 n, make of the model with digest `before`."""
+def next_model(before: Model, coefficients: Mapping[Name, int], n: int) -> Model:
+    """The model that `coefficients`, divided by 16 n, make of the one before and of its optimiser's state."""
     words = ";".join(f"{site}/{sequence}*{weight}" for (site, sequence), weight in sorted(coefficients.items()))
-    return hashlib.sha256(before + f"{n}:{words}".encode()).digest()
+    digest = hashlib.sha256(before.digest + before.moments + f"{n}:{words}".encode()).digest()
+    moments = hashlib.sha256(b"moments" + digest).digest() if before.moments else b""
+    return Model(before.version + 1, digest, moments=moments)
 
 
 class RealSum(UnitSum):

@@ -138,7 +138,7 @@ class World:
         models = self.log.models
         for offset in range(models.end - 1, models.start - 1, -1):
             model = models.get(offset)
-            if model is not None and model.version == self.version:
+            if isinstance(model, Model) and model.version == self.version:
                 return model
         return None
 

@@ -26,7 +26,7 @@ from participant.core.work import Work
 from protocol.judging import Judgement
 from protocol.rounds import RoundsRecord
 from schemas.plan import Plan
-from schemas.records import BodyAt, Outcome, Receipt
+from schemas.records import Outcome, Receipt
 from simulation import judged, leading
 from simulation.coordinator import Coordinator, Found
 from simulation.epochs import COORDINATOR, Epochs
@@ -34,9 +34,9 @@ from simulation.following import Follower
 from simulation.leading import StudyRun
 from simulation.log import Log, Producer, Transaction
 from simulation.outgoing import Outgoing
-from simulation.publish import Publisher, body_at
+from simulation.publish import Placed, Publisher, body_at
 from simulation.reading import OffersReader
-from simulation.records import Body, Chosen, Given, Model, Strange
+from simulation.records import Body, Chosen, Given, Model, State, Strange
 from simulation.spool import Spool
 from simulation.store import Row, Store, settled
 from simulation.vectors import UnitSum
@@ -115,9 +115,9 @@ def the_model_after_its_announcement(patch: Patch) -> None:
     """The offset is guessed, the body written once the announcement stands."""
     commit, late = Publisher.commit, list[Model]()
 
-    def promised(self: Publisher, model: Model) -> BodyAt:
+    def promised(self: Publisher, model: Model) -> Placed:
         late.append(model)
-        return body_at(model.digest, 400, self._log.models.end)
+        return Placed(body_at(model.digest, 400, self._log.models.end))
 
     def then_the_model(
         self: Publisher, records: Sequence[RoundsRecord], receipts: Sequence[Receipt], then: Callable[[], None]
@@ -434,6 +434,11 @@ def a_new_epoch_that_is_not_announced(patch: Patch) -> None:
     patch.setattr(StudyRun, "_under_current_key", lambda self, then: self._resume(then()))
 
 
+def a_successor_with_a_fresh_optimiser(patch: Patch) -> None:
+    """What the server step remembers is not read from the log."""
+    patch.setattr(Log, "state", lambda self, body: State(0, (), b"fresh"))
+
+
 def a_load_that_failed_never_tried_again(patch: Patch) -> None:
     """Task and data are looked for once."""
     wait_ms = Loading.wait_ms
@@ -566,6 +571,7 @@ MISTAKES = (
     _mistake(keys_that_a_successor_does_not_read, "two-keys", under=("kill",)),
     _mistake(an_announcement_before_its_keys, "no-key"),
     _mistake(a_new_epoch_that_is_not_announced, "reads-on", "no-progress", under=("roster",)),
+    _mistake(a_successor_with_a_fresh_optimiser, "other-model", under=("kill",)),
     _mistake(a_load_that_failed_never_tried_again, "no-progress", under=("load",)),
     _mistake(a_leave_that_does_not_look_into_the_outbox, "lost", under=("leave",)),
     _mistake(room_in_the_outbox_not_seen_again, "no-progress", under=("room",)),
