@@ -17,7 +17,7 @@ from schemas.records import Action, EpochKey, Receipt
 from simulation.coordinator import Coordinator
 from simulation.hostile import flood, meddle, send_hostile
 from simulation.link import CUT, STALLED, Quality, Span
-from simulation.process import KILLED, Doom, Point, Process
+from simulation.process import KILLED, Doom, Point, Process, SitePoint
 from simulation.records import SentOffer
 from simulation.scene import Scene
 from simulation.site import Site
@@ -49,9 +49,9 @@ LINKS: dict[str, Quality] = {
 }
 BEFORE_AT_COORDINATORS = (
     *(one.__name__ for one in (*get_args(coordinator_facts.Effect), *get_args(RoundsRecord), Receipt, EpochKey)),
-    *(point for point in Point if point is not Point.OFFERED),
+    *Point,
 )
-BEFORE_AT_SITES = (*(one.__name__ for one in get_args(participant_effects.Effect)), Point.OFFERED)
+BEFORE_AT_SITES = (*(one.__name__ for one in get_args(participant_effects.Effect)), *SitePoint)
 FLAPS = 4
 FORGOTTEN = (("rounds", "receipts"), ("receipts",), ("rounds",))
 

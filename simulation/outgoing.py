@@ -15,7 +15,7 @@ from schemas.records import CHUNK_BYTES
 from simulation.clock import cancel
 from simulation.following import Follower
 from simulation.premises import FLUSH_MS, Premises
-from simulation.process import Point
+from simulation.process import SitePoint
 from simulation.records import Body, Floats, Model, SentEvaluation, SentOffer, header
 from simulation.store import DiskFull, Row, acked, evaluated, offered
 from simulation.transfer import Transfer
@@ -57,6 +57,7 @@ class Outgoing:
         except DiskFull:
             site.post(seen.SealFailed(base_version))
             return
+        site.hazard(SitePoint.SEALED)
         self._update = None
         self._scene.story.sealed(site.name, sequence, base_version, site.trainings)
         site.post(seen.Sealed(base_version, sequence))
@@ -140,7 +141,7 @@ class Outgoing:
         if site.trouble.sends_twice:
             site.trouble.sends_twice = False
             offset = self.offer(sequence, body)
-        site.hazard(Point.OFFERED)
+        site.hazard(SitePoint.OFFERED)
         heard_ms = site.link.fetched_ms(self._clock.now_ms, 0)
         self._sending = Transfer("up", self._clock.now_ms, 0)
         self._sending.timer = self._clock.at(heard_ms, site, self._acknowledged, sequence, offset)
@@ -154,6 +155,7 @@ class Outgoing:
         self._measuring.pop(fact.version, None)
         self._scene.append(fact.site, SentEvaluation(fact, fact.site, key=self._site.key))
         self._scene.story.bytes_moved(fact.site, "up", EVALUATION_BYTES)
+        self._site.hazard(SitePoint.MEASURED)
         self._site.later(evaluated(fact.version))
 
     def _up(self, size_bytes: int, then: Then, *arguments: int, first_ms: int = 0) -> None:

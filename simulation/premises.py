@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from participant.core.events import Event
 from simulation.link import Link
-from simulation.process import Process
+from simulation.process import Process, SitePoint
 from simulation.roster import FIRST_KEY
 from simulation.scene import Scene
 from simulation.store import Change, Content, DiskFull, Store
@@ -128,3 +128,5 @@ class Premises(Process):
             self.store.flush()
         except DiskFull:
             self._flush_later()
+            return
+        self.hazard(SitePoint.FLUSHED)

@@ -17,7 +17,7 @@ KILLED = "killed"
 
 
 class Point(StrEnum):
-    """Where a process may die besides before an effect and before a record of a transaction."""
+    """Where a coordinator may die besides before an effect and before a record of a transaction."""
 
     MODEL = "the body of a version"
     RECORDS = "the records of a version"
@@ -25,7 +25,15 @@ class Point(StrEnum):
     COMMITTED = "the answer to a commit"
     HIDDEN = "the end of what is hidden"
     SHOWN = "the second end of what is hidden"
+
+
+class SitePoint(StrEnum):
+    """Where a site may die besides before an effect."""
+
+    SEALED = "word of an update that stands in the outbox"
     OFFERED = "the answer to an offer"
+    MEASURED = "the note of an evaluation that was sent"
+    FLUSHED = "what follows a write of small facts"
 
 
 @dataclass(slots=True)

@@ -1,6 +1,6 @@
 """What the histories play, counted as they are played: events, effects, and the points at which a process may die.
 
-Knows:    all there is to play, from the code itself: from unions of events, effects and records, and from Point.
+Knows:    all there is to play, from the code itself: unions of events, effects and records, and the named points.
 """
 
 from collections.abc import Iterable, Iterator
@@ -20,7 +20,7 @@ from simulation.faults import BEFORE_AT_COORDINATORS, BEFORE_AT_SITES, Fault
 from simulation.histories import History, Play, draw
 from simulation.observe import Observer
 from simulation.plans import PLANS
-from simulation.process import KILLED, Point
+from simulation.process import KILLED, Point, SitePoint
 
 COORDINATOR, SITE = "coordinator", "site"
 HISTORIES = 250
@@ -62,8 +62,8 @@ def lines() -> Iterator[Line]:
             yield Line(who, "death", effect.__name__)
     for record in (*get_args(RoundsRecord), Receipt, EpochKey):
         yield Line(COORDINATOR, "death", record.__name__)
-    for point in Point:
-        yield Line(SITE if point is Point.OFFERED else COORDINATOR, "death", point.value)
+    yield from (Line(COORDINATOR, "death", point.value) for point in Point)
+    yield from (Line(SITE, "death", point.value) for point in SitePoint)
 
 
 class Deaths(Observer):
