@@ -20,6 +20,7 @@ from simulation.link import Link
 from simulation.publish import Publisher
 from simulation.records import BOOKMARK_KEY, Chosen, Model, SentEvaluation
 from simulation.scene import Scene
+from simulation.transactions import Transactions
 from simulation.written import bookmark_of, receipts_of, rounds_of
 
 
@@ -49,7 +50,7 @@ class Coordinator(Leader):
         if self.leads:
             return
         self.leads = True
-        self._publisher = Publisher(self, self.scene.log.fence())
+        self._publisher = Publisher(self, Transactions(self))
         self.clock.at(self._after_reading(0), self, self._settle)
 
     def stand_by(self) -> None:
@@ -75,7 +76,7 @@ class Coordinator(Leader):
         return self.link.fetched_ms(self.clock.now_ms + self.scene.costs.restore_ms, size_bytes)
 
     def _settle(self) -> None:
-        self._publisher.settle(self._read_log)
+        self._publisher.transactions.settle(self._read_log)
 
     def _read_log(self) -> None:
         """`rounds` and `receipts` to their ends: nobody else can write there any more."""

@@ -39,6 +39,7 @@ from simulation.reading import OffersReader
 from simulation.records import Body, Chosen, Given, Model, State, Strange
 from simulation.spool import Spool
 from simulation.store import Row, Store, settled
+from simulation.transactions import Transactions
 from simulation.vectors import UnitSum
 
 Patch = pytest.MonkeyPatch
@@ -157,7 +158,7 @@ def a_resent_update_counted(patch: Patch) -> None:
 
 def memory_kept_across_a_failed_commit(patch: Patch) -> None:
     """A transaction is taken back, and the process goes on as if it had happened."""
-    patch.setattr(Publisher, "aborted", lambda self, writing, then: then())
+    patch.setattr(Transactions, "aborted", lambda self, writing, then: then())
 
 
 def a_share_check_that_can_never_be_met(patch: Patch) -> None:
@@ -330,7 +331,7 @@ def a_refused_base_never_trained_again(patch: Patch) -> None:
 
 def hidden_records_not_looked_for(patch: Patch) -> None:
     """A successor takes what it can read for all there is."""
-    patch.setattr(Publisher, "settle", lambda self, then: then())
+    patch.setattr(Transactions, "settle", lambda self, then: then())
 
 
 def hidden_records_taken_back_without_a_look(patch: Patch) -> None:
