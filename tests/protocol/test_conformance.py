@@ -57,7 +57,7 @@ def test_the_page_names_every_file() -> None:
 def test_the_files_are_what_their_scripts_make() -> None:
     assert make_wire.made() == WIRE
     assert make_round.made() == load("round")
-    assert [make_plans.plan(number) for number in (2, 3, 4)] == PLANS
+    assert make_plans.made() == load("plans")
     assert [make_bodies.body(case["size_bytes"]) for case in BODIES["bodies"]] == BODIES["bodies"]
 
 
@@ -81,6 +81,13 @@ def test_a_plan_keeps_its_bytes_and_its_digest_in_every_version(case: dict[str, 
     plan = plan_of(payload)
     assert (plan.VERSION, plan.to_bytes(), plan.digest.hex()) == (case["schema_version"], payload, case["digest"])
     assert record_digest(payload) == hashlib.sha256(payload).digest() == plan.digest
+
+
+@pytest.mark.parametrize("case", load("plans")["refused"], ids=lambda case: f"{case['field']}: {case['says']}")
+def test_a_plan_that_breaks_a_rule_is_refused_by_every_role(case: dict[str, Any]) -> None:
+    with pytest.raises(PeerError) as refused:
+        plan_of(bytes.fromhex(case["payload"]))
+    assert case["says"] in str(refused.value)
 
 
 def test_the_sections_of_the_newest_plan_are_laid_out_as_its_vector_says() -> None:

@@ -157,9 +157,58 @@ def plan(number: int) -> dict[str, object]:
     }
 
 
+BROKEN: tuple[tuple[int, str, str, bytes, str], ...] = (  # version, section, field, its bytes, why it is refused
+    (4, "training", "steps", whole(3), "either epochs or steps"),
+    (4, "training", "time_limit_s", whole(0), "time_limit_s must be above 0"),
+    (4, "aggregation", "goal", whole(5), "cohort_max >= goal"),
+    (4, "aggregation", "cohort_min", whole(7), "minimum >= cohort_min"),
+    (4, "aggregation", "deadline_ms", whole(0), "needs a deadline_s"),
+    (4, "aggregation", "staleness_max", whole(63), "65 weights for staleness 0..63"),
+    (4, "aggregation", "examples_max", whole(9), "examples and examples_max go together"),
+    (4, "aggregation", "absence_cap", whole(2), "absence_cap 2 must be the bound"),
+    (4, "aggregation", "server_lr", f8(0.0), "server_lr"),
+    (4, "encoding", "modulus_bits", whole(64), "is not built yet"),
+    (4, "encoding", "clip_inf", f8(2.0), "clip_inf within 0..clip"),
+    (4, "encoding", "scale_bits", whole(25), "no headroom for `update`"),
+    (4, "encoding", "scale_bits", whole(7), "too coarse"),
+    (4, "masking", "trustees", array(text("t1"), text("t2")), "is not built yet"),
+    (4, "noise", "noise_std", f8(1.0), "is not built yet"),
+    (4, "evaluation", "weight", text("pairs"), "evaluation.metrics must name"),
+    (4, "evaluation", "weight_max", f8(0.5), "weight_max must be 1 or more"),
+    (4, "stop", "versions", whole(0), "within 1.."),
+    (4, "data", "bad_records_max", f8(0.75), "bad_records_max must lie in 0..0.5"),
+    (3, "privacy", "share_max", f8(0.5), "share_max must be"),
+    (3, "privacy", "cohort_effective_min", f8(0.5), "cohort_effective_min must be"),
+    (3, "privacy", "encoding", text("exact"), "is not built yet"),
+)
+
+
+def broken(number: int, section_name: str, field: str, value: bytes, why: str) -> dict[str, object]:
+    """The plan with one field changed so that every role refuses it."""
+    changed = [
+        section(name, [(row[0], value, row[2]) if row[0] == field else row for row in rows], _tag(number, name))
+        if name == section_name
+        else (name, packed, rows)
+        for name, packed, rows in version(number)
+    ]
+    payload = payload_of(number, changed)
+    return {"schema_version": number, "field": f"{section_name}.{field}", "says": why, "payload": payload.hex()}
+
+
+def _tag(number: int, name: str) -> str:
+    return "clipped" if number == 4 and name == "encoding" else ""
+
+
+def made() -> dict[str, object]:
+    return {
+        "comment": "made by make_plans.py; the same plan in each schema version, and plans that every role refuses",
+        "plans": [plan(number) for number in (2, 3, 4)],
+        "refused": [broken(*case) for case in BROKEN],
+    }
+
+
 def main() -> None:
-    comment = "made by make_plans.py; the same plan in each schema version"
-    content = {"comment": comment, "plans": [plan(number) for number in (2, 3, 4)]}
+    content = made()
     OUT.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
