@@ -50,6 +50,7 @@ class Coordinator(Leader):
         if self.leads:
             return
         self.leads = True
+        self.roster = self.scene.roster
         self._publisher = Publisher(self, Transactions(self))
         self.clock.at(self._after_reading(0), self, self._settle)
 

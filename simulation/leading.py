@@ -67,7 +67,8 @@ class StudyRun(Lead):
         """Tell the core who belongs, then read offers from where receipts and bookmark say."""
         self._members = self.node.roster.sites
         self._busy = True
-        self._under_current_key(self._begin)  # a predecessor may have died between the keys and the Announcement
+        then = self._begin  # a predecessor may have died between the keys and the Announcement
+        self._publisher.ensure_keys(lambda: self._under_current_key(then))
 
     def _begin(self) -> list[Effect]:
         """Before anything else the commands: a paused study stays so."""
@@ -83,8 +84,10 @@ class StudyRun(Lead):
         self.post(seen.Commanded(self._holding()))
 
     def members_changed(self) -> None:
-        """The roster changed: heard in turn, like everything else."""
-        self.post(MembersChanged())
+        """The roster changed: looked at before anything else."""
+        self.queue.appendleft(MembersChanged())
+        if not self._busy:
+            self._work()
 
     def _members_changed(self) -> None:
         """Keys first, then the newest version under a new one; then whom to read, whose word holds, who belongs."""

@@ -4,7 +4,7 @@ Source: coordinator/shell/spool.py and services.py, which it stands for.
 """
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from coordinator.core.events import BodyReady, BodyUnusable, Event, OfferFact
 from simulation.lead import Lead
@@ -13,9 +13,13 @@ from simulation.records import Body, Name, SentOffer
 
 @dataclass(slots=True)
 class Spooled:
-    """An offer the core works on; `body` once it is fetched, `held_bytes` of the budget are its own."""
+    """An offer the core works on; `body` once it is fetched, `held_bytes` of the budget are its own.
+
+    fact   as the core was told, the first time that the offer was read: read again it is another one
+    """
 
     offer: SentOffer
+    fact: OfferFact
     body: Body | None = None
     held_bytes: int = 0
     number: int = 0  # of its newest Fetch
@@ -37,8 +41,9 @@ class Spool:
 
     def hear(self, offer: SentOffer) -> OfferFact:
         """Remember an offer that was read; returns what the core is told of it."""
-        self._offers.setdefault((offer.fact.site, offer.fact.sequence), Spooled(offer))
-        return offer.fact
+        fact = replace(offer.fact)
+        self._offers.setdefault(_name(fact), Spooled(offer, fact))
+        return fact
 
     def fetch(self, offer: OfferFact, number: int) -> None:
         self._offers[_name(offer)].number = number
@@ -74,7 +79,7 @@ class Spool:
     def ignore(self, offer: OfferFact) -> None:
         """A repetition: what it repeats stays."""
         spooled = self._offers.get(_name(offer))
-        if spooled is not None and spooled.offer.fact.offset == offer.offset:
+        if spooled is not None and spooled.fact is offer:
             del self._offers[_name(offer)]
 
     def forget(self, offer: OfferFact) -> None:

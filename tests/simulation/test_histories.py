@@ -146,6 +146,37 @@ def test_repro_an_idle_leader_and_its_next_transaction_show_what_is_hidden_at_th
     assert broken(History(205349, 7, 4, 1, 50, faults), PLANS) is None
 
 
+def test_repro_a_leader_that_stood_by_has_never_read_the_roster_that_came_late() -> None:
+    faults = (
+        Fault("new-key", "site-0", at_ms=212, length_ms=25000, number=13),
+        Fault("lead", "coordinator-1", at_ms=1376, length_ms=9000, number=6),
+        Fault("lead", "coordinator-2", at_ms=11201, length_ms=3000, number=7),
+    )
+    assert broken(History(8198, 3, 3, 2, 1, faults), PLANS) is None
+
+
+def test_repro_a_roster_changes_while_a_coordinator_takes_over_and_a_member_gets_no_key() -> None:
+    faults = (
+        Fault("die", "coordinator-1", at_ms=30242, length_ms=1, number=1),
+        Fault("roster", "site-0", at_ms=51453, length_ms=400, number=6),
+    )
+    assert broken(History(10465, 4, 4, 1, 0, faults), PLANS) is None
+
+
+def test_repro_an_offer_that_is_read_again_at_its_old_place_takes_its_body_away() -> None:
+    again = (
+        Fault("freeze", "coordinator-1", at_ms=22515, length_ms=9000, number=11),
+        Fault("cut", "coordinator-2", at_ms=35557, length_ms=25000, number=11),
+        Fault("roster", "site-4", at_ms=47001, length_ms=9000, number=10),
+    )
+    assert broken(History(11032, 3, 5, 2, 0, again, until_ms=61557), PLANS) is None
+    anew = (
+        Fault("old-copy", "site-0", at_ms=21263, length_ms=9000, number=13),
+        Fault("anew", "site-0", at_ms=28386, length_ms=50, number=7),
+    )
+    assert broken(History(11870, 2, 3, 1, 0, anew), PLANS) is None
+
+
 def test_what_breaks_is_made_short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("participant.core.outbox.Outbox.remind", lambda self, newest, now_ms: None)
     needed = Fault("offers-gone", "site-0", at_ms=7587)
