@@ -32,7 +32,6 @@ class Coordinator(Leader):
         self._election = election
         self.run: StudyRun | None = None
         self.leads = False
-        self._publisher: Publisher
 
     def runs(self, lead: Lead) -> bool:
         return self.run is lead
@@ -51,8 +50,8 @@ class Coordinator(Leader):
             return
         self.leads = True
         self.roster = self.scene.roster
-        self._publisher = Publisher(self, Transactions(self))
-        self.clock.at(self._after_reading(0), self, self._settle)
+        publisher = Publisher(self, Transactions(self))
+        self.clock.at(self._after_reading(0), self, self._settle, publisher)
 
     def stand_by(self) -> None:
         """Another one leads, and this process heard of it: it stops the study, forgets it, and waits for its turn."""
@@ -76,19 +75,19 @@ class Coordinator(Leader):
     def _after_reading(self, size_bytes: int) -> int:
         return self.link.fetched_ms(self.clock.now_ms + self.scene.costs.restore_ms, size_bytes)
 
-    def _settle(self) -> None:
-        self._publisher.transactions.settle(self._read_log)
+    def _settle(self, publisher: Publisher) -> None:
+        publisher.transactions.settle(lambda: self._read_log(publisher))
 
-    def _read_log(self) -> None:
+    def _read_log(self, publisher: Publisher) -> None:
         """`rounds` and `receipts` to their ends: nobody else can write there any more."""
         log, plan = self.scene.log, self.scene.plan
-        found = Found(Replay.of(plan), receipts_of(log), self._ends())
+        found = Found(publisher, Replay.of(plan), receipts_of(log), self._ends())
         for one in rounds_of(log.rounds.read(0)[0]):
             found.replay.take(one.record if isinstance(one, Chosen) else one)
         if found.view.open_request is not None:
             self.open_request()
-        self._publisher.read_keys()
-        self._publisher.ensure_keys(lambda: self._fetch_model(found))
+        publisher.read_keys()
+        publisher.ensure_keys(lambda: self._fetch_model(found))
 
     def _fetch_model(self, found: "Found") -> None:
         then = self._begin if found.view.newest is None else self._resume
@@ -108,13 +107,13 @@ class Coordinator(Leader):
         bookmark = Marked(plan.study, self.scene.plan_digest, 0, tuple(sorted(found.ends.items())))
         self.scene.log.bookmark.append(bookmark, BOOKMARK_KEY)
         self.scene.story.bookmarked(bookmark)
-        announcement = self._publisher.first(found.view, self._publisher.model(model))
+        announcement = found.publisher.first(found.view, found.publisher.model(model))
 
         def then() -> None:
             found.view.add(announcement)
             self._run(found, model, Progress(), bookmark)
 
-        self._publisher.commit([announcement], [], then)
+        found.publisher.commit([announcement], [], then)
 
     def _resume(self, found: "Found") -> None:
         newest = found.view.newest
@@ -156,7 +155,7 @@ class Coordinator(Leader):
             final=newest.final,
             now_ms=self.now_ms(),
         )
-        self.run = StudyRun(self, core, view, model, self._publisher, bookmark, found.replay.firsts)
+        self.run = StudyRun(self, core, view, model, found.publisher, bookmark, found.replay.firsts)
         self.run.begin()
 
 
@@ -164,6 +163,7 @@ class Coordinator(Leader):
 class Found:
     """What a successor reads of a study."""
 
+    publisher: Publisher
     replay: Replay
     receipts: dict[str, Receipt]
     ends: dict[str, int]

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from coordinator.core.events import Event
+from coordinator.core.events import Effect, Event
 from coordinator.core.study import StudyCore
 from simulation.election import Candidate
 from simulation.link import Link
@@ -61,6 +61,7 @@ class Lead(ABC):
         self.scene, self.clock, self.plan = node.scene, node.clock, node.scene.plan
         self.marked = dict(marked)
         self.queue: deque[Fact] = deque()
+        self.busy = False  # something is awaited: nothing is heard meanwhile
 
     @property
     def over(self) -> bool:
@@ -70,3 +71,11 @@ class Lead(ABC):
     @abstractmethod
     def post(self, fact: Fact) -> None:
         """One more fact: heard in turn."""
+
+    @abstractmethod
+    def tell(self, event: Event) -> list[Effect]:
+        """Tell the core at once; the effects are not done yet."""
+
+    @abstractmethod
+    def resume(self, effects: list[Effect]) -> None:
+        """What was awaited is there: these follow from it, then what waits."""

@@ -6,31 +6,26 @@ Source:   coordinator/shell/study.py, offers.py, spool.py, trim.py, which it sta
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from coordinator.core import events as seen
 from coordinator.core.bookmark import Marked, bookmark_of, remembered
-from coordinator.core.events import Close, Effect, Event, OfferFact
-from coordinator.core.pending import Pending
-from coordinator.core.replay import first_offset
+from coordinator.core.events import Effect, Event, OfferFact
 from coordinator.core.study import StudyCore
 from coordinator.strategies.suspicion import hold_ms
-from protocol.rounds import RoundsRecord, RoundsView
-from schemas.errors import PeerError
-from schemas.records import Command, Receipt, Stop
+from protocol.rounds import RoundsView
+from schemas.records import Command
 from simulation.clock import NEVER_MS, ProcessEnded, Timer, cancel
 from simulation.lead import Fact, Heard, Lead, Leader, MembersChanged
 from simulation.observe import InMemory
-from simulation.process import Point
 from simulation.publish import Publisher
 from simulation.reading import OffersReader
 from simulation.records import BOOKMARK_KEY, Model, SentOffer
 from simulation.roster import holding
+from simulation.rounds import Rounds
 from simulation.spool import Spool
 
 LIMIT_MS = 10_000
-
-Then = Callable[[], list[Effect]]
 
 
 class StudyRun(Lead):
@@ -48,35 +43,31 @@ class StudyRun(Lead):
     ) -> None:
         """`firsts`: where the newest versions on the log lie on `models`, in order."""
         super().__init__(node, core, dict(bookmark.positions) if bookmark is not None else {})
-        self.view, self.model = view, model
-        self.sum = node.scene.vectors.new_sum()
         self._bookmark = bookmark
         self.spool = Spool(self)
-        self.pending = Pending(node.now_ms())
         self.reader = OffersReader(self)
-        self._publisher = publisher
+        self.rounds = Rounds(self, self.spool, view, model, publisher, firsts)
         self._members: frozenset[str] = frozenset()
         self._todo: deque[Effect] = deque()
-        self._busy = False
         self._began_ms = node.now_ms()
         self._wake: Timer | None = None
         self._wake_ms = NEVER_MS
-        self._firsts = deque(firsts, maxlen=self.plan.storage.versions_kept)
 
     def begin(self) -> None:
-        """Tell the core who belongs, then read offers from where receipts and bookmark say."""
+        """Tell the core who belongs, then read offers from where receipts and bookmark say.
+
+        A predecessor may have died between the keys and the Announcement, and the roster changed since.
+        """
         self._members = self.node.roster.sites
-        self._busy = True
-        then = self._begin  # a predecessor may have died between the keys and the Announcement
-        self._publisher.ensure_keys(lambda: self._under_current_key(then))
+        self.rounds.under_current_key(self._begin)
 
     def _begin(self) -> list[Effect]:
         """Before anything else the commands: a paused study stays so."""
         first: list[Fact] = [seen.Commanded(self._holding()), seen.SitesChanged(self._members)]
-        first += remembered(self._bookmark, self.core.version, self.model.digest)
+        first += remembered(self._bookmark, self.core.version, self.rounds.model.digest)
         self.queue.extendleft(reversed(first))
         self.reader.assign(self._members)
-        self._trim()
+        self.rounds.trim()
         return []
 
     def commanded(self) -> None:
@@ -86,23 +77,13 @@ class StudyRun(Lead):
     def members_changed(self) -> None:
         """The roster changed: looked at before anything else."""
         self.queue.appendleft(MembersChanged())
-        if not self._busy:
+        if not self.busy:
             self._work()
 
     def _members_changed(self) -> None:
         """Keys first, then the newest version under a new one; then whom to read, whose word holds, who belongs."""
         self._members = self.node.roster.sites
-        self._busy = True
-        self._publisher.ensure_keys(lambda: self._under_current_key(self._look_again))
-
-    def _under_current_key(self, then: Then) -> None:
-        """The newest version once more where its key is not the current one: who joins has that alone."""
-        newest = self.view.newest
-        assert newest is not None
-        if newest.key_epoch == self._publisher.epochs.current:
-            self._resume(then())
-        else:
-            self._commit([self._publisher.again(self.view, Stop(newest.stop))], [], then)
+        self.rounds.under_current_key(self._look_again)
 
     def _look_again(self) -> list[Effect]:
         self.reader.assign(self._members)
@@ -117,11 +98,11 @@ class StudyRun(Lead):
 
     def post(self, fact: Fact) -> None:
         self.queue.append(fact)
-        if not self._busy:
+        if not self.busy:
             self._work()
 
     def _work(self) -> None:
-        while self.queue and not self._busy:
+        while self.queue and not self.busy:
             event = self.queue.popleft()
             if isinstance(event, MembersChanged):
                 self._members_changed()
@@ -131,18 +112,17 @@ class StudyRun(Lead):
                 continue
             if isinstance(event, SentOffer):
                 event = self.spool.hear(event)
-            self.scene.story.note(self.node.name, event)
-            self._todo.extend(self.core.on(event, self.node.now_ms()))
+            self._todo.extend(self.tell(event))
             self._do()
-            if isinstance(event, seen.Tick) and not self._busy:
-                self._flush()
+            if isinstance(event, seen.Tick) and not self.busy:
+                self.rounds.flush()
         self._after_work()
 
     def _mark(self, heard: Heard) -> None:
         """A bookmark: written before anything else is done, also by a process that was overtaken and does not know."""
         if self.scene.log.hidden:  # what it would rest on may yet be taken back
             return
-        bookmark = bookmark_of(self.core, self.marked, heard.positions, self.pending)
+        bookmark = bookmark_of(self.core, self.marked, heard.positions, self.rounds.pending)
         self.marked = dict(bookmark.positions)
         self.scene.log.bookmark.append(bookmark, BOOKMARK_KEY)
         self.scene.story.bookmarked(bookmark)
@@ -153,20 +133,20 @@ class StudyRun(Lead):
         self.reader.more()
         self._arm()
 
-    def _resume(self, effects: list[Effect]) -> None:
+    def resume(self, effects: list[Effect]) -> None:
         """What was waited for is done: go on with what follows from it."""
         self._todo.extendleft(reversed(effects))
-        self._busy = False
+        self.busy = False
         self._do()
-        if not self._busy:
+        if not self.busy:
             self._work()
 
     def _arm(self) -> None:
         """Ticks come when time alone may change something; the real shell ticks ten times a second."""
         rule, due = self.plan.aggregation, []
         now_ms = self.node.now_ms()
-        if self.pending.due_ms is not None:
-            due.append(max(self.pending.due_ms, now_ms + 1))
+        if self.rounds.pending.due_ms is not None:
+            due.append(max(self.rounds.pending.due_ms, now_ms + 1))
         if not self.core.final:
             if rule.deadline_ms:
                 due.append(now_ms + rule.deadline_ms - self.core.round_age_ms(now_ms))
@@ -190,17 +170,17 @@ class StudyRun(Lead):
 
     def _do(self) -> None:
         todo, node = self._todo, self.node
-        while todo and not self._busy:
+        while todo and not self.busy:
             effect = todo.popleft()
             if node.doom is not None:
                 node.hazard(type(effect).__name__)
             match effect:
                 case seen.Add():
-                    self.sum.add(self.spool.take(effect.offer), effect.weight)
+                    self.rounds.sum.add(self.spool.take(effect.offer), effect.weight)
                 case seen.Fetch():
                     self.spool.fetch(effect.offer, effect.number)
                 case seen.Decide():
-                    self.pending.add(effect.receipt)
+                    self.rounds.pending.add(effect.receipt)
                 case seen.Drop():
                     self.spool.drop(effect.offer)
                 case seen.Unload():
@@ -208,11 +188,11 @@ class StudyRun(Lead):
                 case seen.Ignored():
                     self.spool.ignore(effect.offer)
                 case seen.Close():
-                    self._close(effect)
+                    self.rounds.close(effect)
                 case seen.Remove():
                     self._remove(effect.offer, effect.weight)
                 case seen.End():
-                    self._announce_again(effect)
+                    self.rounds.end(effect)
                 case seen.Hold():
                     self.reader.hold(effect.site)
                 case seen.Release():
@@ -223,87 +203,9 @@ class StudyRun(Lead):
         body = self.spool.find(offer)
         if body is None:
             raise ProcessEnded("a body that has to be taken out is gone")
-        self.sum.add(body, -weight)
+        self.rounds.sum.add(body, -weight)
 
-    # -- what is written
-
-    def _commit(self, records: list[RoundsRecord], receipts: list[Receipt], effects_after: Then) -> None:
-        self._busy = True
-
-        def then() -> None:
-            for record in records:
-                self.view.add(record)
-            self._resume(effects_after())
-
-        self._publisher.commit(records, receipts, then)
-
-    def _flush(self) -> None:
-        """Refusals leave in a transaction of their own, at most one a second."""
-        receipts = self.pending.flush(self.node.now_ms())
-        if receipts:
-            self._commit([], receipts, self._flushed)
-
-    def _flushed(self) -> list[Effect]:
-        self.pending.flushed(self.node.now_ms())
-        return []
-
-    def _close(self, close: Close) -> None:
-        """Step, upload, commit; then the core hears of it."""
-        self._busy = True
-        self.scene.story.closing(self.sum.coefficients, close)
-        self.clock.after(self.scene.costs.step_ms, self.node, self._stepped, close)
-
-    def _stepped(self, close: Close) -> None:
-        try:
-            if self.node.mishaps.overflows:
-                self.node.mishaps.overflows -= 1
-                raise PeerError("the sum has a word out of range", code="range")
-            model, total = self.scene.vectors.step(self.model, self.sum, n=len(close.entries), sum_w=close.sum_w)
-        except PeerError as error:
-            self._fail(close, error.code)
-            return
-        arrives_ms = self.node.link.sent_ms(self.clock.now_ms, 4 * self.plan.parameters)
-        self.clock.at(arrives_ms, self.node, self._uploaded, close, model, total)
-
-    def _uploaded(self, close: Close, model: Model, total: bytes) -> None:
-        self.node.hazard(Point.MODEL)
-        body = self._publisher.model(model)
-        self.node.hazard(Point.RECORDS)
-        request = self._publisher.request(self.view, close)
-        announcement = self._publisher.announce(self.view, close, request, body, total)
-
-        def effects_after() -> list[Effect]:
-            self.model = model
-            self._forget(close)
-            self._firsts.append(first_offset(announcement, request))
-            self._trim()
-            return self._tell(seen.Committed(close.version, model.digest))
-
-        self._commit([request, announcement], self.pending.with_cohort(close.receipts), effects_after)
-
-    def _fail(self, close: Close, code: str) -> None:
-        request = self._publisher.request(self.view, close)
-        failed = self._publisher.failed(close, request, code)
-
-        def effects_after() -> list[Effect]:
-            self._forget(close)
-            return self._tell(seen.Undone(code))
-
-        self._commit([request, failed], self.pending.with_cohort(close.voids), effects_after)
-
-    def _announce_again(self, end: seen.End) -> None:
-        self._commit([self._publisher.again(self.view, end.stop)], [], list)
-
-    def _tell(self, event: Event) -> list[Effect]:
+    def tell(self, event: Event) -> list[Effect]:
+        """Tell the core; the effects are not done yet."""
         self.scene.story.note(self.node.name, event)
         return self.core.on(event, self.node.now_ms())
-
-    def _forget(self, close: Close) -> None:
-        self.sum.clear()
-        for offer in close.offers:
-            self.spool.forget(offer)
-
-    def _trim(self) -> None:
-        """The newest `versions_kept` models stay on the log."""
-        if len(self._firsts) == self._firsts.maxlen:
-            self.scene.log.models.trim(self._firsts[0])

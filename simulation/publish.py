@@ -55,6 +55,10 @@ class Publisher:
         state = State(model.version, model.state, model.moments)
         return Placed(placed, body_at(model.digest, size_bytes, models.append(state)))
 
+    def half(self, version: int) -> None:
+        """What was sent of the bodies of a version that came to nothing stays where it is."""
+        self._log.models.append(State(version, (), b"half"))
+
     def first(self, view: RoundsView, model: Placed) -> Announcement:
         """The Announcement of version 0."""
         return self._announcement(view, index=0, previous=view.previous, version=0, model=model)

@@ -46,6 +46,8 @@ class Model:
     @property
     def bare(self) -> "Model":
         """The same without the optimiser's state."""
+        if not (self.state or self.moments):
+            return self
         return replace(self, state=(), moments=b"")
 
 

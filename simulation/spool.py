@@ -41,9 +41,11 @@ class Spool:
 
     def hear(self, offer: SentOffer) -> OfferFact:
         """Remember an offer that was read; returns what the core is told of it."""
-        fact = replace(offer.fact)
-        self._offers.setdefault(_name(fact), Spooled(offer, fact))
-        return fact
+        name = _name(offer.fact)
+        if name in self._offers:
+            return replace(offer.fact)
+        self._offers[name] = Spooled(offer, offer.fact)
+        return offer.fact
 
     def fetch(self, offer: OfferFact, number: int) -> None:
         self._offers[_name(offer)].number = number

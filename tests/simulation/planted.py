@@ -31,12 +31,12 @@ from simulation import judged, leading
 from simulation.coordinator import Coordinator, Found
 from simulation.epochs import COORDINATOR, Epochs
 from simulation.following import Follower
-from simulation.leading import StudyRun
 from simulation.log import Log, Producer, Transaction
 from simulation.outgoing import Outgoing
 from simulation.publish import Placed, Publisher, body_at
 from simulation.reading import OffersReader
 from simulation.records import Body, Chosen, Given, Model, State, Strange
+from simulation.rounds import Rounds
 from simulation.spool import Spool
 from simulation.store import Row, Store, settled
 from simulation.transactions import Transactions
@@ -432,7 +432,7 @@ def an_announcement_before_its_keys(patch: Patch) -> None:
 
 def a_new_epoch_that_is_not_announced(patch: Patch) -> None:
     """Keys are given, and whoever has left reads on until there is another version."""
-    patch.setattr(StudyRun, "_under_current_key", lambda self, then: self._resume(then()))
+    patch.setattr(Rounds, "_announce_under", lambda self, then: self._run.resume(then()))
 
 
 def a_successor_with_a_fresh_optimiser(patch: Patch) -> None:
