@@ -6,6 +6,7 @@ Source: participant/shell/desk.py, which it stands for.
 from collections.abc import Callable
 
 from participant.core import events as seen
+from participant.core.events import Event
 from simulation.clock import ProcessEnded
 from simulation.premises import Premises
 from simulation.setup import Setup
@@ -22,12 +23,12 @@ class Desk:
         self._site, self._setup, self._left = site, setup, left
         self._looking = False
 
-    def take(self) -> None:
-        """Do what the operator wants."""
+    def take(self, *first: Event) -> None:
+        """Do what the operator wants; the core is told `first` before that."""
         site, wish = self._site, self._site.wish
-        site.post(seen.Held("paused by the operator" if wish.paused else "", by="operator"))
+        paused = "paused by the operator" if wish.paused else ""
+        site.post(*first, seen.Held(paused, by="operator"), seen.Leaving(wish.leaving))
         self._setup.wished(rests=wish.paused or wish.leaving)
-        site.post(seen.Leaving(wish.leaving))
         if wish.leaving and not self._looking:
             self._looking = True
             self._look()

@@ -21,10 +21,6 @@ class Setup:
         self._timer: Timer | None = None
         self.loaded = False
 
-    def begin(self) -> None:
-        self._site.post(seen.Loading(True))
-        self._try()
-
     def wished(self, *, rests: bool) -> None:
         """The operator said something: a try that waits is made at once, or not before the next wish."""
         self._loading.wished(rests=rests)

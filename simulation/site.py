@@ -81,8 +81,7 @@ class Site(Premises):
         self.clock.at(self.link.fetched_ms(self.clock.now_ms, 0), self, self._join)
         self._watch_link(bisect_right(self._changes, self.clock.now_ms, key=lambda change: change[0]))
         self.look_for_room()
-        self._parts.setup.begin()
-        self._parts.desk.take()
+        self._parts.desk.take(seen.Loading(True))
 
     def died(self) -> None:
         """Bytes that had passed are counted; what was acknowledged and written of an upload stays known."""

@@ -48,11 +48,13 @@ class Failing:
     @property
     def at_all(self) -> bool:
         """Whether something failed the last time it was tried."""
-        return any(count for kind, count in self.counts.items() if kind not in _MINOR)
+        return not self._pauses.calm and any(count for kind, count in self.counts.items() if kind not in _MINOR)
 
     @property
     def reasons(self) -> list[str]:
         """What has failed so often in a row that people have to know."""
+        if self._pauses.calm:
+            return []
         return [
             f"{FAILS[kind]} {TRIES_MAX} times in a row or more"
             for kind, count in self.counts.items()
@@ -61,6 +63,8 @@ class Failing:
 
     def alarms(self) -> list[Alarm]:
         """What people have to be told now: once for each row of failures."""
+        if self._pauses.calm and not self._said:
+            return []
         bad = {kind for kind, count in self.counts.items() if count >= TRIES_MAX}
         new, self._said = bad - self._said, bad
         return [

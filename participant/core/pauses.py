@@ -19,6 +19,11 @@ class Pauses:
         self._failures: dict[str, int] = {}
         self._until_ms: dict[str, int] = {}
 
+    @property
+    def calm(self) -> bool:
+        """Whether nothing has failed the last time that it was tried."""
+        return not self._failures
+
     def failures(self, kind: str) -> int:
         return self._failures.get(kind, 0)
 
