@@ -5,7 +5,8 @@ import pytest
 from simulation.histories import Play, draw
 from simulation.plans import PLANS
 from simulation.verdict import BREACHES, Broken
-from tests.simulation.planted import MISTAKES, Mistake
+from tests.simulation.mistake import Mistake
+from tests.simulation.planted import MISTAKES
 
 HISTORIES_MAX = 400
 
