@@ -23,6 +23,7 @@ BEGIN_MS = 1_500  # some of them while the study begins
 REST_MS = 3 * 3_600_000  # after the last version everybody hears of it within this time
 LOOK_MS = 10 * 60_000
 DEAD_MS = 2_000
+JUDGES = 0.2  # of the sites that a study can do without
 COSTS = Costs(spool_bytes=1_000)  # room for two bodies of a hundred parameters
 
 
@@ -109,7 +110,7 @@ def _spec(chance: random.Random, at: int, plan: Plan) -> SiteSpec:
     return SiteSpec(
         f"site-{at}", train_ms=chance.choice((700, 2_000, 6_000)), evaluate_ms=chance.choice((1, 100)), spread=0.5,
         up_bytes_s=chance.choice((6e1, 4e2, 1e4, 1e6)), down_bytes_s=1e5, latency_ms=chance.choice((1, 30, 300)),
-        floor=floor,
+        floor=floor, judges=at >= plan.aggregation.goal and chance.random() < JUDGES,
     )  # fmt: skip
 
 

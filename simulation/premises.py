@@ -25,6 +25,7 @@ class SiteSpec:
 
     windows   when its link is there, sorted (from_ms, to_ms); None: always
     floor     the least cohort it signs into its headers, when above the plan's
+    judges    it has nobody to train on: it measures versions, and sends no update
     """
 
     name: str
@@ -36,6 +37,7 @@ class SiteSpec:
     latency_ms: int = 20
     windows: tuple[tuple[int, int], ...] | None = None
     floor: int = 1
+    judges: bool = False
 
 
 @dataclass(slots=True)

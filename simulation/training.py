@@ -80,6 +80,9 @@ class Training:
             trouble.trainer_fails -= 1
             site.post(seen.TrainingFailed(base_version, again=True))
             return
+        if site.spec.judges:
+            site.post(seen.TrainingFailed(base_version, again=False, took_ms=took_ms, ever=False))
+            return
         self._outgoing.trained(site.scene.vectors.train(site.name, self._fetching.of(base_version)))
         site.scene.story.trained(site.name, base_version, took_ms)
         site.post(seen.Trained(base_version))

@@ -94,6 +94,16 @@ def test_a_site_that_is_there_at_night_alone_still_counts_and_nobody_waits_for_i
     ) < (HOUR_MS)
 
 
+def test_a_site_that_has_nobody_to_train_on_measures_versions_and_sends_no_update() -> None:
+    count = Count()
+    judge = SiteSpec("judge", train_ms=500, judges=True)
+    world = World(plan_of(goal=2, versions=5), [*sites_of(2), judge], seed=6, observers=[count])
+    assert world.run(until_ms=HOUR_MS).version == 5
+    assert {site for site, _ in count.counted} == {"site-0", "site-1"}
+    assert count.trained["judge"] == 0
+    assert world.sites["judge"].store.now.evaluated == 5
+
+
 def test_a_slow_uplink_takes_the_time_that_its_rate_says() -> None:
     plan = plan_of(goal=1, versions=1, parameters=250_000)
     slow = SiteSpec("slow", train_ms=1_000, spread=0.0, up_bytes_s=10_000, down_bytes_s=1e9, latency_ms=0)
