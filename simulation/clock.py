@@ -2,7 +2,6 @@
 
 Knows:    milliseconds since the history began, and every timer by (time, order of asking).
 Never:    reads a real clock.
-Used by:  every other file here.
 """
 
 from collections.abc import Callable

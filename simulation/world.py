@@ -88,19 +88,17 @@ class World:
         self.was_away: set[str] = set()  # members that the roster has left out at some time
         self.was_excluded: set[str] = set()  # and those whom an operator has
         self.election = Election(self.scene)
-        faulty: dict[str, list[Span]] = {}
-        for name, span in spans:
-            faulty.setdefault(name, []).append(span)
-        rate = self.scene.costs.coordinator_bytes_s
-        self.coordinators = {
-            name: Coordinator(self.scene, self.election, name, Link(1, rate, rate, faulty.get(name, [])))
-            for name in (f"coordinator-{number + 1}" for number in range(coordinators))
-        }
+        faulty = _by_process(spans)
+        self.coordinators = {name: self._coordinator(name, faulty.get(name, [])) for name in _names(coordinators)}
         self.sites = {spec.name: Site(self.scene, spec, _link(spec, faulty.get(spec.name, []))) for spec in specs}
         self.scene.hearers.offers += [node.offered for node in self.coordinators.values()]
         self.scene.hearers.decided |= {name: site.decided for name, site in self.sites.items()}
         for process in self.processes.values():
             process.start()
+
+    def _coordinator(self, name: str, faulty: Sequence[Span]) -> Coordinator:
+        rate = self.scene.costs.coordinator_bytes_s
+        return Coordinator(self.scene, self.election, name, Link(1, rate, rate, faulty))
 
     @property
     def clock(self) -> Clock:
@@ -168,6 +166,17 @@ class World:
         for process in self.processes.values():
             after_ms = late_ms if process.name in self.coordinators else 0
             self.clock.after(after_ms, process, process.read_roster, roster)
+
+
+def _names(coordinators: int) -> list[str]:
+    return [f"coordinator-{number + 1}" for number in range(coordinators)]
+
+
+def _by_process(spans: Iterable[tuple[str, Span]]) -> dict[str, list[Span]]:
+    found: dict[str, list[Span]] = {}
+    for name, span in spans:
+        found.setdefault(name, []).append(span)
+    return found
 
 
 def _link(spec: SiteSpec, faulty: list[Span]) -> Link:
