@@ -1,6 +1,7 @@
 """A federation in one loop, without wire or fixed point: to find a study's settings and measure what to expect.
 
-Knows:    the formula of the design (16ths, cohorts of `goal`, staleness, clip) and the server steps, in float64.
+Knows:    the formula of docs/design.md, section 4 (16ths, cohorts of `goal`, staleness, clip), and the server steps, in
+          float64.
 Never:    stands in for the coordinator: no round is signed, recorded or repeatable bit for bit.
 Imports:  numpy, learning, schemas.   Used by: the experiment scripts of the studies, wardround.simulate.
 """

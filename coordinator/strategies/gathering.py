@@ -1,7 +1,7 @@
 """When a cohort closes and who is in it: goal, minimum, deadline, and the floors that sites set.
 
 Knows:    FedAvg, FedAsync and FedBuff as presets of one rule (they differ in goal, minimum, deadline alone).
-Source:   FedBuff, arXiv 2106.06639, algorithm 1; floors: secure aggregation specification, section 9.
+Source:   FedBuff, arXiv 2106.06639, algorithm 1; floors: docs/secure-aggregation.md, section 9.
 """
 
 from collections.abc import Mapping

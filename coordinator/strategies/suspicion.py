@@ -2,7 +2,7 @@
 
 Knows:    a failed cohort makes suspects of all its members; one that counts clears all of its own. A culprit is never
           cleared, so it sinks; what it can still break are its probes, each twice as many versions after the last one.
-Source:   adaptive group testing, Hwang 1972; the design, section 4, step 7.
+Source:   adaptive group testing, Hwang 1972; docs/design.md, section 4, step 7.
 """
 
 from collections.abc import Collection, Iterable, Mapping

@@ -2,7 +2,7 @@
 
 Knows:    sequences, base versions, and whether each was offered.
 Never:    holds a body.
-Source:   secure aggregation specification, section 4 (Receipt) and section 9 (restored copies).
+Source:   docs/secure-aggregation.md, section 4 (Receipt) and section 9 (restored copies).
 """
 
 from collections.abc import Callable, Iterable
