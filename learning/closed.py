@@ -24,13 +24,18 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
 
+from learning import HOMES
 from learning.manifest import Manifest
 from schemas.errors import LocalError
 
 OURS = frozenset({"learning", "schemas"})  # what a task may take of wardround
+FACE = "wardround.learning"  # the same under the name that its author imports; its own code takes it from `learning`
 NOT_FOR_TASKS = frozenset(
-    {"coordinator", "ops", "participant", "protocol", "runtime", "simulation", "studies", "transport", "wardround"}
-)
+    {
+        "audit", "coordinator", "ops", "participant", "protocol", "registry", "rehearsal", "runtime", "simulation",
+        "studies", "transport", "wardround",
+    }
+)  # fmt: skip
 
 
 class ClosedPackage(InspectLoader):
@@ -109,7 +114,7 @@ class ClosedPackage(InspectLoader):
             if fromlist and [*fromlist] != [self.package[len(name) + 1 :].partition(".")[0]]:
                 raise _outside(self.package, f"{', '.join(fromlist)} of {name}", "beside the task's folder")
             return self._above(name)
-        if level == 0 and (where := _place_outside(name.partition(".")[0])):
+        if level == 0 and not (name == FACE and fromlist) and (where := _place_outside(name.partition(".")[0])):
             raise _outside(self.package, name, where)
         return builtins.__import__(name, globals, locals, fromlist or (), level)
 
@@ -166,7 +171,8 @@ def libraries(manifest: Manifest, package: str) -> Iterator[str]:
         for node in ast.walk(tree):
             names = [one.name for one in node.names] if isinstance(node, ast.Import) else []
             if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-                names = [node.module]
+                by_name = node.module in (FACE, "learning")
+                names = [HOMES.get(one.name, "learning") for one in node.names] if by_name else [node.module]
             for name in names:
                 if name.partition(".")[0] != package.partition(".")[0] and not _place_outside(name.partition(".")[0]):
                     yield name

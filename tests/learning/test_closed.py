@@ -89,13 +89,25 @@ def test_an_import_within_a_function_is_held_to_the_same_when_it_runs(place: Pat
         later()
 
 
-@pytest.mark.parametrize("room", ["studies.lung.survival", "wardround", "participant.training.worker", "protocol"])
+@pytest.mark.parametrize(
+    "room", ["studies.lung.survival", "wardround", "participant.training.worker", "protocol", "audit.federation"]
+)
 def test_of_wardround_a_task_takes_learning_and_the_errors_alone(place: Path, room: str) -> None:
     module(place, f"import {room}")
     with pytest.raises(LocalError, match="in wardround itself"):
         run(place)
     module(place, "from learning.task import Task\nfrom schemas.errors import LocalError\nimport json, numpy, os.path")
     assert "numpy" in run(place)
+
+
+def test_a_task_may_take_learning_by_the_name_its_author_imports_and_nothing_else_of_the_face(place: Path) -> None:
+    folder = module(place, "from wardround.learning import Column, TorchTask\ncolumn = Column('age')")
+    assert list(libraries(read_manifest(folder), "mine.ward")) == ["learning.contract", "learning.torch_task"]
+    assert "column" in run(place)
+    for line in ("import wardround.learning", "from wardround import Federation", "from wardround.cli import main"):
+        module(place, line)
+        with pytest.raises(LocalError, match="in wardround itself"):
+            run(place)
 
 
 @pytest.mark.parametrize(
