@@ -100,6 +100,8 @@ class Checks(Observer):
                 self._request = record
         if announced is not None and announced.request is not None:
             self._check_model(announced, self._request)
+        asked = self._view.open_request
+        self._receipts.asked = {(one.site, one.sequence) for one in asked.entries} if asked is not None else set()
         self._receipts.committed(receipts, self._request, announced)
         if announced is not None:
             self._version_ms = now_ms

@@ -8,17 +8,19 @@ Source:   coordinator/app.py and coordinator/shell/restore.py, which it stands f
 from dataclasses import dataclass, replace
 
 from coordinator.core.bookmark import Marked, progress_after, wanted
+from coordinator.core.closing import OpenRequest
+from coordinator.core.offers import NOWHERE
 from coordinator.core.replay import Replay, models_in_reach
 from coordinator.core.study import StudyCore
 from coordinator.strategies.stopping import Progress
 from protocol.rounds import RoundsView
-from schemas.records import Receipt
+from schemas.records import Receipt, Request
 from simulation.election import Election
 from simulation.lead import Lead, Leader
 from simulation.leading import StudyRun
 from simulation.link import Link
 from simulation.publish import Publisher
-from simulation.records import BOOKMARK_KEY, Chosen, Model, SentEvaluation
+from simulation.records import BOOKMARK_KEY, Chosen, Model, SentEvaluation, SentOffer
 from simulation.scene import Scene
 from simulation.transactions import Transactions
 from simulation.written import bookmark_of, receipts_of, rounds_of
@@ -84,8 +86,6 @@ class Coordinator(Leader):
         found = Found(publisher, Replay.of(plan), receipts_of(log), self._ends())
         for one in rounds_of(log.rounds.read(0)[0]):
             found.replay.take(one.record if isinstance(one, Chosen) else one)
-        if found.view.open_request is not None:
-            self.open_request()
         publisher.read_keys()
         publisher.ensure_keys(lambda: self._fetch_model(found))
 
@@ -97,9 +97,12 @@ class Coordinator(Leader):
         """Where the sites' topics end, before the log is read: what it does not know yet nobody can have offered."""
         return {site: self.scene.log.offers[site].end for site in self.scene.members()}
 
-    def open_request(self) -> None:
-        """Without trustees a Request and its answer are one transaction: an open one must not be there."""
-        self.scene.story.broken("open-request", "a successor meets a Request that nothing answers")
+    def _asked(self, request: Request | None) -> tuple[SentOffer, ...]:
+        """The offers of a Request that nothing ends, out of its cohort's body: that does not say where they lie."""
+        if request is None:
+            return ()
+        offers = self.scene.log.cohorts[request.cohort.digest]
+        return tuple(replace(offer, fact=replace(offer.fact, offset=NOWHERE)) for offer in offers)
 
     def _begin(self, found: "Found") -> None:
         """Nothing is on the log yet: announce version 0."""
@@ -145,6 +148,7 @@ class Coordinator(Leader):
     def _run(self, found: "Found", model: Model, progress: Progress, bookmark: Marked | None) -> None:
         view, newest = found.view, found.view.newest
         assert newest is not None
+        request, asked = view.open_request, self._asked(view.open_request)
         core = StudyCore(
             self.scene.plan,
             version=newest.version,
@@ -153,9 +157,11 @@ class Coordinator(Leader):
             progress=progress,
             suspicion=found.replay.suspicion,
             final=newest.final,
+            asked=OpenRequest(request.entries, tuple(offer.fact for offer in asked)) if request is not None else None,
+            apart=self.scene.asks_apart,
             now_ms=self.now_ms(),
         )
-        self.run = StudyRun(self, core, view, model, found.publisher, bookmark, found.replay.firsts)
+        self.run = StudyRun(self, core, view, model, found.publisher, bookmark, found.replay.firsts, asked)
         self.run.begin()
 
 

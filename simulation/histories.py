@@ -24,6 +24,7 @@ REST_MS = 3 * 3_600_000  # after the last version everybody hears of it within t
 LOOK_MS = 10 * 60_000
 DEAD_MS = 2_000
 JUDGES = 0.2  # of the sites that a study can do without
+APART = 0.25  # of the histories
 COSTS = Costs(spool_bytes=1_000)  # room for two bodies of a hundred parameters
 
 
@@ -38,6 +39,7 @@ class History:
     disorder_ms: int
     faults: tuple[Fault, ...]
     until_ms: int = 0  # cut short there; 0: to its end
+    asks_apart: bool = False  # coordinators commit a Request before its end, as where a plan names trustees
 
     @property
     def calm_ms(self) -> int:
@@ -59,7 +61,8 @@ def draw(seed: int, plans: Sequence[Plan], kinds: Sequence[str] = ()) -> History
     number = chance.choice((0, 1, 2, 4, 6, 9, 12))
     drawn = [_fault(chance, names, leaders, kinds) for _ in range(number)]
     faults = tuple(sorted(drawn, key=lambda fault: fault.at_ms))
-    return History(seed, plan, sites, coordinators, chance.choice((0, 1, 50, 500)), faults)
+    disorder_ms = chance.choice((0, 1, 50, 500))
+    return History(seed, plan, sites, coordinators, disorder_ms, faults, asks_apart=chance.random() < APART)
 
 
 def _fault(chance: random.Random, sites: Sequence[str], coordinators: Sequence[str], kinds: Sequence[str]) -> Fault:
@@ -86,7 +89,7 @@ class Play:
         self.world = World(
             plan, specs, seed=history.seed, costs=COSTS, coordinators=history.coordinators,
             rogues=[ROGUE], measure=_measure if plan.stop.patience or plan.stop.target is not None else None,
-            disorder_ms=history.disorder_ms, spans=spans_of(history.faults),
+            disorder_ms=history.disorder_ms, spans=spans_of(history.faults), asks_apart=history.asks_apart,
         )  # fmt: skip
         self.checks = Checks(self.world, calm_ms=history.calm_ms)
         self.world.scene.story.observers.append(self.checks)
@@ -161,6 +164,8 @@ def _smaller(history: History, sites_min: int) -> Iterator[History]:
         yield replace(history, sites=history.sites - 1)
     if history.coordinators > 1 and all(fault.who != "coordinator-2" for fault in faults):
         yield replace(history, coordinators=1)
+    if history.asks_apart:
+        yield replace(history, asks_apart=False)
     if history.disorder_ms:
         yield replace(history, disorder_ms=0)
     for at, fault in enumerate(faults):

@@ -40,11 +40,14 @@ class StudyRun(Lead):
         publisher: Publisher,
         bookmark: Marked | None,
         firsts: Iterable[int],
+        asked: Iterable[SentOffer] = (),
     ) -> None:
-        """`firsts`: where the newest versions on the log lie on `models`, in order."""
+        """`firsts`: where the newest versions on the log lie on `models`, in order; `asked`: of an open Request."""
         super().__init__(node, core, dict(bookmark.positions) if bookmark is not None else {})
         self._bookmark = bookmark
         self.spool = Spool(self)
+        for offer in asked:
+            self.spool.hear(offer)
         self.reader = OffersReader(self)
         self.rounds = Rounds(self, self.spool, view, model, publisher, firsts)
         self._members: frozenset[str] = frozenset()
@@ -187,8 +190,12 @@ class StudyRun(Lead):
                     self.spool.unload(effect.offer)
                 case seen.Ignored():
                     self.spool.ignore(effect.offer)
+                case seen.Ask():
+                    self.rounds.ask(effect.cohort)
                 case seen.Close():
                     self.rounds.close(effect)
+                case seen.Fail():
+                    self.rounds.fail(effect)
                 case seen.Remove():
                     self._remove(effect.offer, effect.weight)
                 case seen.End():

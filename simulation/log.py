@@ -7,6 +7,7 @@ Never:    promises that a record is written once: a sender that did not hear the
 Source:   docs/decisions/0004; what Kafka does with transactions is told in KIP-98.
 """
 
+import hashlib
 from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -16,7 +17,7 @@ from coordinator.core.bookmark import Marked
 from protocol.rounds import RoundsRecord
 from schemas.records import BodyAt, Receipt
 from simulation.clock import ProcessEnded
-from simulation.records import Body, Chosen, Given, Model, OfferTopicRecord, State, Strange
+from simulation.records import Body, Chosen, Given, Model, OfferTopicRecord, SentOffer, State, Strange
 
 TRANSACTION_TIMEOUT_MS = 15_000
 
@@ -211,9 +212,16 @@ class Log:
         self.bookmark: Topic[Marked | Strange] = Topic("bookmark")
         self.offers: dict[str, Topic[OfferTopicRecord]] = {site: Topic(f"offers.{site}") for site in sites}
         self.bodies: dict[str, Topic[Body]] = {site: Topic(f"bodies.{site}") for site in sites}
+        self.cohorts: dict[bytes, tuple[SentOffer, ...]] = {}  # by the digest under which a Request names its body
         self.epoch = 0
         self.open: Transaction | None = None
         self.forgets: Container[str] = ()
+
+    def put_cohort(self, offers: tuple[SentOffer, ...]) -> bytes:
+        """The body of a cohort, its offers as they were signed; returns its digest."""
+        digest = hashlib.sha256(b"".join(offer.fact.header for offer in offers)).digest()
+        self.cohorts[digest] = offers
+        return digest
 
     def model(self, body: BodyAt) -> Model | None:
         """The model that lies there; None when it has gone."""

@@ -3,11 +3,10 @@
 Source: coordinator/shell/publish.py and epochs.py, which it stands for.
 """
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from coordinator.core.events import Close
+from coordinator.core.events import Close, Cohort
 from protocol.digests import record_digest
 from protocol.rounds import RoundsRecord, RoundsView
 from schemas.records import (
@@ -23,10 +22,8 @@ from schemas.records import (
 )
 from simulation.epochs import Epochs
 from simulation.lead import Leader
-from simulation.records import Chosen, Model, State
+from simulation.records import Chosen, Model, SentOffer, State
 from simulation.transactions import Then, Transactions, Writing, Written
-
-ROSTER = hashlib.sha256(b"roster").digest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +70,12 @@ class Publisher:
             patience=newest.patience, stop=stop,
         )  # fmt: skip
 
-    def request(self, view: RoundsView, close: Close) -> Request:
+    def request(self, view: RoundsView, cohort: Cohort, offers: tuple[SentOffer, ...]) -> Request:
+        body = self._log.put_cohort(offers)
         return Request(
             study=view.study, index=view.next_index, previous=view.previous, version=view.version, plan=view.plan,
-            roster_serial=self._node.roster.serial, roster=self._node.roster.digest, entries=close.entries,
-            cohort=body_at(ROSTER, 1, self._log.models.end), after_refusal=None,
+            roster_serial=self._node.roster.serial, roster=self._node.roster.digest, entries=cohort.entries,
+            cohort=body_at(body, 1, self._log.models.end), after_refusal=None,
         )  # fmt: skip
 
     def announce(self, view: RoundsView, close: Close, request: Request, model: Placed, total: bytes) -> Announcement:
@@ -88,9 +86,9 @@ class Publisher:
             patience=close.patience, stop=close.stop, summary=close.summary,
         )  # fmt: skip
 
-    def failed(self, close: Close, request: Request, code: str) -> Failed:
+    def failed(self, cohort: Cohort, request: Request, code: str) -> Failed:
         digest = record_digest(request.to_bytes())
-        names = tuple(entry.site for entry in close.entries)
+        names = tuple(entry.site for entry in cohort.entries)
         return Failed(self._plan.study, request.index + 1, digest, digest, code, names)
 
     def commit(self, records: Sequence[RoundsRecord], receipts: Sequence[Receipt], then: Then) -> None:

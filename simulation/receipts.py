@@ -21,6 +21,7 @@ class ReceiptChecks:
         self._asked: dict[Name, int] = {}  # how often a body was asked for anew
         self._given_up: set[Name] = set()  # by their site, before the log decided
         self.sealed: set[Name] = set()
+        self.asked: set[Name] = set()  # by the open Request, whose body holds the offers
         self._marked: dict[str, int] = {}  # up to where bookmarks were checked
         self._begun: dict[str, int] | None = None  # where topics ended when version 0 came: no honest offer lies before
 
@@ -136,7 +137,7 @@ class ReceiptChecks:
             if not isinstance(offer, SentOffer) or not (offer.intact and offer.signer == site == offer.fact.site):
                 continue
             name = site, offer.fact.sequence
-            if offer.fact.sequence > self._final.get(site, -1) and name not in self._asked:
+            if offer.fact.sequence > self._final.get(site, -1) and name not in {*self._asked, *self.asked}:
                 raise Broken("position", f"{site}: {end} passes {offer.fact.sequence}, undecided")
 
     def _first(self, site: str) -> int:

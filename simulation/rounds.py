@@ -7,12 +7,12 @@ Source:   coordinator/shell/making.py, trim.py and what study.py does at the end
 from collections import deque
 from collections.abc import Callable, Iterable
 
-from coordinator.core.events import Close, Committed, Effect, End, Undone
+from coordinator.core.events import Asked, Close, Cohort, Committed, Effect, End, Fail, Stepped, Undone, Wrong
 from coordinator.core.pending import Pending
 from coordinator.core.replay import first_offset
 from protocol.rounds import RoundsRecord, RoundsView
 from schemas.errors import PeerError
-from schemas.records import Receipt, Stop
+from schemas.records import Receipt, Request, Stop
 from simulation.lead import Lead
 from simulation.process import Point
 from simulation.publish import Publisher
@@ -42,13 +42,21 @@ class Rounds:
             self._commit([], receipts, self._flushed)
 
     def under_current_key(self, then: Then) -> None:
-        """Keys to whom the roster lists, then the newest version once more where its key is not the current one."""
+        """Keys to whom the roster lists, then the newest version once more where its key is not the current one.
+
+        Not while a Request is open: what ends it is under the current key, or is followed by this.
+        """
         self._run.busy = True
         self._publisher.ensure_keys(lambda: self._announce_under(then))
 
     def end(self, end: End) -> None:
         """The newest version once more, as the last one."""
         self._commit([self._publisher.again(self.view, end.stop)], [], list)
+
+    def ask(self, cohort: Cohort) -> None:
+        """The Request, in a transaction of its own."""
+        self._run.node.hazard(Point.RECORDS)
+        self._commit([self._request(cohort)], [], lambda: self._run.tell(Asked()))
 
     def close(self, close: Close) -> None:
         """Step and upload, commit; then the core hears of it."""
@@ -71,7 +79,7 @@ class Rounds:
             model, total = run.scene.vectors.step(self.model, self.sum, n=len(close.entries), sum_w=close.sum_w)
         except PeerError as error:
             self._publisher.half(close.version)
-            self._fail(close, error.code)
+            run.resume(run.tell(Wrong(error.code)))
             return
         arrives_ms = run.node.link.sent_ms(began_ms, 4 * run.plan.parameters)
         run.clock.at(arrives_ms, run.node, self._uploaded, close, model, total)
@@ -80,32 +88,50 @@ class Rounds:
         self._run.node.hazard(Point.MODEL)
         body = self._publisher.model(model)
         self._run.node.hazard(Point.RECORDS)
-        request = self._publisher.request(self.view, close)
-        announcement = self._publisher.announce(self.view, close, request, body, total)
+        stepped = self._run.tell(Stepped())
+        assert not stepped
+        asked, asking = self._asked(close.cohort)
+        announcement = self._publisher.announce(self.view, close, asked, body, total)
 
         def effects_after() -> list[Effect]:
             self.model = model
-            self._forget(close)
-            self._firsts.append(first_offset(announcement, request))
+            self._forget(close.cohort)
+            self._firsts.append(first_offset(announcement, asked))
             self.trim()
             return self._run.tell(Committed(close.version, model.digest))
 
-        self._commit([request, announcement], self.pending.with_cohort(close.receipts), effects_after)
+        self._commit([*asking, announcement], self.pending.with_cohort(close.receipts), effects_after)
 
-    def _fail(self, close: Close, code: str) -> None:
-        request = self._publisher.request(self.view, close)
-        failed = self._publisher.failed(close, request, code)
+    def fail(self, failing: Fail) -> None:
+        """The transaction that ends a round without a version."""
+        asked, asking = self._asked(failing.cohort)
+        failed = self._publisher.failed(failing.cohort, asked, failing.code)
 
-        def effects_after() -> list[Effect]:
-            self._forget(close)
-            return self._run.tell(Undone(code))
+        records: list[RoundsRecord] = [*asking, failed]
 
-        self._commit([request, failed], self.pending.with_cohort(close.voids), effects_after)
+        def then() -> None:
+            for record in records:
+                self.view.add(record)
+            self._forget(failing.cohort)
+            self._announce_under(lambda: self._run.tell(Undone()))
+
+        self._run.busy = True
+        self._publisher.commit(records, self.pending.with_cohort(failing.receipts), then)
+
+    def _asked(self, cohort: Cohort) -> tuple[Request, list[RoundsRecord]]:
+        """The Request of this round, and what has to be written of it."""
+        if self.view.open_request is not None:
+            return self.view.open_request, []
+        request = self._request(cohort)
+        return request, [request]
+
+    def _request(self, cohort: Cohort) -> Request:
+        return self._publisher.request(self.view, cohort, self._spool.offers(cohort))
 
     def _announce_under(self, then: Then) -> None:
         newest = self.view.newest
         assert newest is not None
-        if newest.key_epoch == self._publisher.epochs.current:
+        if newest.key_epoch == self._publisher.epochs.current or self.view.open_request is not None:
             self._run.resume(then())
         else:
             self._commit([self._publisher.again(self.view, Stop(newest.stop))], [], then)
@@ -124,7 +150,7 @@ class Rounds:
 
         self._publisher.commit(records, receipts, then)
 
-    def _forget(self, close: Close) -> None:
+    def _forget(self, cohort: Cohort) -> None:
         self.sum.clear()
-        for offer in close.offers:
+        for offer in cohort.offers:
             self._spool.forget(offer)

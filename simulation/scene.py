@@ -58,10 +58,14 @@ class Scene:
         story: Story,
         vectors: Vectors,
         disorder_ms: int,
+        asks_apart: bool | None = None,
     ) -> None:
-        """`rogues`: members without a participant; `disorder_ms` delays each topic by as much at most."""
+        """`rogues`: members without a participant; `disorder_ms` delays each topic by as much at most.
+
+        asks_apart   whether coordinators commit a Request before its end; None: as the plan says
+        """
         self.plan, self.plan_digest = plan, plan.digest
-        self.seed, self.costs, self.disorder_ms = seed, costs, disorder_ms
+        self.seed, self.costs, self.disorder_ms, self.asks_apart = seed, costs, disorder_ms, asks_apart
         self.clock, self.story, self.vectors = story.clock, story, vectors
         self.sites = tuple(sorted(sites))  # those with a participant
         self.log = Log([*self.sites, *rogues])

@@ -6,7 +6,7 @@ Source: coordinator/shell/spool.py and services.py, which it stands for.
 from collections import deque
 from dataclasses import dataclass, replace
 
-from coordinator.core.events import BodyReady, BodyUnusable, Event, OfferFact
+from coordinator.core.events import BodyReady, BodyUnusable, Cohort, Event, OfferFact
 from simulation.lead import Lead
 from simulation.records import Body, Name, SentOffer
 
@@ -59,6 +59,10 @@ class Spool:
         assert body is not None
         self._give_back(spooled)
         return body
+
+    def offers(self, cohort: Cohort) -> tuple[SentOffer, ...]:
+        """The offers of a cohort, in the order of its entries."""
+        return tuple(self._offers[_name(offer)].offer for offer in cohort.offers)
 
     def find(self, offer: OfferFact) -> Body | None:
         """The body of an offer, once more from the log; None when it has gone."""

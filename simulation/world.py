@@ -68,11 +68,13 @@ class World:
         measure: Callable[[str, int], tuple[float, float]] | None = None,
         disorder_ms: int = 0,
         spans: Iterable[tuple[str, Span]] = (),
+        asks_apart: bool | None = None,
     ) -> None:
         """`spans`: (process, span) of links that are not as they should be; `disorder_ms` delays each topic.
 
         rogues    members with topics and without a participant
         measure   (site, version) -> primary metric and its weight, where nothing is learnt
+        asks_apart  whether coordinators commit a Request before its end; None: as the plan says
         """
         specs = sorted(sites, key=lambda spec: spec.name)
         self.scene = Scene(
@@ -84,6 +86,7 @@ class World:
             story=Story(Clock(), observers),
             vectors=RealVectors(plan, learner) if learner else UnitVectors(plan, measure),
             disorder_ms=disorder_ms,
+            asks_apart=asks_apart,
         )
         self.was_away: set[str] = set()  # members that the roster has left out at some time
         self.was_excluded: set[str] = set()  # and those whom an operator has

@@ -81,8 +81,25 @@ class Tick:
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """The Request asked for by the last Ask is on the log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stepped:
+    """The version asked for by the last Close is made, and its bodies are on the log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wrong:
+    """What the last Close asked for cannot be made of this sum, under this code."""
+
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
 class Committed:
-    """The version asked for by the last Close is on the log."""
+    """The Announcement of the version asked for by the last Close is on the log."""
 
     version: int
     model: bytes
@@ -90,13 +107,23 @@ class Committed:
 
 @dataclass(frozen=True, slots=True)
 class Undone:
-    """The Request asked for by the last Close ended as Failed on the log, under this code."""
-
-    code: str = "range"
+    """The Failed asked for by the last Fail is on the log."""
 
 
 Event = (
-    OfferFact | BodyReady | BodyUnusable | Evaluated | SitesChanged | OffersAnew | Commanded | Tick | Committed | Undone
+    OfferFact
+    | BodyReady
+    | BodyUnusable
+    | Evaluated
+    | SitesChanged
+    | OffersAnew
+    | Commanded
+    | Tick
+    | Asked
+    | Stepped
+    | Wrong
+    | Committed
+    | Undone
 )
 
 
@@ -150,22 +177,63 @@ class Decide:
 
 
 @dataclass(frozen=True, slots=True)
-class Close:
-    """Make the next version of the sum: step, bodies, then Request, Announcement and receipts in one transaction."""
+class Cohort:
+    """The updates of one round, in the order of their sites; `version` is the one that they make."""
 
-    version: int  # the new one
+    version: int
     entries: tuple[RequestEntry, ...]
     offers: tuple[OfferFact, ...]
+
+    @property
+    def sum_w(self) -> int:
+        return sum(entry.weight for entry in self.entries)
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Upload the cohort's body, write the Request in a transaction of its own, report Asked."""
+
+    cohort: Cohort
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """Make the next version of the sum: step and bodies, report Stepped (or Wrong); then the transaction, Committed.
+
+    It holds the Request, where that is not on the log yet, the Announcement and the receipts.
+    """
+
+    cohort: Cohort
     receipts: tuple[Receipt, ...]
-    voids: tuple[Receipt, ...]  # written instead, when the sum fails
     evaluations: tuple[tuple[str, bytes], ...]
     patience: int
     stop: Stop
     summary: Summary | None = None
 
     @property
+    def version(self) -> int:
+        return self.cohort.version
+
+    @property
+    def entries(self) -> tuple[RequestEntry, ...]:
+        return self.cohort.entries
+
+    @property
     def sum_w(self) -> int:
-        return sum(entry.weight for entry in self.entries)
+        return self.cohort.sum_w
+
+    @property
+    def offers(self) -> tuple[OfferFact, ...]:
+        return self.cohort.offers
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """The round ends without a version: one transaction as with Close, Failed in it, the receipts say void."""
+
+    cohort: Cohort
+    receipts: tuple[Receipt, ...]
+    code: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,4 +264,4 @@ class Ignored:
     offer: OfferFact
 
 
-Effect = Fetch | Add | Remove | Unload | Drop | Decide | Close | End | Hold | Release | Ignored
+Effect = Fetch | Add | Remove | Unload | Drop | Decide | Ask | Close | Fail | End | Hold | Release | Ignored

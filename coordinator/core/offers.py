@@ -1,21 +1,24 @@
 """Which offers of a study wait to be counted, and which are refused: one of a site at a time, as they lie on its topic.
 
-Knows:    what was decided of each site, its one undecided offer, those behind it, and by what an offer is judged.
+Knows:    what was decided of each site, its one undecided offer and its phase, and those behind it. Nobody else moves
+          an offer from one phase to another.
 Never:    chooses a cohort, closes a round, holds a vector.
-Imports:  stdlib, schemas.   Used by: coordinator.core.study, tests.
-Source:   receipts and positions: the design, section 4.
+Source:   receipts and positions: docs/decisions/0004 and 0012.
 """
 
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
+from coordinator.core.codes import Refusal
 from coordinator.core.events import (
+    Add,
     BodyReady,
     BodyUnusable,
     Decide,
     Drop,
     Effect,
+    Fetch,
     Hold,
     Ignored,
     OfferFact,
@@ -23,36 +26,35 @@ from coordinator.core.events import (
     Remove,
     Unload,
 )
-from coordinator.core.judge import refusal
+from coordinator.core.judge import Judge
 from coordinator.core.site import Phase, Site, Undecided, UndecidedOffers
-from schemas.plan import Plan
 from schemas.records import Outcome, Receipt
 
 BEHIND_MAX = 8
 ASK_AGAIN_MAX = 2
-NOWHERE = -1  # the offset of an offer whose topic is gone
+NOWHERE = -1  # the offset of an offer whose topic is gone, or that was read from a cohort's body
 
 
 class Offers:
     """The offers of all sites. What a method returns has to be done in order."""
 
-    def __init__(
-        self, plan: Plan, *, version: int, models: Mapping[int, bytes], receipts: Iterable[Receipt], final: bool
-    ) -> None:
-        """`models`: model digest by version, at least those the plan's table reaches back to."""
-        self.version = version
-        self.final = final
-        self.members: frozenset[str] = frozenset()  # by the roster as it is now
-        self.excluded: frozenset[str] = frozenset()  # by the operator's orders
-        self.undecided = UndecidedOffers()
-        self._plan, self._digest = plan, plan.digest
-        self._models = dict(models)
+    def __init__(self, study: str, judge: Judge, receipts: Iterable[Receipt]) -> None:
+        self._study, self._judge = study, judge
+        self._undecided = UndecidedOffers()
         self._sites = {receipt.site: Site.from_receipt(receipt) for receipt in receipts}
-        self._arrivals = 0
+        self._arrivals = self._fetches = 0
 
     def site(self, name: str) -> Site:
         """What is known of a site; nothing yet, of one that was never heard."""
         return self._sites.setdefault(name, Site(name))
+
+    def in_phase(self, phase: Phase) -> Mapping[str, Undecided]:
+        """Site -> its undecided offer, for those in `phase`."""
+        return self._undecided.in_phase(phase)
+
+    def floors(self) -> Mapping[int, int]:
+        """How many undecided offers have each floor."""
+        return self._undecided.floors()
 
     def unread_from(self, name: str, heard: int) -> int:
         """From where a successor has to read a site's offers, everything before `heard` having been taken here."""
@@ -60,13 +62,46 @@ class Offers:
         waiting = [*([site.undecided.offer] if site.undecided is not None else []), *site.behind]
         return min((heard, *(offer.offset for offer in waiting if offer.offset > NOWHERE)))
 
-    def believes(self, name: str) -> bool:
-        """Whether what this site says counts in the study now."""
-        return name in self.members and name not in self.excluded
+    def awaits(self, event: BodyReady | BodyUnusable) -> bool:
+        """Whether this answers a fetch that was not given up."""
+        return self._fetched(event) is not None
 
-    def is_newest(self, version: int, model: bytes) -> bool:
-        """Whether `model` is the digest of the newest version."""
-        return version == self.version and model == self._models[version]
+    # -- on the way into the sum
+
+    def asked(self, offer: OfferFact) -> None:
+        """An open Request names it: it waits, whatever it would be judged by now."""
+        self._wait(self.site(offer.site), offer)
+
+    def enter(self, name: str) -> Fetch:
+        """What waits enters the round: its body is fetched."""
+        undecided = self._of(name, Phase.WAITING)
+        self._fetches += 1
+        undecided.fetch = self._fetches
+        self._undecided.move(name, undecided, Phase.FETCHING)
+        return Fetch(undecided.offer, undecided.fetch)
+
+    def add(self, name: str, weight: int) -> Add:
+        """What is fetched goes into the sum."""
+        undecided = self._of(name, Phase.READY)
+        undecided.weight = weight
+        self._undecided.move(name, undecided, Phase.ADDED)
+        return Add(undecided.offer, weight)
+
+    def put_back(self, name: str) -> Remove:
+        """What is in the sum waits again."""
+        undecided = self._of(name, Phase.ADDED)
+        self._undecided.move(name, undecided, Phase.WAITING)
+        return Remove(undecided.offer, undecided.weight)
+
+    def _of(self, name: str, phase: Phase) -> Undecided:
+        undecided = self.site(name).undecided
+        assert undecided is not None
+        assert undecided.phase is phase
+        return undecided
+
+    def _wait(self, site: Site, offer: OfferFact) -> None:
+        self._arrivals += 1
+        self._undecided.put(site, offer, self._arrivals)
 
     # -- facts
 
@@ -77,7 +112,7 @@ class Offers:
             return [Ignored(offer)]
         if site.undecided is not None:
             return self._behind(site, offer)
-        return self._judge(site, offer)
+        return self._take_fresh(site, offer)
 
     def anew(self, name: str) -> None:
         """The site's topic begins at 0 again: what waits of the old one has no place there."""
@@ -91,7 +126,7 @@ class Offers:
         """Note that a body may go into the sum."""
         undecided = self._fetched(event)
         if undecided is not None:
-            self.undecided.move(event.site, undecided, Phase.READY)
+            self._undecided.move(event.site, undecided, Phase.READY)
         return []
 
     def body_unusable(self, event: BodyUnusable) -> list[Effect]:
@@ -104,16 +139,10 @@ class Offers:
             return self._refuse_waiting(site, offer, event.code)
         asked = site.asked_again.get(offer.sequence, 0)
         if asked >= ASK_AGAIN_MAX:
-            return self._refuse_waiting(site, offer, "malformed")
+            return self._refuse_waiting(site, offer, Refusal.MALFORMED)
         site.asked_again[offer.sequence] = asked + 1
-        receipt = site.receipt(self._plan.study, offer, Outcome.AGAIN)
+        receipt = site.receipt(self._study, offer, Outcome.AGAIN)
         return [Drop(offer), *self._decide(site, receipt, None), *self._next_behind(site)]
-
-    def rise(self, version: int, model: bytes, *, final: bool) -> None:
-        """From now on offers are judged against `version`. Who waits is looked at by `too_late`."""
-        self.version, self.final = version, final
-        self._models[version] = model
-        self._models.pop(version - self._plan.aggregation.staleness_max - 1, None)
 
     # -- what follows
 
@@ -123,7 +152,7 @@ class Offers:
         for receipt in receipts:
             site = self.site(receipt.site)
             site.remember(receipt)
-            self.undecided.drop(site)
+            self._undecided.drop(site)
         for receipt in receipts:
             effects += self._next_behind(self.site(receipt.site))
         return effects
@@ -133,18 +162,17 @@ class Offers:
         effects: list[Effect] = []
         for _, site in sorted(self._sites.items()):
             while site.undecided is not None:
-                offer = site.undecided.offer
-                stale = self._plan.weight(self.version - offer.base_version) is None
-                if not (stale or self.final):
+                code = self._judge.too_late(site.undecided.offer)
+                if code is None:
                     break
-                effects += self._refuse_waiting(site, offer, "stale" if stale else "final")
+                effects += self._refuse_waiting(site, site.undecided.offer, code)
         return effects
 
     def without_barred(self) -> list[Effect]:
         """Who left, or was excluded, is out of this round too."""
         effects: list[Effect] = []
         for name, site in sorted(self._sites.items()):
-            code = "revoked" if name not in self.members else "excluded" if name in self.excluded else None
+            code = self._judge.barred(name)
             if code is not None and site.undecided is not None:
                 if site.undecided.phase is Phase.ADDED:
                     effects.append(Remove(site.undecided.offer, site.undecided.weight))
@@ -156,7 +184,7 @@ class Offers:
         effects: list[Effect] = []
         for _, site in sorted(self._sites.items()):
             if site.undecided is not None and site.undecided.phase in (Phase.FETCHING, Phase.READY):
-                self.undecided.move(site.name, site.undecided, Phase.WAITING)
+                self._undecided.move(site.name, site.undecided, Phase.WAITING)
                 effects.append(Unload(site.undecided.offer))
         return effects
 
@@ -171,27 +199,20 @@ class Offers:
             return [Hold(site.name)]
         return []
 
-    def _judge(self, site: Site, offer: OfferFact) -> list[Effect]:
-        code = refusal(offer, self._plan, self._digest, version=self.version, models=self._models)
-        if code is None and offer.site not in self.members:
-            code = "stranger"
-        if code is None and offer.site in self.excluded:
-            code = "excluded"
-        if code is None and self.final:
-            code = "final"
+    def _take_fresh(self, site: Site, offer: OfferFact) -> list[Effect]:
+        code = self._judge.refusal(offer)
         if code is not None:
             return self._refuse(site, offer, code)
-        self._arrivals += 1
-        self.undecided.put(site, offer, self._arrivals)
+        self._wait(site, offer)
         return []
 
     def _refuse(self, site: Site, offer: OfferFact, code: str) -> list[Effect]:
-        receipt = site.receipt(self._plan.study, offer, Outcome.REFUSED, code=code)
+        receipt = site.receipt(self._study, offer, Outcome.REFUSED, code=str(code))
         return [Drop(offer), *self._decide(site, receipt, offer)]
 
     def _decide(self, site: Site, receipt: Receipt, offer: OfferFact | None) -> list[Effect]:
         site.remember(receipt)
-        self.undecided.drop(site)
+        self._undecided.drop(site)
         return [Decide(receipt, offer)]
 
     def _refuse_waiting(self, site: Site, offer: OfferFact, code: str) -> list[Effect]:

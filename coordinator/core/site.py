@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
+from coordinator.core.codes import Refusal
 from coordinator.core.events import OfferFact
 from schemas.records import RECENT_MAX, Decided, Outcome, Receipt
 
@@ -124,4 +125,4 @@ class Site:
 def _overtaken_by(final: int, past: Decided) -> Decided:
     if past.outcome != Outcome.AGAIN or past.sequence > final:
         return past
-    return Decided(past.sequence, Outcome.REFUSED, "duplicate", None, 0)
+    return Decided(past.sequence, Outcome.REFUSED, Refusal.DUPLICATE.value, None, 0)

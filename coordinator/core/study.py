@@ -1,43 +1,44 @@
 """Which updates make the next version of one study: a pure machine, verified facts in, effects out.
 
-Knows:    which offers are in the sum and at what weight, which cohort is full, when a round closes and the study ends.
-Never:    awaits, reads a clock, a file or randomness, holds a vector.
-Imports:  stdlib, schemas, coordinator.strategies.   Used by: coordinator.shell, the simulator.
-Source:   FedBuff, arXiv 2106.06639, algorithm 1.
-
-Which offers wait, and which are refused, is decided in coordinator.core.offers.
+Knows:    the round, what waits, the operators' orders, when the study ends.
+Never:    awaits, reads a clock, a file or randomness, holds a vector; moves an offer (Offers does), or picks a cohort
+          (Choosing does).
 """
 
 from collections.abc import Iterable, Mapping
 
+from coordinator.core.choosing import Choosing
+from coordinator.core.closing import Closing, OpenRequest
+from coordinator.core.codes import Failure
 from coordinator.core.events import (
-    Add,
+    Asked,
     BodyReady,
     BodyUnusable,
-    Close,
     Commanded,
     Committed,
     Effect,
     End,
     Evaluated,
     Event,
-    Fetch,
     OfferFact,
     OffersAnew,
-    Remove,
     SitesChanged,
+    Stepped,
     Tick,
     Undone,
+    Wrong,
 )
+from coordinator.core.hours import Hours
+from coordinator.core.judge import Judge
+from coordinator.core.measured import Measurements
 from coordinator.core.offers import Offers
-from coordinator.core.site import Phase, Site, Undecided
-from coordinator.strategies.gathering import Gathering, largest_within_floors, within_floors
-from coordinator.strategies.stopping import Progress, stop_after
-from coordinator.strategies.suspicion import SUSPECTED_AFTER, Suspicion, hold_ms
-from protocol.judging import Judgement, judge, summary_of
+from coordinator.core.round import Fact, Stage, asks_apart
+from coordinator.core.site import Phase
+from coordinator.strategies.stopping import Progress
+from coordinator.strategies.suspicion import SUSPECTED_AFTER, Suspicion
 from protocol.orders import Orders
 from schemas.plan import Plan
-from schemas.records import SITES_MAX, Outcome, Receipt, RequestEntry, Stop
+from schemas.records import Receipt, Stop
 
 
 class StudyCore:
@@ -53,57 +54,84 @@ class StudyCore:
         progress: Progress | None = None,
         suspicion: Suspicion | None = None,
         final: bool = False,
+        asked: OpenRequest | None = None,
+        apart: bool | None = None,
         now_ms: int,
     ) -> None:
-        """`models`: model digest by version, at least those the plan's table reaches back to."""
+        """What the log says.
+
+        models  model digest by version, at least those the plan's table reaches back to
+        asked   the Request that is open
+        apart   whether a Request is committed by itself; None: as the plan says
+        """
         self.plan = plan
-        self.progress = progress or Progress()
         self.suspicion = suspicion or Suspicion()
-        self._offers = Offers(plan, version=version, models=models, receipts=receipts, final=final)
-        self._open = self._offers.undecided
         self.orders = Orders()
-        self._fetches = 0
-        self._paused_ms: int | None = None
-        self._gathering = Gathering(plan.aggregation.goal, plan.aggregation.minimum, plan.aggregation.deadline_ms)
-        self._evaluations: dict[str, Evaluated] = {}
-        self._closing: Close | None = None
-        self._closing_progress = self.progress
-        self._began_ms = self._round_ms = now_ms
+        self._judge = Judge(plan, version=version, models=models, final=final)
+        self._offers = Offers(plan.study, self._judge, receipts)
+        self._choosing = Choosing(plan, self._offers, self._judge)
+        self._measured = Measurements(plan, progress or Progress())
+        self._hours = Hours(now_ms)
+        apart = asks_apart(plan) if apart is None else apart
+        self._closing = Closing(plan.study, self._offers, self._measured, apart=apart)
+        if asked is not None:
+            self._closing.resume(asked, version + 1)
 
     @property
     def version(self) -> int:
         """The newest version."""
-        return self._offers.version
+        return self._judge.version
 
     @property
     def final(self) -> bool:
         """Whether the study is over."""
-        return self._offers.final
+        return self._judge.final
+
+    @property
+    def progress(self) -> Progress:
+        return self._measured.progress
+
+    @property
+    def stage(self) -> Stage | None:
+        """How far the open round is; None while updates are gathered for the next one."""
+        return self._closing.stage
 
     def on(self, event: Event, now_ms: int) -> list[Effect]:
         """Take one fact; return what the shell has to do, in order."""
+        if isinstance(event, Evaluated):
+            self._evaluated(event)
+            return []
+        if isinstance(event, OffersAnew):
+            self._offers.anew(event.site)
+            return []
+        return [*self._take(event, now_ms), *self._advance(now_ms)]
+
+    def _take(self, event: Event, now_ms: int) -> list[Effect]:
         match event:
             case OfferFact():
-                return [*self._offers.take(event), *self._advance(now_ms)]
+                return self._offers.take(event)
             case BodyReady():
-                return [*self._offers.body_ready(event), *self._advance(now_ms)]
+                return self._offers.body_ready(event)
             case BodyUnusable():
-                return [*self._offers.body_unusable(event), *self._advance(now_ms)]
-            case Evaluated():
-                return self._evaluated(event)
+                return self._body_unusable(event)
             case SitesChanged():
-                return [*self._sites_changed(event), *self._advance(now_ms)]
-            case OffersAnew():
-                self._offers.anew(event.site)
-                return []
+                self._judge.members = event.sites
+                return [] if self.stage is not None else self._offers.without_barred()
             case Commanded():
-                return [*self._commanded(event, now_ms), *self._advance(now_ms)]
-            case Tick():
-                return self._advance(now_ms)
+                return self._commanded(event, now_ms)
+            case Asked():
+                self._closing.moved(Fact.ASKED)
+            case Stepped():
+                self._closing.moved(Fact.STEPPED)
+            case Wrong():
+                return self._closing.spoil(event.code)
             case Committed():
-                return [*self._committed(event, now_ms), *self._advance(now_ms)]
+                return self._committed(event, now_ms)
             case Undone():
-                return [*self._undone(event, now_ms), *self._advance(now_ms)]
+                return self._undone(now_ms)
+            case Tick():
+                pass
+        return []
 
     def next_offset(self, site: str) -> int:
         """From where a successor reads this site's offers."""
@@ -115,181 +143,79 @@ class StudyCore:
 
     def evaluations(self) -> list[Evaluated]:
         """Those of the newest version, by site."""
-        return [self._evaluations[site] for site in sorted(self._evaluations)]
+        return self._measured.all()
 
     def waiting(self) -> Mapping[str, Phase]:
         """The undecided offer of each site, by phase: for metrics."""
-        return {name: phase for phase in Phase for name in self._open.in_phase(phase)}
+        return {name: phase for phase in Phase for name in self._offers.in_phase(phase)}
 
     def round_age_ms(self, now_ms: int) -> int:
-        return now_ms - self._round_ms
+        return self._hours.round_ms(now_ms)
 
     # -- facts
 
-    def _evaluated(self, event: Evaluated) -> list[Effect]:
-        if self._offers.believes(event.site) and self._offers.is_newest(event.version, event.model):
-            self._evaluations[event.site] = event
-        return []
-
-    def _sites_changed(self, event: SitesChanged) -> list[Effect]:
-        self._offers.members = event.sites
-        return [] if self._closing is not None else self._offers.without_barred()
+    def _evaluated(self, event: Evaluated) -> None:
+        believed = self._judge.barred(event.site) is None
+        if believed and self._judge.is_newest(event.version, event.model):
+            self._measured.take(event)
 
     def _commanded(self, event: Commanded, now_ms: int) -> list[Effect]:
         self.orders = Orders.of(event.commands)
-        self._offers.excluded = self.orders.excluded
+        self._judge.excluded = self.orders.excluded
         for site in self.orders.excluded:
-            self._evaluations.pop(site, None)
-        self._mind_pause(now_ms)
-        return [] if self._closing is not None else [*self._offers.without_barred(), *self._unload()]
-
-    def _mind_pause(self, now_ms: int) -> None:
-        """The time of a pause counts towards no deadline and no limit."""
-        if self.orders.paused and self._paused_ms is None:
-            self._paused_ms = now_ms
-        elif not self.orders.paused and self._paused_ms is not None:
-            away_ms, self._paused_ms = now_ms - self._paused_ms, None
-            self._round_ms += away_ms
-            self._began_ms += away_ms
+            self._measured.forget(site)
+        self._hours.pause(now_ms, paused=self.orders.paused)
+        return [] if self.stage is not None else [*self._offers.without_barred(), *self._unload()]
 
     def _unload(self) -> list[Effect]:
         """During a pause no body takes up memory."""
         return self._offers.unload() if self.orders.paused else []
 
+    def _body_unusable(self, event: BodyUnusable) -> list[Effect]:
+        """A body of a cohort that was asked for is missed by all of it."""
+        if self._closing.names(event.site) and self._offers.awaits(event):
+            return self._closing.spoil(event.code or Failure.GONE.value)
+        return self._offers.body_unusable(event)
+
     def _committed(self, event: Committed, now_ms: int) -> list[Effect]:
-        closing = self._closing
-        assert closing is not None
-        assert event.version == closing.version
-        self._closing = None
-        self.progress = self._closing_progress
-        self.suspicion = self.suspicion.after_counted([entry.site for entry in closing.entries])
-        self._offers.rise(event.version, event.model, final=closing.stop is not Stop.NONE)
-        self._evaluations.clear()
-        self._begin_round(now_ms)
+        closed = self._closing.announced(event.version)
+        self._judge.rise(event.version, event.model, final=closed.stop is not Stop.NONE)
+        self.suspicion = self.suspicion.after_counted([entry.site for entry in closed.entries])
+        self._hours.begin_round(now_ms)
         return [
-            *self._offers.settle(closing.receipts),
+            *self._offers.settle(closed.receipts),
             *self._offers.too_late(),
             *self._offers.without_barred(),
             *self._unload(),
         ]
 
-    def _undone(self, event: Undone, now_ms: int) -> list[Effect]:
-        closing = self._closing
-        assert closing is not None
-        self._closing = None
-        self._begin_round(now_ms)
-        if event.code in SUSPECTED_AFTER:
-            self.suspicion = self.suspicion.after_failed(entry.site for entry in closing.entries)
-        return [*self._offers.settle(closing.voids), *self._offers.without_barred(), *self._unload()]
-
-    def _begin_round(self, now_ms: int) -> None:
-        self._round_ms = now_ms
-        if self._paused_ms is not None:  # the order came while the round before was being written
-            self._paused_ms = now_ms
+    def _undone(self, now_ms: int) -> list[Effect]:
+        failed = self._closing.failed()
+        if failed.code in SUSPECTED_AFTER:
+            self.suspicion = self.suspicion.after_failed(entry.site for entry in failed.cohort.entries)
+        self._hours.begin_round(now_ms)
+        return [*self._offers.settle(failed.receipts), *self._offers.without_barred(), *self._unload()]
 
     # -- what follows
 
     def _advance(self, now_ms: int) -> list[Effect]:
-        if self._closing is not None or self.final:
+        if self.stage is not None:
+            return self._closing.finish()
+        if self.final:
             return []
         if self.orders.stopped:
             return self._end(Stop.OPERATOR)
         if self.orders.paused:
             return []
-        if self.plan.stop.time_s and now_ms - self._began_ms >= self.plan.stop.time_s * 1000:
+        if self.plan.stop.time_s and self._hours.study_ms(now_ms) >= self.plan.stop.time_s * 1000:
             return self._end(Stop.TIME)
-        return [*self._fetch_eligible(now_ms), *self._add_ready(), *self._close_if_full(now_ms)]
+        waited_ms = self._hours.round_ms(now_ms)
+        return [*self._choosing.gather(self.suspicion, waited_ms), *self._close(waited_ms)]
 
     def _end(self, stop: Stop) -> list[Effect]:
-        self._offers.final = True
+        self._judge.final = True
         return [End(stop), *self._offers.too_late()]
 
-    def _close_if_full(self, now_ms: int) -> list[Effect]:
-        added = self._open.in_phase(Phase.ADDED)
-        hurried = self.version in self.orders.closing
-        full = self._gathering.closes(len(added), now_ms - self._round_ms, hurried=hurried)
-        return self._close([self._offers.site(name) for name in sorted(added)]) if full else []
-
-    def _fetch_eligible(self, now_ms: int) -> list[Effect]:
-        waiting = self._open.in_phase(Phase.WAITING)
-        if not waiting:
-            return []
-        size = largest_within_floors(self._open.floors())
-        eligible = {name: item for name, item in waiting.items() if item.offer.cohort_min <= size}
-        effects: list[Effect] = []
-        for name in sorted(self._entering(eligible, size, now_ms)):
-            self._fetches += 1
-            eligible[name].fetch = self._fetches
-            self._open.move(name, eligible[name], Phase.FETCHING)
-            effects.append(Fetch(eligible[name].offer, self._fetches))
-        return effects
-
-    def _entering(self, eligible: Mapping[str, Undecided], size: int, now_ms: int) -> Iterable[str]:
-        """Which of those that wait enter the round now: everybody, in a study without suspects."""
-        if not self.suspicion.suspects:
-            return eligible
-        inside = [name for phase in Phase if phase is not Phase.WAITING for name in self._open.in_phase(phase)]
-        floor = max((floor for floor in self._open.floors() if floor <= size), default=0)
-        waited = (now_ms - self._round_ms) // hold_ms(self.plan.aggregation.deadline_ms)
-        arrivals = [(item.arrival, name) for name, item in eligible.items()]
-        return self.suspicion.admitted(arrivals, inside, minimum=max(self._gathering.minimum, floor), waited=waited)
-
-    def _add_ready(self) -> list[Effect]:
-        ready = dict(self._open.in_phase(Phase.READY))
-        room = self.plan.aggregation.goal - len(self._open.in_phase(Phase.ADDED))
-        effects: list[Effect] = []
-        arrivals = ((item.arrival, name) for name, item in ready.items())
-        for name in sorted(self.suspicion.order(arrivals)[: max(0, room)]):
-            item = ready[name]
-            weight = self.plan.weight(self.version - item.offer.base_version)
-            assert weight is not None, "offers past the table's end were refused when the version rose"
-            item.weight = weight
-            self._open.move(name, item, Phase.ADDED)
-            effects.append(Add(item.offer, weight))
-        return effects
-
-    def _close(self, added: list[Site]) -> list[Effect]:
-        """Close with those of `added`, in the order of their names, whose floors the cohort reaches."""
-        floors = {site.name: site.undecided.offer.cohort_min for site in added if site.undecided}
-        chosen = within_floors(floors)
-        if len(chosen) < self._gathering.minimum:
-            return []
-        effects: list[Effect] = []
-        cohort: list[tuple[Site, Undecided]] = []
-        for site in added:
-            assert site.undecided is not None
-            if site.name in chosen:
-                cohort.append((site, site.undecided))
-            else:
-                effects.append(Remove(site.undecided.offer, site.undecided.weight))
-                self._open.move(site.name, site.undecided, Phase.WAITING)
-        self._closing = self._close_of(cohort)
-        return [*effects, self._closing]
-
-    def _close_of(self, cohort: list[tuple[Site, Undecided]]) -> Close:
-        study, version, judgement = self.plan.study, self.version + 1, self._judgement()
-        progress = self.progress.after(judgement, higher_is_better=self.plan.evaluation.higher_is_better)
-        self._closing_progress = progress
-        return Close(
-            version=version,
-            entries=tuple(
-                RequestEntry(site.name, one.offer.sequence, one.offer.header, one.weight) for site, one in cohort
-            ),
-            offers=tuple(one.offer for _, one in cohort),
-            receipts=tuple(
-                site.receipt(study, one.offer, Outcome.COUNTED, version=version, weight=one.weight)
-                for site, one in cohort
-            ),
-            voids=tuple(site.receipt(study, one.offer, Outcome.VOID) for site, one in cohort),
-            evaluations=tuple((name, self._evaluations[name].digest) for name in sorted(self._evaluations)[:SITES_MAX]),
-            patience=progress.patience,
-            stop=stop_after(self.plan, version=version, progress=progress, judgement=judgement),
-            summary=summary_of(judgement),
-        )
-
-    def _judgement(self) -> Judgement:
-        """By those evaluations that the Announcement lists: a successor comes to the same."""
-        listed = sorted(self._evaluations)[:SITES_MAX]
-        return judge(
-            self.plan, {name: (self._evaluations[name].value, self._evaluations[name].weight) for name in listed}
-        )
+    def _close(self, waited_ms: int) -> list[Effect]:
+        effects, entries = self._choosing.choose(waited_ms, hurried=self.version in self.orders.closing)
+        return [*effects, *self._closing.begin(entries, self.version + 1)] if entries else []

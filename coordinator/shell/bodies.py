@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import structlog
 
-from coordinator.core.events import BodyReady, BodyUnusable, Close, Event, Fetch, OfferFact
+from coordinator.core.events import BodyReady, BodyUnusable, Cohort, Event, Fetch, OfferFact
 from coordinator.shell.intake import VerifiedOffer
 from coordinator.shell.services import INLINE_BYTES_MAX, Services, now_ms
 from coordinator.shell.spool import fetch_body
@@ -53,9 +53,9 @@ class Bodies:
         """An offer that the core is about to hear of; the first of a name stays."""
         self._held.setdefault(_name(offer.fact), _Held(offer))
 
-    def offers(self, close: Close) -> list[VerifiedOffer]:
+    def offers(self, cohort: Cohort) -> list[VerifiedOffer]:
         """The offers of a cohort, in the order of its entries."""
-        return [self._held[_name(offer)].offer for offer in close.offers]
+        return [self._held[_name(offer)].offer for offer in cohort.offers]
 
     def fetch(self, wanted: Fetch, tasks: asyncio.TaskGroup) -> None:
         """Fetch the body in a task of its own; the core is told what came of it."""
@@ -103,10 +103,10 @@ class Bodies:
         if held is not None and held.offer.fact is offer:
             del self._held[_name(offer)]
 
-    def forget(self, close: Close) -> None:
+    def forget(self, cohort: Cohort) -> None:
         """The cohort is decided: the next round begins with an empty sum."""
         self.sum.clear()
-        for offer in close.offers:
+        for offer in cohort.offers:
             self._held.pop(_name(offer), None)
 
     def close(self) -> None:

@@ -4,13 +4,14 @@ from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 from coordinator.core.events import Evaluated, OfferFact
+from coordinator.core.offers import NOWHERE
 from protocol.digests import record_digest
 from protocol.evaluations import AnyEvaluation, measured_values, read_evaluation, verify_evaluation
 from protocol.sealing import OpenKey
 from protocol.signing import verify, verify_update
 from schemas.errors import PeerError
 from schemas.plan import Plan
-from schemas.records import Evaluation, Header, Offer, Presence, Signed, kind_of, kind_within
+from schemas.records import Evaluation, Header, Offer, Presence, RequestEntry, Signed, kind_of, kind_within
 from schemas.roster import Membership
 from transport.reading.log import Entry
 
@@ -83,9 +84,27 @@ def _offer(offer: Offer, entry: Entry, site: str, plan: Plan, membership: Member
         return None
     public = membership.signing_key(site, header.signing_key)
     verify_update(offer.header, offer.boxes, offer.update_signature, public)
-    fact = OfferFact(
-        site=site,
-        offset=entry.offset,
+    assert entry.value is not None
+    return VerifiedOffer(_fact(header, offer, entry.offset), offer, entry.value)
+
+
+def chosen_offer(signed: bytes, entry: RequestEntry) -> VerifiedOffer:
+    """An offer out of the body of a cohort; the Request, which names body and header by digest, is what makes it so.
+
+    No key is needed: its site may have left since. Raises PeerError when it is not the one that `entry` names.
+    """
+    offer = Offer.from_bytes(Signed.from_bytes(signed).payload)
+    header = Header.from_bytes(offer.header)
+    named = (header.site, header.sequence, record_digest(offer.header))
+    if named != (entry.site, entry.sequence, entry.header):
+        raise PeerError(f"a cohort's body holds another offer than update {entry.sequence} of {entry.site}")
+    return VerifiedOffer(_fact(header, offer, NOWHERE), offer, signed)
+
+
+def _fact(header: Header, offer: Offer, offset: int) -> OfferFact:
+    return OfferFact(
+        site=header.site,
+        offset=offset,
         sequence=header.sequence,
         header=record_digest(offer.header),
         base_version=header.base_version,
@@ -97,8 +116,6 @@ def _offer(offer: Offer, entry: Entry, site: str, plan: Plan, membership: Member
         trustees=len(header.trustees),
         code=None if record_digest(offer.body.chunk_digests) == header.payload_digest else "malformed",
     )
-    assert entry.value is not None
-    return VerifiedOffer(fact, offer, entry.value)
 
 
 def _evaluation(evaluation: AnyEvaluation, payload: bytes, site: str, plan: Plan, opening: OpenKey) -> Evaluated | None:

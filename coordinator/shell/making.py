@@ -1,7 +1,6 @@
 """Makes the next version of a closed round: steps in a thread, and sends what is computed while the rest still is.
 
 Knows:    bodies are on the log before any record names them; what a failed step has sent is named by nothing.
-Used by:  coordinator.shell.study.
 """
 
 import asyncio
@@ -41,9 +40,11 @@ class Making:
         self._step = step_of(plan)
 
     async def make(
-        self, close: Close, total: RunningSum, model: Stored, state: Stored | None, offers: list[VerifiedOffer]
+        self, close: Close, total: RunningSum, model: Stored, state: Stored | None, offers: list[VerifiedOffer] | None
     ) -> Made:
         """The version of `close`, from the sum and the version before it; its bodies are on the log.
+
+        offers   of the cohort, for its body; None where that is on the log already
 
         Raises PeerError when the sum cannot be right, LocalError when the disk is full.
         """
@@ -53,7 +54,7 @@ class Making:
             Growing(vector_path(self._folder, "state", close.version), self._step.vectors * size_bytes),
         )
         model_sent = asyncio.create_task(self._publisher.model(close.version, files.model))
-        cohort_sent = asyncio.create_task(self._publisher.cohort(offers))
+        cohort_sent = asyncio.create_task(self._publisher.cohort(offers)) if offers is not None else None
         state_sent = (
             asyncio.create_task(self._publisher.state(close.version, files.state)) if self._step.vectors else None
         )
@@ -69,7 +70,7 @@ class Making:
             stepped,
             model=model_sent.result().at(stepped.model),
             state=state_sent.result().at(stepped.state) if state_sent and stepped.state else None,
-            cohort=cohort_sent.result(),
+            cohort=cohort_sent.result() if cohort_sent is not None else None,
         )
 
     async def _take_step(

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from coordinator.core.events import Close
+from coordinator.core.events import Close, Cohort
 from coordinator.shell.epochs import Epochs
 from coordinator.shell.growing import Growing
 from coordinator.shell.intake import VerifiedOffer
@@ -58,7 +58,7 @@ class Made:
     stepped: Stepped
     model: BodyAt
     state: BodyAt | None
-    cohort: BodyAt
+    cohort: BodyAt | None  # None where the Request is on the log already
 
 
 class Publisher:
@@ -135,7 +135,7 @@ class Publisher:
             state=newest.state, patience=newest.patience, stop=stop,
         )  # fmt: skip
 
-    def request(self, view: RoundsView, close: Close, cohort: BodyAt) -> Request:
+    def request(self, view: RoundsView, chosen: Cohort, body: BodyAt) -> Request:
         membership = self._services.membership
         return Request(
             study=self._plan.study,
@@ -145,8 +145,8 @@ class Publisher:
             plan=view.plan,
             roster_serial=membership.serial,
             roster=membership.digest,
-            entries=close.entries,
-            cohort=cohort,
+            entries=chosen.entries,
+            cohort=body,
             after_refusal=None,
         )
 
@@ -158,9 +158,9 @@ class Publisher:
             evaluations=close.evaluations, patience=close.patience, stop=close.stop, summary=close.summary,
         )  # fmt: skip
 
-    def failed(self, close: Close, request: Request, code: str) -> Failed:
+    def failed(self, chosen: Cohort, request: Request, code: str) -> Failed:
         digest = record_digest(request.to_bytes())
-        names = tuple(entry.site for entry in close.entries)
+        names = tuple(entry.site for entry in chosen.entries)
         return Failed(self._plan.study, request.index + 1, digest, digest, code, names)
 
     async def commit(self, records: list[RoundsRecord], receipts: list[Receipt]) -> None:

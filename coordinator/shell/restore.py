@@ -12,7 +12,7 @@ from coordinator.core.bookmark import Marked, progress_after, wanted
 from coordinator.core.replay import Replay
 from coordinator.core.site import Site
 from coordinator.shell.epochs import Epochs
-from coordinator.shell.intake import measured
+from coordinator.shell.intake import VerifiedOffer, chosen_offer, measured
 from coordinator.shell.services import Services
 from coordinator.shell.vectors import Stored
 from coordinator.strategies.stopping import Progress
@@ -28,12 +28,14 @@ from schemas.records import (
     Action,
     Announcement,
     BodyAt,
+    CohortBody,
     PlanRecord,
     Receipt,
+    Request,
 )
 from transport.reading.batches import COMPRESSED
 from transport.reading.log import EARLIEST, Entry, to_end
-from transport.reading.plain import check_listed, plain_chunks
+from transport.reading.plain import check_listed, plain_chunks, whole_body
 
 RECORDS_A_TURN = 64  # verified at once: about 10 ms
 
@@ -94,8 +96,6 @@ async def read_study(services: Services, plan: Plan) -> Restored:
                 take_command(restored.commands, entry, services)
             else:
                 _take(restored, entry, services)
-    if restored.view.open_request is not None:
-        raise PeerError(f"{study}: a Request without trustees is open; Request and Announcement belong together")
     await _refuse_recompressed(services, compressed)
     _refuse_lost(restored)
     _refuse_forgotten(restored)
@@ -210,6 +210,15 @@ async def _find(
                 if len(found) == len(missing):
                     break
     return found
+
+
+async def fetch_cohort(services: Services, request: Request) -> list[VerifiedOffer]:
+    """The offers that an open Request names, in the order of its entries, out of its cohort's body."""
+    topic = topics.models(request.study)
+    body = CohortBody.from_bytes(bytes(await whole_body(services.reader, topic, request.cohort, None)))
+    if len(body.offers) != len(request.entries):
+        raise PeerError(f"the cohort body on {topic} has another number of offers than its Request")
+    return [chosen_offer(signed, entry) for signed, entry in zip(body.offers, request.entries, strict=True)]
 
 
 async def fetch_initial(services: Services, plan: Plan, record: PlanRecord, path: Path) -> Stored:

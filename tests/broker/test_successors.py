@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from coordinator.app import serve
-from coordinator.shell.study import StudyRunner
+from coordinator.shell.rounds import Rounds
 from schemas import topics
 from schemas.records import EpochKey, Signed
 from tests.broker.federation import Federation, federation
@@ -40,7 +40,7 @@ async def test_repro_who_joined_reads_the_newest_version_though_a_coordinator_di
             raise RuntimeError("killed")
 
         with monkeypatch.context() as patch:
-            patch.setattr(StudyRunner, "_commit_announcement", dies)
+            patch.setattr(Rounds, "announce_one", dies)
             with pytest.raises(ExceptionGroup):
                 await serve(fed.settings())
         assert await holders(fed, 1) == {"coordinator", stayer.name, joiner.name}

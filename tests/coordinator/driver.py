@@ -13,25 +13,27 @@ from typing import Any
 
 from coordinator.core import events as seen
 from coordinator.core.bookmark import bookmark_of, remembered
-from coordinator.core.events import Close, Decide, Effect, Event, OfferFact
-from coordinator.core.offers import BEHIND_MAX
+from coordinator.core.closing import OpenRequest
+from coordinator.core.events import Close, Cohort, Decide, Effect, Event, Fail, OfferFact
+from coordinator.core.offers import BEHIND_MAX, NOWHERE
 from coordinator.core.pending import Pending
 from coordinator.core.study import StudyCore
 from coordinator.strategies.stopping import Progress
-from coordinator.strategies.suspicion import hold_ms
+from coordinator.strategies.suspicion import SUSPECTED_AFTER, hold_ms
 from protocol.judging import judge
 from protocol.orders import Orders
 from schemas.plan import Plan
 from schemas.records import RECENT_MAX, Action, Command, Outcome, Receipt, Stop
-from tests.coordinator.judging import check_cohort, check_reason
+from tests.coordinator.judging import check_close, check_cohort, check_reason
 from tests.coordinator.log import Body, Ending, Log, Name, is_final, model_digest, name_of
 
 
 class Driver:
     """Plays the shell, the sites and the broker for one StudyCore; asserts what must hold at every step."""
 
-    def __init__(self, plan: Plan, sites: Iterable[str], *, obey_hold: bool = True) -> None:
-        self.plan = plan
+    def __init__(self, plan: Plan, sites: Iterable[str], *, obey_hold: bool = True, apart: bool = False) -> None:
+        """`apart`: a Request is committed before what ends it."""
+        self.plan, self.apart = plan, apart
         self.sites = sorted(sites)
         self.members = frozenset(self.sites)
         self.log = Log({site: [] for site in self.sites})
@@ -56,6 +58,8 @@ class Driver:
             "progress": self.log.progress,
             "suspicion": self.log.suspicion,
             "final": self.log.stop is not Stop.NONE,
+            "asked": self._open_request(),
+            "apart": self.apart,
             "now_ms": self.now_ms,
         }
         self.core = StudyCore(self.plan, **self._born)
@@ -84,6 +88,12 @@ class Driver:
             if told.site in self.members and told.site not in self.orders.excluded:
                 self.evaluations[told.site] = told
             self.on(told)
+
+    def _open_request(self) -> OpenRequest | None:
+        """What a successor reads of a Request that nothing has ended."""
+        if (asked := self.log.asked) is None:
+            return None
+        return OpenRequest(asked.entries, tuple(replace(offer, offset=NOWHERE) for offer in asked.offers))
 
     def bookmark(self) -> None:
         """Write down what a successor need not read; nobody does while a round is being written."""
@@ -195,14 +205,18 @@ class Driver:
             name = sorted(self.fetching)[index % len(self.fetching)]
             fetch = self.fetching.pop(name)
             offer = fetch.offer
-            sent = self.log.offers[offer.site][offer.offset]
-            assert sent is not None
-            body = sent[1]
+            body = self._sent(offer)
             if body is Body.GOOD:
                 self.spooled.add(name)
                 self.on(seen.BodyReady(*name, fetch.number))
             else:
                 self.on(seen.BodyUnusable(*name, None if body is Body.GONE else "range", fetch.number))
+
+    def _sent(self, offer: OfferFact) -> Body:
+        """The body of an offer; one that was read from a cohort's body does not say where it lies."""
+        topic = self.log.offers[offer.site]
+        places = range(len(topic)) if offer.offset == NOWHERE else [offer.offset]
+        return next(sent[1] for at in places if (sent := topic[at]) is not None and sent[0].header == offer.header)
 
     def fetch_all(self) -> None:
         while self.fetching:
@@ -245,7 +259,9 @@ class Driver:
                     self.die_after = None
                     self.crash()
                     return
-            assert not isinstance(effect, Close) or at == len(effects) - 1, "what follows would meet an old core"
+            assert not isinstance(effect, seen.Ask | Close | Fail) or at == len(effects) - 1, (
+                "what follows would meet an old core"
+            )
             self._do_one(effect)
 
     def _do_one(self, effect: Effect) -> None:
@@ -269,8 +285,12 @@ class Driver:
                 self.spooled.discard(name_of(offer))
             case seen.Decide():
                 self._decide(effect)
+            case seen.Ask(cohort):
+                self._ask(cohort)
             case seen.Close():
                 self._close(effect)
+            case seen.Fail():
+                self._fail(effect)
             case seen.End(stop):
                 self.log.stop = stop
             case seen.Hold(site):
@@ -294,9 +314,24 @@ class Driver:
         self._note(receipt)
         self.pending.add(receipt)
 
+    def _ask(self, cohort: Cohort) -> None:
+        assert self.apart
+        check_cohort(self, cohort)
+        if self.ending is Ending.DIE:
+            self.ending = Ending.COMMIT
+            self.crash()
+            return
+        self.log.asked = cohort
+        if self.ending is Ending.ASK_AND_DIE:
+            self.ending = Ending.COMMIT
+            self.crash()
+            return
+        self.on(seen.Asked())
+
     def _close(self, close: Close) -> None:
         assert self.closing is None, "one Request at a time"
-        check_cohort(self, close)
+        assert (self.log.asked is not None) or not self.apart
+        check_close(self, close)
         heard = {one.site: (one.value, one.weight) for one in self.evaluations.values()}
         progress = self.log.progress.after(
             judge(self.plan, heard), higher_is_better=self.plan.evaluation.higher_is_better
@@ -304,34 +339,45 @@ class Driver:
         assert close.patience == progress.patience
         self.closing = close, progress
         ending, self.ending = self.ending, Ending.COMMIT
-        if ending is Ending.DIE:
+        if ending in (Ending.DIE, Ending.ASK_AND_DIE):
             self.crash()
         elif ending is not Ending.LATER:
             self.end_round(failed=ending is Ending.FAIL)
+
+    def _fail(self, fail: Fail) -> None:
+        assert self.log.asked is None or fail.cohort.entries == self.log.asked.entries
+        assert [receipt.site for receipt in fail.receipts] == [entry.site for entry in fail.cohort.entries]
+        self._write(fail.receipts)
+        self.log.failed.append(fail.cohort)
+        if fail.code in SUSPECTED_AFTER:
+            self.log.suspicion = self.log.suspicion.after_failed(entry.site for entry in fail.cohort.entries)
+        self.on(seen.Undone())
 
     def end_round(self, *, failed: bool = False) -> None:
         """The open Request ends, and its receipts leave with it; nothing when none is open."""
         if self.closing is None:
             return
         (close, progress), self.closing = self.closing, None
-        receipts = close.voids if failed else close.receipts
-        for receipt in receipts:
-            self._note(receipt)
-        self._commit(self.pending.with_cohort(receipts))
         assert self.sum == {(entry.site, entry.sequence): entry.weight for entry in close.entries}
-        self.sum.clear()
         if failed:
-            self.log.failed.append(close)
-            self.round_ms = self.now_ms
-            self.log.suspicion = self.log.suspicion.after_failed(entry.site for entry in close.entries)
-            self.on(seen.Undone())
+            self.on(seen.Wrong("range"))
             return
+        self.on(seen.Stepped())
+        self._write(close.receipts)
         self.log.closes.append(close)
         self.log.suspicion = self.log.suspicion.after_counted([entry.site for entry in close.entries])
-        self.log.version, self.log.stop, self.round_ms = close.version, close.stop, self.now_ms
+        self.log.version, self.log.stop = close.version, close.stop
         self.log.progress = progress
         self.evaluations.clear()
         self.on(seen.Committed(close.version, model_digest(close.version)))
+
+    def _write(self, receipts: tuple[Receipt, ...]) -> None:
+        """The transaction that ends a round."""
+        for receipt in receipts:
+            self._note(receipt)
+        self._commit(self.pending.with_cohort(receipts))
+        self.sum.clear()
+        self.log.asked, self.round_ms = None, self.now_ms
 
     # -- what must hold
 
@@ -386,14 +432,15 @@ class Driver:
         for site in self.orders.excluded:
             self.command(Action.INCLUDE, site=site)
         for _ in range(200):
-            before = (self.log.version, len(self.decides), dict(self.position))
+            before = (self.log.version, len(self.decides), dict(self.position), sum(map(len, self.log.offers.values())))
             self.read_all()
             self.fetch_all()
             self.flush()
             for site, sequence in self.asked_again():
                 self.offer_again(site, sequence)
             self.wait(hold_ms(self.plan.aggregation.deadline_ms))
-            if before == (self.log.version, len(self.decides), dict(self.position)):
+            sent = sum(map(len, self.log.offers.values()))
+            if before == (self.log.version, len(self.decides), dict(self.position), sent):
                 self.check_deterministic()
                 return
         raise AssertionError("it never comes to rest")

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from coordinator.core.events import Close, OfferFact
+from coordinator.core.events import Close, Cohort, OfferFact
 from schemas.records import Stop
 from tests.coordinator.log import Body, model_digest, name_of
 
@@ -10,9 +10,10 @@ if TYPE_CHECKING:
     from tests.coordinator.driver import Driver
 
 
-def check_cohort(driver: "Driver", close: Close) -> None:
+def check_cohort(driver: "Driver", close: Cohort) -> None:
     """The plan allows this cohort; its updates are in the sum, with their weights, and were in none before."""
     rule, size = driver.plan.aggregation, len(close.entries)
+    assert driver.log.asked is None, "one Request at a time"
     late = rule.deadline_ms > 0 and driver.now_ms - driver.round_ms >= rule.deadline_ms
     assert driver.log.stop is Stop.NONE, "the study has ended"
     assert close.version == driver.log.version + 1
@@ -21,8 +22,6 @@ def check_cohort(driver: "Driver", close: Close) -> None:
     assert not driver.orders.paused
     sites = [entry.site for entry in close.entries]
     assert sites == sorted(set(sites)) == [offer.site for offer in close.offers]
-    assert close.evaluations == tuple((site, driver.evaluations[site].digest) for site in sorted(driver.evaluations))
-    assert [receipt.site for receipt in close.receipts] == sites == [receipt.site for receipt in close.voids]
     assert driver.sum == {(entry.site, entry.sequence): entry.weight for entry in close.entries}
     for entry, offer in zip(close.entries, close.offers, strict=True):
         assert (entry.site, entry.sequence, entry.header) == (offer.site, offer.sequence, offer.header)
@@ -32,6 +31,17 @@ def check_cohort(driver: "Driver", close: Close) -> None:
         assert rule.cohort_min <= offer.cohort_min <= size
         assert offer.site in driver.members - driver.orders.excluded
         assert driver.highest[entry.site] < entry.sequence, "the log would name an update twice"
+
+
+def check_close(driver: "Driver", close: Close) -> None:
+    """It ends the Request that is open, with that cohort and no other, and everybody in it is told so."""
+    if driver.log.asked is None:
+        check_cohort(driver, close.cohort)
+    else:
+        assert close.entries == driver.log.asked.entries, "a Request binds"
+        assert driver.sum == {(entry.site, entry.sequence): entry.weight for entry in close.entries}
+    assert close.evaluations == tuple((site, driver.evaluations[site].digest) for site in sorted(driver.evaluations))
+    assert [receipt.site for receipt in close.receipts] == [entry.site for entry in close.entries]
 
 
 def check_reason(driver: "Driver", offer: OfferFact, code: str | None) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from coordinator.core.bookmark import Marked
-from coordinator.core.events import Close, OfferFact
+from coordinator.core.events import Close, Cohort, OfferFact
 from coordinator.strategies.stopping import Progress
 from coordinator.strategies.suspicion import Suspicion
 from schemas.records import Command, Outcome, Receipt, Stop
@@ -28,6 +28,7 @@ class Ending(Enum):
     FAIL = "Request and Failed"
     LATER = "it takes a while: `end_round` says when"
     DIE = "the coordinator dies before anything is written"
+    ASK_AND_DIE = "the coordinator dies when the Request is on the log, and nothing else of the round"
 
 
 def model_digest(version: int) -> bytes:
@@ -45,7 +46,7 @@ class Log:
     offers: dict[str, list[tuple[OfferFact, Body] | None]]  # None: a record of another kind
     version: int = 0
     closes: list[Close] = field(default_factory=list)
-    failed: list[Close] = field(default_factory=list)
+    failed: list[Cohort] = field(default_factory=list)
     receipts: dict[str, Receipt] = field(default_factory=dict)
     decided: dict[Name, tuple[int, str | None]] = field(default_factory=dict)  # outcome and code
     progress: Progress = field(default_factory=Progress)
@@ -53,6 +54,7 @@ class Log:
     suspicion: Suspicion = field(default_factory=Suspicion)
     commands: list[Command] = field(default_factory=list)
     bookmark: Marked | None = None
+    asked: Cohort | None = None  # by a Request that nothing has ended
 
 
 def name_of(offer: OfferFact) -> Name:

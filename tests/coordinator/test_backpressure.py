@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -11,19 +12,23 @@ import pytest_asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coordinator.core.events import Close, Commanded, Committed, OfferFact, SitesChanged, Tick
+from coordinator.core.events import Close, Commanded, Committed, OfferFact, SitesChanged, Stepped, Tick
+from coordinator.core.pending import Pending
 from coordinator.core.site import Phase
 from coordinator.core.study import StudyCore
 from coordinator.shell import bodies
 from coordinator.shell.bodies import Bodies
 from coordinator.shell.intake import VerifiedOffer
 from coordinator.shell.metrics import CoordinatorMetrics
+from coordinator.shell.obeying import Obeying
 from coordinator.shell.services import Spool
-from coordinator.shell.study import QUEUE_MAX, StudyRunner
+from coordinator.shell.standing import Parts, Standing
+from coordinator.shell.study import QUEUE_MAX, Queue, Run
+from coordinator.shell.telling import Telling
 from protocol.commands import CommandLog
 from protocol.fixed_point import Encoding, Words
 from schemas.plan import Plan
-from schemas.records import Action, Command, PlanRecord
+from schemas.records import Action, Command
 from tests.coordinator.log import model_digest
 from tests.coordinator.plans import plan_of
 from tests.schemas.plans import changed
@@ -51,19 +56,74 @@ def plan() -> Plan:
     return plan_of(goal=10)
 
 
+class Nowhere:
+    """Versions and receipts go nowhere, and that takes its time."""
+
+    def __init__(self, services: Any, plan: Plan, bodies: Bodies) -> None:
+        self.pending = Pending(0)
+        self.telling = Telling(services.metrics, plan)
+        self.epochs = SimpleNamespace(ensure=self._ensure)
+        self.closes: list[Close] = []
+        self._bodies = bodies
+
+    async def make(self, _close: Close) -> object:
+        await asyncio.sleep(0.01)
+        return "made"
+
+    async def announce(self, close: Close, _made: object) -> Committed:
+        self.closes.append(close)
+        self._bodies.forget(close.cohort)
+        self.telling.announced(close)
+        return Committed(close.version, model_digest(close.version))
+
+    async def flush(self) -> None:
+        await asyncio.sleep(0.001)
+        self.pending.with_cohort(())
+
+    async def under_current_key(self) -> None:
+        pass
+
+    async def _ensure(self, _membership: object) -> None:
+        pass
+
+
+@dataclass
+class Study:
+    """A study without a broker: bodies come from nowhere."""
+
+    services: Any
+    core: StudyCore
+    queue: Queue
+    newer_roster: asyncio.Event
+    bodies: Bodies
+    rounds: Nowhere
+    memory: Memory
+
+    @property
+    def run(self) -> Run:
+        parts = Parts(self.services, self.core.plan, cast(Any, None), cast(Any, OFFERS), self.bodies, cast(Any, None))
+        obeying = Obeying(self.services, CommandLog(self.core.plan.study), 0)
+        return Run(parts, self.queue, self.newer_roster, Standing(self.core, cast(Any, self.rounds), obeying, ()))
+
+
+async def _looked() -> None:
+    pass
+
+
+OFFERS = SimpleNamespace(sites_changed=_looked, hold=lambda _site: None, release=lambda _site: None)
+
+
 @pytest_asyncio.fixture
-async def runner(
-    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> tuple[StudyRunner, Memory, list[Close]]:
-    """A study's runner without a broker: bodies come from nowhere, versions go nowhere, and both take their time."""
-    memory, closes = Memory(), list[Close]()
+async def study(plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
+    memory = Memory()
     kafka = KafkaSettings("127.0.0.1:1", "tests")
-    spool = Spool(BODIES_MAX * plan.body_bytes)
-    services = SimpleNamespace(
-        folder=tmp_path, connection=Connection(kafka, Link(kafka)), metrics=CoordinatorMetrics(), spool=spool
-    )
-    one = StudyRunner(cast(Any, services), plan, cast(PlanRecord, None))
-    one._core = StudyCore(plan, version=0, models={0: model_digest(0)}, now_ms=0)
+    membership = SimpleNamespace(sites=lambda _study: ("site-7",))
+    services: Any = SimpleNamespace(
+        folder=tmp_path, connection=Connection(kafka, Link(kafka)), metrics=CoordinatorMetrics(), membership=membership,
+        spool=Spool(BODIES_MAX * plan.body_bytes),
+    )  # fmt: skip
+    queue: Queue = asyncio.Queue(QUEUE_MAX)
+    held = Bodies(services, plan, Encoding.from_plan(plan), queue.put)
 
     async def fetch_body(_services: object, _offer: object, _encoding: object, into: Words) -> None:
         memory.fetch(plan.body_bytes)
@@ -72,22 +132,12 @@ async def runner(
 
     async def add(offer: OfferFact, weight: int) -> None:
         memory.now -= plan.body_bytes
-        await Bodies.add(one._bodies, offer, weight)
-
-    async def close(effect: Close) -> Committed:
-        closes.append(effect)
-        await asyncio.sleep(0.01)
-        one._forget(effect, "counted", "none")
-        return Committed(effect.version, model_digest(effect.version))
-
-    async def commit(*_: object) -> None:
-        await asyncio.sleep(0.001)
+        await Bodies.add(held, offer, weight)
 
     monkeypatch.setattr(bodies, "fetch_body", fetch_body)
-    monkeypatch.setattr(one._bodies, "add", add)
-    monkeypatch.setattr(one, "_close", close)
-    monkeypatch.setattr(one._publisher, "commit", commit)
-    return one, memory, closes
+    monkeypatch.setattr(held, "add", add)
+    core = StudyCore(plan, version=0, models={0: model_digest(0)}, now_ms=0)
+    return Study(services, core, queue, asyncio.Event(), held, Nowhere(services, plan, held), memory)
 
 
 def offered(plan: Plan, site: str) -> VerifiedOffer:
@@ -108,17 +158,16 @@ async def until(holds: Callable[[], bool]) -> None:
 
 
 async def test_a_thousand_offers_at_once_stay_within_the_bounds_and_let_others_work(
-    plan: Plan, runner: tuple[StudyRunner, Memory, list[Close]], monkeypatch: pytest.MonkeyPatch
+    plan: Plan, study: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one, memory, closes = runner
     names = [f"site-{number:04d}" for number in range(SITES)]
-    one._core.on(SitesChanged(frozenset(names)), 0)
-    handled, turns, longest, deepest = one._core.on, 0, 0, 0
+    study.core.on(SitesChanged(frozenset(names)), 0)
+    handled, turns, longest, deepest = study.core.on, 0, 0, 0
 
     def on(event: Any, now_ms: int) -> Any:
         nonlocal turns, deepest
-        turns += 1
-        deepest = max(deepest, one._queue.qsize())
+        turns += not isinstance(event, Stepped)  # word of the same event's own end
+        deepest = max(deepest, study.queue.qsize())
         return handled(event, now_ms)
 
     async def somebody_else() -> None:
@@ -128,47 +177,38 @@ async def test_a_thousand_offers_at_once_stay_within_the_bounds_and_let_others_w
             await asyncio.sleep(0)
             longest, turns = max(longest, turns), 0
 
-    monkeypatch.setattr(one._core, "on", on)
+    monkeypatch.setattr(study.core, "on", on)
     async with asyncio.TaskGroup() as tasks:
-        one._tasks = tasks
-        work = [tasks.create_task(one._act()), tasks.create_task(somebody_else())]
+        work = [tasks.create_task(study.run.act(tasks)), tasks.create_task(somebody_else())]
         for name in names:
-            await one._hear(offered(plan, name))
-        await until(lambda: len(closes) >= 4 and not one._bodies._held)
+            await study.queue.put(offered(plan, name))
+        await until(lambda: len(study.rounds.closes) >= 4 and not study.bodies._held)
         for task in work:
             task.cancel()
-    assert memory.most <= BODIES_MAX * plan.body_bytes
-    assert memory.fetched <= SITES
+    assert study.memory.most <= BODIES_MAX * plan.body_bytes
+    assert study.memory.fetched <= SITES
     assert deepest <= QUEUE_MAX
     assert longest <= 2, "events of one study are handled one at a time between others' turns"
-    assert {entry.site for close in closes for entry in close.entries} <= set(names)
+    assert {entry.site for close in study.rounds.closes for entry in close.entries} <= set(names)
 
 
 async def test_a_newer_roster_waits_for_no_full_queue_and_is_looked_at_before_what_lies_in_it(
-    plan: Plan, runner: tuple[StudyRunner, Memory, list[Close]], monkeypatch: pytest.MonkeyPatch
+    study: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one, _, _ = runner
     heard: list[Any] = []
-
-    async def ensure(_membership: object) -> None:
-        pass
-
-    monkeypatch.setattr(one._epochs, "ensure", ensure)
 
     def on(event: Any, _now_ms: int) -> list[Any]:
         heard.append(event)
         return []
 
-    monkeypatch.setattr(one._core, "on", on)
-    one._commands = CommandLog(plan.study)
-    one._view = cast(Any, SimpleNamespace(newest=SimpleNamespace(version=0, key_epoch=-1)))
-    one._services.membership = cast(Any, SimpleNamespace(sites=lambda _study: ("site-7",)))  # type: ignore[misc]  # a stand-in here, a property there
-    while not one._queue.full():
-        one._queue.put_nowait(Tick())
-    one.membership_changed()  # whoever follows the directory does not wait in here, though nobody takes anything
-    acting = asyncio.create_task(one._act())
-    await until(lambda: any(isinstance(event, Tick) for event in heard))
-    acting.cancel()
+    monkeypatch.setattr(study.core, "on", on)
+    while not study.queue.full():
+        study.queue.put_nowait(Tick())
+    study.newer_roster.set()  # whoever follows the directory does not wait in here, though nobody takes anything
+    async with asyncio.TaskGroup() as tasks:
+        acting = tasks.create_task(study.run.act(tasks))
+        await until(lambda: any(isinstance(event, Tick) for event in heard))
+        acting.cancel()
     told = [event for event in heard if isinstance(event, SitesChanged | Tick)]
     assert told[0] == SitesChanged(frozenset({"site-7"}))
     assert isinstance(told[1], Tick)
@@ -176,27 +216,26 @@ async def test_a_newer_roster_waits_for_no_full_queue_and_is_looked_at_before_wh
 
 
 async def test_repro_a_pause_that_ends_while_word_of_a_body_waits_in_the_queue_ends_no_process(
-    plan: Plan, runner: tuple[StudyRunner, Memory, list[Close]]
+    plan: Plan, study: Study
 ) -> None:
-    one, memory, _ = runner
-    one._core.on(SitesChanged(frozenset({"site-7"})), 0)
+    run = study.run
+    study.core.on(SitesChanged(frozenset({"site-7"})), 0)
     offer = offered(plan, "site-7")
     pause, resume = (
         Command(plan.study, serial, action, None, None, "as agreed")
         for serial, action in ((1, Action.PAUSE), (2, Action.RESUME))
     )
     async with asyncio.TaskGroup() as tasks:
-        one._tasks = tasks
-        one._bodies.know(offer)
-        await one._do(one._core.on(offer.fact, 1))
-        await until(lambda: not one._queue.empty())
-        for event in (Commanded((pause,)), Commanded((pause, resume)), one._queue.get_nowait()):
-            await one._do(one._core.on(cast(Any, event), 2))
-        await until(lambda: not one._queue.empty())
-        await one._do(one._core.on(cast(Any, one._queue.get_nowait()), 3))
-    assert one._core.waiting() == {"site-7": Phase.ADDED}
-    assert memory.fetched == 2
-    assert one._services.spool._used == 0
+        study.bodies.know(offer)
+        await run.hear(offer.fact, tasks)
+        await until(lambda: not study.queue.empty())
+        for event in (Commanded((pause,)), Commanded((pause, resume)), study.queue.get_nowait()):
+            await run.hear(cast(Any, event), tasks)
+        await until(lambda: not study.queue.empty())
+        await run.hear(cast(Any, study.queue.get_nowait()), tasks)
+    assert study.core.waiting() == {"site-7": Phase.ADDED}
+    assert study.memory.fetched == 2
+    assert study.services.spool._used == 0
 
 
 @given(st.lists(st.tuples(st.integers(1, 60), st.booleans()), min_size=1, max_size=30))

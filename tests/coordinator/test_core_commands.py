@@ -13,6 +13,7 @@ from coordinator.core.events import (
     Ignored,
     OffersAnew,
     SitesChanged,
+    Stepped,
     Unload,
 )
 from coordinator.core.study import StudyCore
@@ -211,6 +212,7 @@ def test_an_offer_that_waits_while_its_topic_is_made_anew_counts_and_hides_nothi
     first, second = BodyReady("a", waiting.sequence, 1), BodyReady("b", other.sequence, 2)
     for fact in (waiting, first, OffersAnew("a"), other, second):
         core.on(fact, 0)
+    core.on(Stepped(), 0)
     core.on(Committed(1, model_digest(1)), 0)
     assert (core.next_offset("a"), core.next_offset("b")) == (0, other.offset + 1)
     fresh = replace(waiting, offset=1, sequence=waiting.sequence + 1, base_version=1, base_digest=model_digest(1))

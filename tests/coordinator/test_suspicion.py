@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coordinator.core.events import Close, Undone
+from coordinator.core.events import Close, Undone, Wrong
 from coordinator.strategies.suspicion import HOLD_MS, WAITS_MAX, Suspect, Suspicion
 from schemas.plan import Plan
 from schemas.records import Outcome
@@ -94,7 +94,8 @@ def test_a_failure_that_no_site_can_cause_suspects_nobody() -> None:
     driver = Driver(plan_of(goal=1), SITES)
     driver.ending = Ending.LATER
     driver.send("a")
-    driver.core.on(Undone("trustee-lost"), driver.now_ms)
+    driver.core.on(Wrong("trustee-lost"), driver.now_ms)
+    driver.core.on(Undone(), driver.now_ms)
     assert driver.core.suspicion == Suspicion()
 
 

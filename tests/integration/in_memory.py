@@ -6,7 +6,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from coordinator.core.events import Add, BodyReady, Close, Committed, Effect, Event, Fetch, OfferFact, SitesChanged
+from coordinator.core.events import (
+    Add,
+    BodyReady,
+    Close,
+    Committed,
+    Effect,
+    Event,
+    Fetch,
+    OfferFact,
+    SitesChanged,
+    Stepped,
+)
 from coordinator.core.study import StudyCore
 from coordinator.shell.vectors import RunningSum, take_step
 from learning.entry import load_task
@@ -91,4 +102,5 @@ class InMemory:
                 self._model.unlink()
                 self._model = new
                 self._sum.clear()
+                self._tell(Stepped())
                 self._tell(Committed(effect.version, stepped.model.digest))

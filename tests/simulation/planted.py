@@ -8,10 +8,13 @@ from dataclasses import replace
 from typing import Any
 
 from coordinator.core import bookmark as coordinator_bookmark
+from coordinator.core import choosing as coordinator_choosing
+from coordinator.core import measured as coordinator_measured
 from coordinator.core import site as coordinator_site
 from coordinator.core import study as coordinator_study
 from coordinator.core.allowance import Allowance
 from coordinator.core.bookmark import Marked, bookmark_of
+from coordinator.core.closing import Closing, OpenRequest
 from coordinator.core.events import Effect, OfferFact
 from coordinator.core.offers import Offers
 from coordinator.strategies.gathering import Gathering
@@ -59,19 +62,18 @@ def weights_of_the_table_off_by_one(patch: Patch) -> None:
 
 
 def a_successor_chooses_a_new_cohort(patch: Patch) -> None:
-    """Request and Announcement in two transactions, and a successor that does not finish what it finds open."""
-    commit = Publisher.commit
+    """What a predecessor has asked for is not gone on with."""
+    patch.setattr(Closing, "resume", lambda self, asked, version: None)
 
-    def in_two(
-        self: Publisher, records: Sequence[RoundsRecord], receipts: Sequence[Receipt], then: Callable[[], None]
-    ) -> None:
-        if len(records) == 2:
-            commit(self, records[:1], [], lambda: commit(self, records[1:], receipts, then))
-        else:
-            commit(self, records, receipts, then)
 
-    patch.setattr(Publisher, "commit", in_two)
-    patch.setattr(Coordinator, "open_request", lambda self: None)
+def a_successor_weighs_an_asked_cohort_anew(patch: Patch) -> None:
+    """An update is weighed when it is added, not when it was asked for: one that was stale then counts in full."""
+    resume = Closing.resume
+
+    def anew(self: Closing, asked: OpenRequest, version: int) -> None:
+        resume(self, replace(asked, entries=tuple(replace(one, weight=16) for one in asked.entries)), version)
+
+    patch.setattr(Closing, "resume", anew)
 
 
 def receipts_outside_the_transaction(patch: Patch) -> None:
@@ -116,7 +118,7 @@ def a_resent_update_counted(patch: Patch) -> None:
 
     def gullible(self: Offers, offer: OfferFact) -> list[Effect]:
         site = self.site(offer.site)
-        return self._behind(site, offer) if site.undecided is not None else self._judge(site, offer)
+        return self._behind(site, offer) if site.undecided is not None else self._take_fresh(site, offer)
 
     patch.setattr(Offers, "take", gullible)
 
@@ -200,7 +202,7 @@ def a_word_of_one_taken_for_that_of_all(patch: Patch) -> None:
         weight = sum(weight for _, weight in heard.values())
         return Judgement(sum(value * share for value, share in heard.values()) / weight) if weight else Judgement()
 
-    for module in (coordinator_study, coordinator_bookmark, judged):
+    for module in (coordinator_measured, coordinator_bookmark, judged):
         patch.setattr(module, "judge", plain)
 
 
@@ -236,8 +238,8 @@ def a_first_bookmark_that_looks_too_late(patch: Patch) -> None:
 
 def a_floor_that_nobody_looks_at(patch: Patch) -> None:
     """A cohort closes whatever its sites signed."""
-    patch.setattr(coordinator_study, "within_floors", lambda floors: frozenset(floors))
-    patch.setattr(coordinator_study, "largest_within_floors", lambda floors: sum(floors.values()) + 1_000)
+    patch.setattr(coordinator_choosing, "within_floors", lambda floors: frozenset(floors))
+    patch.setattr(coordinator_choosing, "largest_within_floors", lambda floors: sum(floors.values()) + 1_000)
 
 
 def one_allowance_for_all_sites(patch: Patch) -> None:
@@ -255,7 +257,8 @@ def a_successor_with_a_fresh_optimiser(patch: Patch) -> None:
 MISTAKES: tuple[Mistake, ...] = (
     mistake(weights_normalised_away, "sum"),
     mistake(weights_of_the_table_off_by_one, "weight", "lost"),
-    mistake(a_successor_chooses_a_new_cohort, "new-cohort", under=("die", "kill")),
+    mistake(a_successor_chooses_a_new_cohort, "new-cohort", "open-request", under=("die", "kill")),
+    mistake(a_successor_weighs_an_asked_cohort_anew, "sum", "two-models", under=("die", "kill")),
     mistake(receipts_outside_the_transaction, "receipt-apart"),
     mistake(the_model_after_its_announcement, "no-model"),
     mistake(a_resent_update_counted, "counted-twice", "decided-twice", "two-models", under=("twice", "repeat")),
