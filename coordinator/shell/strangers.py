@@ -1,9 +1,6 @@
-"""Records on topics of one writer that he did not write: counted, and said with few lines.
+"""Records on topics of one writer that he did not write: counted, and said with few lines."""
 
-Used by: coordinator.shell, wherever it reads topics other than the sites'.
-"""
-
-import time
+import asyncio
 
 import structlog
 
@@ -35,7 +32,7 @@ class Strangers:
 
     def say(self, what: str, entry: Entry, reason: str, **more: str) -> None:
         """A line about a record, while its topic has lines left."""
-        unsaid = self._lines.ask(entry.topic, time.monotonic())
+        unsaid = self._lines.ask(entry.topic, asyncio.get_running_loop().time())
         if unsaid is not None:
             log.warning(what, topic=entry.topic, offset=entry.offset, reason=reason, unsaid=unsaid, **more)
 

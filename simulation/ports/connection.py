@@ -1,6 +1,6 @@
 """One process' way to the log in memory: transport's ports, each step of which may be the last one of the process.
 
-Knows:    a step is one word with the broker; a process dies before it, or after it and before it hears the answer.
+Knows:    a step is a word to the broker, or its answer to one that changed the log: a process dies before either.
 Never:    lets a dead process do anything: what it still asks is never answered.
 """
 
@@ -22,37 +22,35 @@ _BOOTSTRAP = "memory"
 
 @dataclass(slots=True)
 class Life:
-    """How many steps a process takes, and at which it dies: steps 2 n and 2 n + 1 are before and after word n.
-
-    names   of the words so far, in order: "write rounds", "upload models", ...
-    """
+    """The steps of a process, by name, and the one at which it dies: "before write rounds", "after send models"."""
 
     log: MemoryLog
     dies_at: int | None = None
-    die: Callable[[], None] = lambda: None
+    die: Callable[[], object] = lambda: None
     dead: bool = False
-    names: list[str] = field(default_factory=list)
-    _steps: int = 0
+    steps: list[str] = field(default_factory=list)
 
-    async def word(self, name: str) -> None:
+    async def before(self, word: str) -> None:
         """A word goes out; it takes a while."""
-        self.names.append(name)
-        await self._step()
+        await self._step(f"before {word}")
         await asyncio.sleep(STEP_S)
+        await self.alive()
+
+    async def after(self, word: str) -> None:
+        """It was done, and the answer comes back."""
+        await self._step(f"after {word}")
+
+    async def alive(self) -> None:
+        """Never returns to a dead process."""
         if self.dead:
             await asyncio.Event().wait()
 
-    async def heard(self) -> None:
-        """The answer comes back."""
-        await self._step()
-
-    async def _step(self) -> None:
-        if self._steps == self.dies_at and not self.dead:
+    async def _step(self, name: str) -> None:
+        if len(self.steps) == self.dies_at and not self.dead:
             self.dead = True
             self.die()
-        self._steps += 1
-        if self.dead:
-            await asyncio.Event().wait()
+        self.steps.append(name)
+        await self.alive()
 
 
 def _short(topic: str) -> str:
@@ -74,7 +72,7 @@ class Reader:
 
     async def assign(self, positions: Mapping[str, int]) -> None:
         """Raises TopicMissing naming topics that are not there."""
-        await self._life.word("assign")
+        await self._life.before("assign")
         if missing := positions.keys() - self._log.topics.keys():
             raise TopicMissing(missing, _BOOTSTRAP)
         self._positions = {topic: self._begins(topic, offset) for topic, offset in positions.items()}
@@ -92,13 +90,12 @@ class Reader:
             if (left_s := until_s - loop.time()) <= 0:
                 break
             await asyncio.sleep(min(LOOK_S, left_s))
-        if self._life.dead:
-            await asyncio.Event().wait()
+        await self._life.alive()
         return entries
 
     def _take(self, records_max: int) -> list[Entry]:
         taken: list[Entry] = []
-        for topic in self._positions.keys() - self._paused:
+        for topic in [topic for topic in self._positions if topic not in self._paused]:
             found, self._positions[topic] = self._log.topics[topic].read(
                 self._positions[topic], records_max - len(taken), committed=self._committed
             )
@@ -121,7 +118,7 @@ class Reader:
         return frozenset(topics) - self._log.topics.keys()
 
     async def ends(self, topics: Iterable[str] | None = None) -> dict[str, int]:
-        await self._life.word("ends")
+        await self._life.before("ends")
         return {topic: self._end(topic) for topic in (self._positions if topics is None else topics)}
 
     def _end(self, topic: str) -> int:
@@ -149,11 +146,12 @@ class Sender:
 
     async def send(self, topic: str, value: bytes | memoryview, key: bytes | None = None) -> int:
         """Raises TopicMissing."""
-        await self._life.word(f"send {_short(topic)}")
+        word = f"send {_short(topic)}"
+        await self._life.before(word)
         if topic not in self._log.topics:
             raise TopicMissing({topic}, _BOOTSTRAP)
         offset = self._log.append(topic, bytes(value), key)
-        await self._life.heard()
+        await self._life.after(word)
         return offset
 
     async def upload(
@@ -194,7 +192,7 @@ class Bodies:
     ) -> AsyncGenerator[list[bytes], None]:
         """Raises BodyGone where no chunk lies any more."""
         for first, count in runs:
-            await self._life.word(f"fetch {_short(topic)}")
+            await self._life.before(f"fetch {_short(topic)}")
             found, _ = self._log.topics[topic].read(first, count, committed=False)
             values = [entry.value for entry in found if entry.value is not None and entry.offset < first + count]
             if len(values) < count:
@@ -212,7 +210,7 @@ class Admin:
         self._life, self._log = life, life.log
 
     async def existing(self, names: Iterable[str]) -> set[str]:
-        await self._life.word("existing")
+        await self._life.before("existing")
         return set(names) & self._log.topics.keys()
 
     async def describe(self, topic: str) -> dict[str, str]:
@@ -220,7 +218,7 @@ class Admin:
 
     async def trim(self, topic: str, before_offset: int) -> None:
         """Raises LocalError for what ends before."""
-        await self._life.word(f"trim {_short(topic)}")
+        await self._life.before(f"trim {_short(topic)}")
         if before_offset > self._log.topics[topic].end:
             raise LocalError(f"{topic} ends before {before_offset}")
         self._log.trim(topic, before_offset)
@@ -238,7 +236,7 @@ class Transactions:
         self._one_at_a_time = asyncio.Lock()
 
     async def start(self) -> None:
-        await self._life.word("begin")
+        await self._life.before("begin")
         self._epoch = self._log.begin(self._id)
 
     def watch(self, ends: Mapping[str, int]) -> None:
@@ -249,7 +247,7 @@ class Transactions:
 
     async def settle(self, topics: Iterable[str]) -> None:
         """`begin` has decided what a predecessor left open. Raises TopicMissing, Fenced."""
-        await self._life.word("settle")
+        await self._life.before("settle")
         if missing := set(topics) - self._log.topics.keys():
             raise TopicMissing(missing, _BOOTSTRAP)
         self._log.check(self._id, self._epoch)
@@ -264,15 +262,14 @@ class Transactions:
         """Raises Fenced."""
         records = list(records)
         async with self._one_at_a_time:
-            what = "+".join(sorted({_short(topic) for topic, _, _ in records}))
-            await self._life.word(f"write {what}")
+            what = " and ".join(sorted({_short(topic) for topic, _, _ in records}))
+            await self._life.before(f"write {what}")
             transaction = self._log.open(self._id, self._epoch)
             for topic, value, key in records:
                 self._log.append(topic, value, key, within=transaction)
-            await self._life.heard()
-            await self._life.word(f"commit {what}")
+            await self._life.before(f"commit {what}")
             self._log.commit(self._id, self._epoch)
-            await self._life.heard()
+            await self._life.after(f"commit {what}")
 
     async def close(self) -> None:
         """What is open stays open, as for a process that was killed."""

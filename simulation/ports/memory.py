@@ -48,6 +48,7 @@ class Topic:
     settings: Mapping[str, str]
     records: list[Lying | None] = field(default_factory=list)  # by offset; None: trimmed, compacted, or a marker
     first: int = 0
+    decided: int = 0  # every record before it has its fate
 
     @property
     def end(self) -> int:
@@ -56,11 +57,12 @@ class Topic:
     @property
     def stable_end(self) -> int:
         """Where committed readers stop."""
-        for offset in range(self.first, self.end):
-            lying = self.records[offset]
+        while self.decided < self.end:
+            lying = self.records[self.decided]
             if lying is not None and lying.transaction.fate is Fate.OPEN:
-                return offset
-        return self.end
+                break
+            self.decided += 1
+        return self.decided
 
     def read(self, offset: int, most: int, *, committed: bool) -> tuple[list[Entry], int]:
         """Up to `most` entries from `offset` on, and the offset behind them."""
@@ -80,7 +82,7 @@ class Topic:
         same = [
             offset
             for offset, lying in enumerate(self.records)
-            if lying is not None and lying.entry.key == key and lying.transaction.fate is not Fate.OPEN
+            if lying is not None and lying.entry.key == key and lying.transaction.fate is Fate.COMMITTED
         ]
         for offset in same[:-1]:
             self.records[offset] = None
