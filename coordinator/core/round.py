@@ -4,7 +4,7 @@ Knows:    a Request binds: from then on the cohort, its weights and so the versi
           Where a plan names trustees it is on the log before anybody is asked, and a successor finishes exactly that
           round. Elsewhere Request and end are one transaction, and a crash before it leaves nothing behind.
 Never:    chooses, adds, writes.
-Source:   docs/decisions/0049.
+Source:   docs/decisions/0049. The table is drawn in docs/states.md.
 """
 
 from collections.abc import Mapping

@@ -27,10 +27,11 @@ class Coordinator:
     config: Path
     port: int
     log: Path
+    module: str = "wardround"  # what is run
     child: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        line = [sys.executable, "-m", "wardround", "coordinator", "--config", str(self.config)]
+        line = [sys.executable, "-m", self.module, "coordinator", "--config", str(self.config)]
         with self.log.open("ab") as output:
             self.child = subprocess.Popen(line, cwd=ROOT, stdout=output, stderr=output, start_new_session=True)
 

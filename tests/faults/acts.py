@@ -13,12 +13,14 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from ops.link_quality import PERFECT, Quality
+from tests.broker.asking_apart import death_mark
 from tests.faults.federation import Federation, Service
 from tests.faults.health import leads
 from tests.faults.schedule import Act, Fault, Role
 
 BROKER_S = 300.0  # two seconds on a quiet machine; this one is everything but quiet
 _FIND_S = 10.0  # how long a member of a role is waited for
+_ASK_S = 30.0  # how long the next Request of a coordinator that asks apart is waited for
 _LOOK_S = 0.1
 
 
@@ -54,6 +56,8 @@ class Acts:
                 await self._on_process(fault, self._federation.fork_servers)
             case Role.LINK:
                 await self._on_link(fault, _chosen(fault, self._federation.services))
+            case Role.COORDINATOR if fault.act is Act.KILL_ASKED:
+                await self._on_asking(fault, _chosen(fault, self._federation.asking_apart))
             case Role.COORDINATOR | Role.PARTICIPANT:
                 await self._on_service(fault)
 
@@ -83,6 +87,21 @@ class Acts:
             if led:
                 self.leader_killed_ms.append(_now_ms())
             await self._federation.kill(service)
+            self._count(fault, service.name)
+            await asyncio.sleep(fault.lasts_s)
+            self._federation.start(service)
+
+    async def _on_asking(self, fault: Fault, service: Service) -> None:
+        """Have a coordinator killed at its next Request; nobody is hit where it leads no round for a while."""
+        mark = death_mark(service.settings)
+        async with service.busy:
+            mark.touch()
+            died = await self._federation.ended_within(service, _ASK_S)
+            mark.unlink(missing_ok=True)
+            if not died:
+                self.missed[fault.role, fault.act] += 1
+                return
+            self.leader_killed_ms.append(_now_ms())
             self._count(fault, service.name)
             await asyncio.sleep(fault.lasts_s)
             self._federation.start(service)

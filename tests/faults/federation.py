@@ -19,6 +19,7 @@ from registry.registrar import NewMember, Registrar
 from schemas.errors import EXIT_LOCAL, LocalError
 from schemas.plan import Plan
 from schemas.records import Role as MemberRole
+from tests.broker import asking_apart
 from tests.faults.schedule import Role
 from tests.faults.stage import Place, Round, author, coordinator_file, participant_file
 from transport.settings import KafkaSettings
@@ -37,6 +38,7 @@ class Service:
 
     role: Role
     place: Place
+    settings: Path
     argv: list[str]
     link: LinkProxy
     process: Process
@@ -77,6 +79,11 @@ class Federation:
     def of(self, role: Role) -> list[Service]:
         return [service for service in self.services if service.role is role]
 
+    @property
+    def asking_apart(self) -> list[Service]:
+        """The coordinators that commit each Request before its end."""
+        return [service for service in self.of(Role.COORDINATOR) if asking_apart.__name__ in service.argv]
+
     def start(self, service: Service) -> None:
         """Give a service that has ended its next life."""
         service.process = self.processes.launch(service.name, service.argv)
@@ -87,6 +94,10 @@ class Federation:
         service.down = True
         service.process.signal(signal.SIGKILL)
         await _end(service.process, STOP_S)
+
+    async def ended_within(self, service: Service, seconds: float) -> bool:
+        """Whether it ends by itself that soon."""
+        return await _end(service.process, seconds) is not None
 
     async def stop(self, service: Service) -> int | None:
         """SIGTERM; the exit code, None when it did not end in time and was killed."""
@@ -182,13 +193,15 @@ async def _linked_broker(folder: Path, names: list[str], seed: int) -> tuple[lis
 def _add(one: Federation, name: str, link: LinkProxy, metrics_port: int) -> None:
     place = Place(name, f"{HOST}:{link.port}", metrics_port)
     if name.startswith(COORDINATOR):
+        last = len(one.services) == one.round.coordinators - 1
+        module = asking_apart.__name__ if last else "wardround"  # so that each kind takes over from the other
         role, command, path = Role.COORDINATOR, "coordinator", coordinator_file(one.stage, place)
     else:
         forked = one.round.names.index(name) % 2 == 1
-        role, command = Role.PARTICIPANT, "participant"
+        module, role, command = "wardround", Role.PARTICIPANT, "participant"
         path = participant_file(one.stage, place, one.plan, forked=forked)
-    argv = [sys.executable, "-m", "wardround", command, "--config", str(path)]
-    one.services.append(Service(role, place, argv, link, one.processes.launch(name, argv)))
+    argv = [sys.executable, "-m", module, command, "--config", str(path)]
+    one.services.append(Service(role, place, path, argv, link, one.processes.launch(name, argv)))
 
 
 async def _end(process: Process, seconds: float) -> int | None:

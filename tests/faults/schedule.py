@@ -23,9 +23,13 @@ class Role(StrEnum):
 
 
 class Act(StrEnum):
-    """What happens. KILL is SIGKILL, STOP is SIGSTOP and later SIGCONT; the others happen to links."""
+    """What happens. KILL is SIGKILL, STOP is SIGSTOP and later SIGCONT; most others happen to links.
+
+    KILL_ASKED is SIGKILL once a Request is on the log and nothing that ends it.
+    """
 
     KILL = "kill"
+    KILL_ASKED = "kill between Request and Announcement"
     STOP = "stop"
     CUT = "cut"
     HOLD = "hold back"
@@ -54,6 +58,7 @@ KINDS = (
     Kind(Role.BROKER, Act.KILL, 14, 0.2, 4.0),
     Kind(Role.BROKER, Act.STOP, 5, 0.5, 6.0),
     Kind(Role.COORDINATOR, Act.KILL, 26, 0.2, 8.0),
+    Kind(Role.COORDINATOR, Act.KILL_ASKED, 12, 0.2, 8.0),
     Kind(Role.COORDINATOR, Act.STOP, 10, 0.5, 15.0),
     Kind(Role.PARTICIPANT, Act.KILL, 40, 0.2, 20.0),
     Kind(Role.PARTICIPANT, Act.STOP, 12, 0.5, 15.0),

@@ -19,6 +19,14 @@ def test_ten_minutes_kill_the_broker_ten_times_and_everybody_else_twenty_times(s
 
 
 @settings(deadline=None)  # the first call of a process takes long
+@given(seed=st.integers(0, 2**32 - 1))
+def test_ten_minutes_kill_ten_coordinators_between_request_and_announcement(seed: int) -> None:
+    kills = [fault for fault in schedule(seed, 600.0) if fault.act is Act.KILL_ASKED]
+    assert {fault.role for fault in kills} == {Role.COORDINATOR}
+    assert len(kills) >= 10
+
+
+@settings(deadline=None)  # the first call of a process takes long
 @given(seed=st.integers(0, 2**32 - 1), duration_s=st.floats(1.0, 3600.0))
 def test_every_kind_happens_within_the_time_however_short(seed: int, duration_s: float) -> None:
     faults = schedule(seed, duration_s)
