@@ -7,18 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from coordinator.core.events import Close, Cohort
-from protocol.digests import record_digest
+from protocol.round_records import Ground, first_version, request_of, version_again, version_of_cohort
 from protocol.rounds import RoundsRecord, RoundsView
 from schemas.records import (
     CHUNK_BYTES,
     Announcement,
     BodyAt,
     BodyRef,
-    Failed,
     Receipt,
     Request,
     Stop,
-    Summary,
 )
 from simulation.epochs import Epochs
 from simulation.lead import Leader
@@ -58,38 +56,25 @@ class Publisher:
 
     def first(self, view: RoundsView, model: Placed) -> Announcement:
         """The Announcement of version 0."""
-        return self._announcement(view, index=0, previous=view.previous, version=0, model=model)
+        return first_version(view, self._ground, model.model)
 
     def again(self, view: RoundsView, stop: Stop) -> Announcement:
         """The newest version once more: to other members, or as the last one."""
         newest = view.newest
         assert newest is not None
-        return self._announcement(
-            view, index=view.next_index, previous=view.previous, version=newest.version,
-            model=Placed(newest.model, newest.state),
-            patience=newest.patience, stop=stop,
-        )  # fmt: skip
+        return version_again(view, self._ground, newest, stop)
 
     def request(self, view: RoundsView, cohort: Cohort, offers: tuple[SentOffer, ...]) -> Request:
         body = self._log.put_cohort(offers)
-        return Request(
-            study=view.study, index=view.next_index, previous=view.previous, version=view.version, plan=view.plan,
-            roster_serial=self._node.roster.serial, roster=self._node.roster.digest, entries=cohort.entries,
-            cohort=body_at(body, 1, self._log.models.end), after_refusal=None,
-        )  # fmt: skip
+        return request_of(view, self._ground, cohort.entries, body_at(body, 1, self._log.models.end))
 
-    def announce(self, view: RoundsView, close: Close, request: Request, model: Placed, total: bytes) -> Announcement:
-        digest = record_digest(request.to_bytes())
-        return self._announcement(
-            view, index=request.index + 1, previous=digest, version=close.version, model=model, request=digest,
-            total=total, n=len(close.entries), sum_w=close.sum_w, evaluations=close.evaluations,
-            patience=close.patience, stop=close.stop, summary=close.summary,
-        )  # fmt: skip
+    def announce(self, request: Request, close: Close, model: Placed, total: bytes) -> Announcement:
+        return version_of_cohort(request, self._ground, close, total=total, model=model.model, state=model.state)
 
-    def failed(self, cohort: Cohort, request: Request, code: str) -> Failed:
-        digest = record_digest(request.to_bytes())
-        names = tuple(entry.site for entry in cohort.entries)
-        return Failed(self._plan.study, request.index + 1, digest, digest, code, names)
+    @property
+    def _ground(self) -> Ground:
+        roster = self._node.roster
+        return Ground(roster.serial, roster.digest, self.epochs.current)
 
     def commit(self, records: Sequence[RoundsRecord], receipts: Sequence[Receipt], then: Then) -> None:
         """One transaction; `then` once it is certain. The process ends when another one leads."""
@@ -116,31 +101,6 @@ class Publisher:
             then()
 
         self.transactions.write(Writing(keys, lambda: self._node.scene.story.keys_given(given)), noted)
-
-    def _announcement(
-        self,
-        view: RoundsView,
-        *,
-        index: int,
-        previous: bytes,
-        version: int,
-        model: Placed,
-        request: bytes | None = None,
-        total: bytes | None = None,
-        n: int = 0,
-        sum_w: int = 0,
-        evaluations: tuple[tuple[str, bytes], ...] = (),
-        patience: int = 0,
-        stop: Stop = Stop.NONE,
-        summary: Summary | None = None,
-    ) -> Announcement:
-        return Announcement(
-            study=view.study, index=index, previous=previous, version=version, plan=view.plan,
-            roster_serial=self._node.roster.serial, roster=self._node.roster.digest, key_epoch=self.epochs.current,
-            request=request, partial_sums=(), sum=total, n=n, sum_w=sum_w, model=model.model, state=model.state,
-            evaluations=evaluations, patience=patience, stop=int(stop), final=stop is not Stop.NONE,
-            summary=summary,
-        )  # fmt: skip
 
 
 def body_at(digest: bytes, size_bytes: int, offset: int) -> BodyAt:

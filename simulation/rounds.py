@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from coordinator.core.events import Asked, Close, Cohort, Committed, Effect, End, Fail, Stepped, Undone, Wrong
 from coordinator.core.pending import Pending
 from coordinator.core.replay import first_offset
+from protocol.round_records import failed_cohort
 from protocol.rounds import RoundsRecord, RoundsView
 from schemas.errors import PeerError
 from schemas.records import Receipt, Request, Stop
@@ -91,7 +92,7 @@ class Rounds:
         stepped = self._run.tell(Stepped())
         assert not stepped
         asked, asking = self._asked(close.cohort)
-        announcement = self._publisher.announce(self.view, close, asked, body, total)
+        announcement = self._publisher.announce(asked, close, body, total)
 
         def effects_after() -> list[Effect]:
             self.model = model
@@ -105,7 +106,7 @@ class Rounds:
     def fail(self, failing: Fail) -> None:
         """The transaction that ends a round without a version."""
         asked, asking = self._asked(failing.cohort)
-        failed = self._publisher.failed(failing.cohort, asked, failing.code)
+        failed = failed_cohort(asked, failing.code)
 
         records: list[RoundsRecord] = [*asking, failed]
 

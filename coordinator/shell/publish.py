@@ -10,6 +10,7 @@ from coordinator.shell.intake import VerifiedOffer
 from coordinator.shell.services import Services
 from coordinator.shell.vectors import Stepped, Stored
 from protocol.digests import BodyHasher, model_subject, record_digest, state_subject
+from protocol.round_records import Ground, first_version, request_of, version_again, version_of_cohort
 from protocol.rounds import RoundsRecord, RoundsView
 from protocol.sealing import (
     ChunkSealer,
@@ -27,12 +28,10 @@ from schemas.records import (
     BodyAt,
     BodyRef,
     CohortBody,
-    Failed,
     KeyBox,
     Receipt,
     Request,
     Stop,
-    Summary,
 )
 from transport.bodies import Runs
 
@@ -118,50 +117,31 @@ class Publisher:
 
     def first(self, view: RoundsView, model: BodyAt) -> Announcement:
         """The Announcement of version 0."""
-        return self._announcement(view, index=0, previous=view.previous, version=0, model=model)
+        return first_version(view, self._ground, model)
 
     def again(self, view: RoundsView, stop: Stop) -> Announcement:
         """The newest version once more: under a new epoch, or as the last one."""
         newest = view.newest
         assert newest is not None
+        return version_again(view, self._ground, newest, stop, self._boxed_anew(newest))
+
+    def _boxed_anew(self, newest: Announcement) -> BodyAt:
+        """Its model, boxed under the epoch that holds now."""
         model = newest.model
-        if newest.key_epoch != self._epochs.current:
-            key = open_epoch_box(self._epochs.key(newest.key_epoch), model.body.boxes)
-            box = epoch_box(self._epochs.key(self._epochs.current), key)
-            ref = model.body
-            model = BodyAt(model.digest, BodyRef(ref.partition, ref.size_bytes, ref.runs, ref.chunk_digests, (box,)))
-        return self._announcement(
-            view, index=view.next_index, previous=view.previous, version=newest.version, model=model,
-            state=newest.state, patience=newest.patience, stop=stop,
-        )  # fmt: skip
+        if newest.key_epoch == self._epochs.current:
+            return model
+        key = open_epoch_box(self._epochs.key(newest.key_epoch), model.body.boxes)
+        box = epoch_box(self._epochs.key(self._epochs.current), key)
+        ref = model.body
+        return BodyAt(model.digest, BodyRef(ref.partition, ref.size_bytes, ref.runs, ref.chunk_digests, (box,)))
 
     def request(self, view: RoundsView, chosen: Cohort, body: BodyAt) -> Request:
-        membership = self._services.membership
-        return Request(
-            study=self._plan.study,
-            index=view.next_index,
-            previous=view.previous,
-            version=view.version,
-            plan=view.plan,
-            roster_serial=membership.serial,
-            roster=membership.digest,
-            entries=chosen.entries,
-            cohort=body,
-            after_refusal=None,
+        return request_of(view, self._ground, chosen.entries, body)
+
+    def announce(self, request: Request, close: Close, made: Made) -> Announcement:
+        return version_of_cohort(
+            request, self._ground, close, total=made.stepped.sum, model=made.model, state=made.state
         )
-
-    def announce(self, view: RoundsView, close: Close, request: Request, made: Made) -> Announcement:
-        digest = record_digest(request.to_bytes())
-        return self._announcement(
-            view, index=request.index + 1, previous=digest, version=close.version, model=made.model,
-            state=made.state, request=digest, total=made.stepped.sum, n=len(close.entries), sum_w=close.sum_w,
-            evaluations=close.evaluations, patience=close.patience, stop=close.stop, summary=close.summary,
-        )  # fmt: skip
-
-    def failed(self, chosen: Cohort, request: Request, code: str) -> Failed:
-        digest = record_digest(request.to_bytes())
-        names = tuple(entry.site for entry in chosen.entries)
-        return Failed(self._plan.study, request.index + 1, digest, digest, code, names)
 
     async def commit(self, records: list[RoundsRecord], receipts: list[Receipt]) -> None:
         """One transaction. Records of `rounds` keep their order; receipts are keyed by site."""
@@ -174,31 +154,10 @@ class Publisher:
     def _sign(self, record: Record) -> bytes:
         return self._services.signing.sign(record).to_bytes()
 
-    def _announcement(
-        self,
-        view: RoundsView,
-        *,
-        index: int,
-        previous: bytes,
-        version: int,
-        model: BodyAt,
-        state: BodyAt | None = None,
-        request: bytes | None = None,
-        total: bytes | None = None,
-        n: int = 0,
-        sum_w: int = 0,
-        evaluations: tuple[tuple[str, bytes], ...] = (),
-        patience: int = 0,
-        stop: Stop = Stop.NONE,
-        summary: Summary | None = None,
-    ) -> Announcement:
+    @property
+    def _ground(self) -> Ground:
         membership = self._services.membership
-        return Announcement(
-            study=view.study, index=index, previous=previous, version=version, plan=view.plan,
-            roster_serial=membership.serial, roster=membership.digest, key_epoch=self._epochs.current,
-            request=request, partial_sums=(), sum=total, n=n, sum_w=sum_w, model=model, state=state,
-            evaluations=evaluations, patience=patience, stop=int(stop), final=stop is not Stop.NONE, summary=summary,
-        )  # fmt: skip
+        return Ground(membership.serial, membership.digest, self._epochs.current)
 
 
 def remove_quietly(path: Path | None) -> None:

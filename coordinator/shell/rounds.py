@@ -18,6 +18,7 @@ from coordinator.shell.services import now_ms
 from coordinator.shell.telling import Telling
 from coordinator.shell.trim import Trimmer
 from coordinator.shell.vectors import Stored
+from protocol.round_records import failed_cohort
 from protocol.rounds import RoundsRecord, RoundsView
 from schemas.errors import PeerError
 from schemas.records import Announcement, Receipt, Request, Stop
@@ -76,7 +77,7 @@ class Rounds:
             assert made.cohort is not None
             request = self.publisher.request(self.view, close.cohort, made.cohort)
             asking = [request]
-        announcement = self.publisher.announce(self.view, close, request, made)
+        announcement = self.publisher.announce(request, close, made)
         await self._commit([*asking, announcement], self.pending.with_cohort(close.receipts))
         self.newest.replace(made.stepped.model, made.stepped.state)
         self.bodies.forget(close.cohort)
@@ -88,7 +89,7 @@ class Rounds:
         """The transaction that ends a round without one."""
         cohort, request = failing.cohort, self.view.open_request
         asking = [await self._request(cohort)] if request is None else []
-        failed = self.publisher.failed(cohort, request or asking[0], failing.code)
+        failed = failed_cohort(request or asking[0], failing.code)
         await self._commit([*asking, failed], self.pending.with_cohort(failing.receipts))
         self.bodies.forget(cohort)
         self.telling.failed(failing)

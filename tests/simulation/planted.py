@@ -258,7 +258,7 @@ MISTAKES: tuple[Mistake, ...] = (
     mistake(weights_normalised_away, "sum"),
     mistake(weights_of_the_table_off_by_one, "weight", "lost"),
     mistake(a_successor_chooses_a_new_cohort, "new-cohort", "open-request", under=("die", "kill")),
-    mistake(a_successor_weighs_an_asked_cohort_anew, "sum", "two-models", under=("die", "kill")),
+    mistake(a_successor_weighs_an_asked_cohort_anew, "sum", "other-model", under=("die", "kill")),
     mistake(receipts_outside_the_transaction, "receipt-apart"),
     mistake(the_model_after_its_announcement, "no-model"),
     mistake(a_resent_update_counted, "counted-twice", "decided-twice", "two-models", under=("twice", "repeat")),

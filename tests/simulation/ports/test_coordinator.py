@@ -112,7 +112,7 @@ def a_successor_that_reads_no_receipts(patch: pytest.MonkeyPatch) -> None:
 
 MISTAKES: Sequence[tuple[Plant, bool, str]] = (  # plant, whether a Request is apart, found as
     (a_successor_chooses_a_new_cohort, True, "new-cohort"),
-    (a_successor_weighs_an_asked_cohort_anew, True, "two-models"),
+    (a_successor_weighs_an_asked_cohort_anew, True, "other-model"),
     (receipts_in_a_transaction_of_their_own, False, "receipt-apart"),
     (a_sum_that_outlives_its_round, False, "other-model"),
     (a_successor_that_reads_no_receipts, False, "two-models"),
