@@ -1,13 +1,17 @@
 """What a coordinator's crash leaves: the sites' offers, committed rounds and receipts."""
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from coordinator.core.bookmark import Marked
+from coordinator.core.closing import OpenRequest
 from coordinator.core.events import Close, Cohort, OfferFact
+from coordinator.core.offers import NOWHERE
+from coordinator.core.study import StudyCore
 from coordinator.strategies.stopping import Progress
 from coordinator.strategies.suspicion import Suspicion
+from protocol.orders import Orders
 from schemas.records import Command, Outcome, Receipt, Stop
 
 Name = tuple[str, int]  # (site, sequence)
@@ -55,6 +59,26 @@ class Log:
     commands: list[Command] = field(default_factory=list)
     bookmark: Marked | None = None
     asked: Cohort | None = None  # by a Request that nothing has ended
+
+    @property
+    def orders(self) -> Orders:
+        """What the commands amount to."""
+        return Orders.of(self.commands)
+
+    @property
+    def positions(self) -> dict[str, int]:
+        """From where the bookmark has a successor read each site's offers."""
+        return dict(self.bookmark.positions) if self.bookmark is not None else {}
+
+    def first(self, site: str, core: StudyCore) -> int:
+        """From where a successor reads them, by receipts and bookmark."""
+        return max(core.next_offset(site), self.positions.get(site, 0))
+
+    def open_request(self) -> OpenRequest | None:
+        """What a successor reads of a Request that nothing has ended."""
+        if self.asked is None:
+            return None
+        return OpenRequest(self.asked.entries, tuple(replace(one, offset=NOWHERE) for one in self.asked.offers))
 
 
 def name_of(offer: OfferFact) -> Name:

@@ -59,7 +59,7 @@ def _die(driver: Driver, site: str, number: int) -> None:
 
 
 def _end_otherwise(driver: Driver, site: str, number: int) -> None:
-    driver.ending = (Ending.FAIL, Ending.DIE, Ending.LATER)[number % 3]
+    driver.ending = (Ending.FAIL, Ending.DIE, Ending.LATER, Ending.ASK_AND_DIE)[number % 4]
 
 
 def _leave_together(driver: Driver, site: str, number: int) -> None:
@@ -67,7 +67,7 @@ def _leave_together(driver: Driver, site: str, number: int) -> None:
 
 
 def _exclude_or_include(driver: Driver, site: str, number: int) -> None:
-    driver.command(Action.INCLUDE if site in driver.orders.excluded else Action.EXCLUDE, site=site)
+    driver.command(Action.INCLUDE if site in driver.log.orders.excluded else Action.EXCLUDE, site=site)
 
 
 STEPS: dict[str, Callable[[Driver, str, int], Any]] = {
@@ -96,7 +96,7 @@ STEPS: dict[str, Callable[[Driver, str, int], Any]] = {
     "leave together": _leave_together,
     "all join": lambda driver, site, number: driver.change_members(SITES),
     "pause or resume": lambda driver, site, number: driver.command(
-        Action.RESUME if driver.orders.paused else Action.PAUSE
+        Action.RESUME if driver.log.orders.paused else Action.PAUSE
     ),
     "exclude or include": _exclude_or_include,
     "close the round": lambda driver, site, number: driver.command(Action.CLOSE, version=driver.log.version),
@@ -123,19 +123,19 @@ steps = short | st.integers(0, 2**32 - 1).map(long_story)
 plays = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
-def play(plan: Plan, story: list[Step], *, obey_hold: bool = True) -> Driver:
+def play(plan: Plan, story: list[Step], *, obey_hold: bool = True, apart: bool = False) -> Driver:
     """Live through a story; the driver asserts at every step."""
-    driver = Driver(plan, SITES, obey_hold=obey_hold)
+    driver = Driver(plan, SITES, obey_hold=obey_hold, apart=apart)
     for step, site, number in story:
         STEPS[step](driver, SITES[site], number)
         assert not obey_hold or driver.remembered_max() <= BOUND
     return driver
 
 
-@given(plans, steps, st.booleans())
+@given(plans, steps, st.booleans(), st.booleans())
 @plays
-def test_each_offer_is_counted_once_or_answered(which: int, story: list[Step], obey_hold: bool) -> None:
-    driver = play(PLANS[which], story, obey_hold=obey_hold)
+def test_each_offer_is_counted_once_or_answered(which: int, story: list[Step], obey_hold: bool, apart: bool) -> None:
+    driver = play(PLANS[which], story, obey_hold=obey_hold, apart=apart)
     driver.settle()
     counted = driver.counted()
     assert max(counted.values(), default=1) == 1
@@ -148,17 +148,17 @@ def test_each_offer_is_counted_once_or_answered(which: int, story: list[Step], o
             assert sent is None or overtaken or sent[0].sequence in finals or (site, sent[0].sequence) in waiting
 
 
-@given(plans, steps)
+@given(plans, steps, st.booleans())
 @plays
-def test_what_waits_is_too_little_for_a_version(which: int, story: list[Step]) -> None:
-    driver = play(PLANS[which], story)
+def test_what_waits_is_too_little_for_a_version(which: int, story: list[Step], apart: bool) -> None:
+    driver = play(PLANS[which], story, apart=apart)
     driver.settle()
     floors = sorted(offers[0].cohort_min for offers in driver.undecided().values())
     if driver.log.stop is not Stop.NONE:
         assert not floors
         return
     rule = PLANS[which].aggregation
-    hurried = driver.log.version in driver.orders.closing
+    hurried = driver.log.version in driver.log.orders.closing
     needed = rule.minimum if rule.deadline_ms or hurried else rule.goal
     largest = max(
         (size for size in range(len(floors) + 1) if sum(floor <= size for floor in floors) >= size), default=0
