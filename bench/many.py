@@ -26,7 +26,8 @@ from bench.run import OUT
 from ops.kafka import Broker
 from protocol.written import read_receipt
 from registry.keyfiles import make_member_keys, make_registrar_keys
-from registry.registrar import NewMember, Registrar
+from registry.members import NewMember
+from registry.registrar import Registrar
 from runtime import logs
 from schemas import topics
 from schemas.plan import Plan, largest_scale_bits

@@ -24,7 +24,8 @@ from rich.table import Table
 from bench.cells import CELLS, FULL, Cell
 from bench.measure import cpu_by_role, cpu_seconds, peak_mb, roles
 from ops.kafka import Broker
-from registry.registrar import NewMember, Registrar
+from registry.members import NewMember
+from registry.registrar import Registrar
 from runtime import logs
 from runtime.service import report
 from schemas import topics

@@ -21,8 +21,9 @@ from ops.kafka import Broker
 from protocol.digests import digest_of
 from protocol.signing import SigningKey
 from registry.keyfiles import make_member_keys, make_registrar_keys
+from registry.members import NewMember
 from registry.plans.draft import TaskFacts, plan_from_toml
-from registry.registrar import NewMember, Registrar
+from registry.registrar import Registrar
 from schemas import topics
 from schemas.plan import Plan
 from schemas.records import Presence, Role, SiteState

@@ -22,7 +22,8 @@ from protocol.sealing import ChunkOpener, ChunkSealer, OpenKey, body_box, new_bo
 from protocol.signing import SigningKey
 from protocol.written import ForeignError, read_epoch_key, read_receipt, read_rounds
 from registry.keyfiles import MemberCard, make_member_keys, make_registrar_keys, read_card
-from registry.registrar import NewMember, Registrar
+from registry.members import NewMember
+from registry.registrar import Registrar
 from runtime.sections import Kafka, Keys, Metrics
 from schemas import topics
 from schemas.plan import Plan

@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from ops.kafka import Broker
 from protocol.digests import digest_of, model_subject
 from protocol.sealing import ChunkOpener, OpenKey, open_epoch_box, open_epoch_key
+from registry.members import NewMember
 from registry.plans.authoring import AuthoredPlan
-from registry.registrar import NewMember, Registrar
+from registry.registrar import Registrar
 from schemas import topics
 from schemas.plan import Plan
 from schemas.records import Announcement, EpochKey, Receipt, Request, Role, Signed, kind_of

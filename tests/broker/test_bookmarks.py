@@ -11,7 +11,8 @@ import pytest
 from coordinator.shell import bookmarks, offers
 from protocol.signing import SigningKey
 from registry.keyfiles import MemberCard
-from registry.registrar import NewMember, Registrar
+from registry.members import NewMember
+from registry.registrar import Registrar
 from schemas import topics
 from schemas.records import Bookmark, Presence, Role, Signed, Stop
 from tests.broker.conftest import delete_topics

@@ -14,7 +14,8 @@ from protocol.key_files import read_registrar_key
 from protocol.signing import SigningKey
 from registry.commands import Given, command
 from registry.keyfiles import make_member_keys
-from registry.registrar import NewMember, Registrar
+from registry.members import NewMember
+from registry.registrar import Registrar
 from schemas import topics
 from schemas.errors import LocalError
 from schemas.records import Action, Command, Outcome, Role, Stop

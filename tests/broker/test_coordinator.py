@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from registry.keyfiles import make_member_keys
-from registry.registrar import NewMember, Registrar
+from registry.members import NewMember
+from registry.registrar import Registrar
 from schemas import topics
 from schemas.plan import Plan
 from schemas.records import Announcement, Outcome, Request, Role, Stop

@@ -15,7 +15,8 @@ from protocol.directory import Directory
 from protocol.sealing import ChunkOpener, OpenKey, open_body_box
 from protocol.signing import SigningKey
 from registry.keyfiles import MemberCard
-from registry.registrar import NewMember, Registrar
+from registry.members import NewMember
+from registry.registrar import Registrar
 from schemas import topics
 from schemas.errors import LocalError, PeerError
 from schemas.plan import Plan
@@ -262,7 +263,9 @@ async def test_a_revoked_member_is_no_site_any_more_and_its_keys_never_return(
         await registrar.publish_member(coordinator[0], roles=(Role.COORDINATOR,))
         await registrar.publish_member(card)
         assert (await registrar.publish_roster()).serial == 1
+        assert (await registrar.publish_roster()).serial == 1, "it says the same"
         assert (await registrar.revoke(card.name)).serial == 2
+        assert (await registrar.revoke(card.name)).serial == 2, "it says so already"
         with pytest.raises(LocalError, match="is revoked"):
             await registrar.publish_member(card)
         with pytest.raises(LocalError, match="no member nobody"):

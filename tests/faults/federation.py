@@ -15,7 +15,8 @@ from pathlib import Path
 from ops.kafka import Broker
 from ops.kafka.ports import HOST, free_ports
 from ops.link_proxy import LinkProxy
-from registry.registrar import NewMember, Registrar
+from registry.members import NewMember
+from registry.registrar import Registrar
 from schemas.errors import EXIT_LOCAL, LocalError
 from schemas.plan import Plan
 from schemas.records import Role as MemberRole

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from registry.keyfiles import write_whole
+from registry.members import SIZE_CAP_BYTES
 from registry.plans.authoring import AuthoredPlan, author_plan
-from registry.registrar import SIZE_CAP_BYTES
 from schemas.plan import Plan
 from tests.faults.tally.task import BETA, RATE, site_name
 from wardround.demo.stage import COORDINATOR, Stage

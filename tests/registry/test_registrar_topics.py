@@ -6,12 +6,12 @@ from typing import Any, cast
 import pytest
 from structlog.testing import capture_logs
 
-from protocol.signing import SigningKey
-from registry import registrar
-from registry.registrar import Registrar, next_serial
+from registry.registrar import next_serial
+from registry.topic_maker import TopicMaker
 from schemas.errors import LocalError
 from transport.admin import Admin, TopicDifference, TopicSpec
 from transport.settings import KafkaSettings
+from transport.staying.link import Link
 
 SETTINGS = KafkaSettings("127.0.0.1:9092", "tests")
 THIN = TopicDifference("wardround.members", "replication", "3", "1")
@@ -37,37 +37,32 @@ class Topics:
         return [OF_A_SITE, THIN]
 
 
-async def told(monkeypatch: pytest.MonkeyPatch, topics: Topics, **wanted: Any) -> list[dict[str, Any]]:
+async def told(topics: Topics, **wanted: Any) -> list[dict[str, Any]]:
     """What a registrar warns of when it has looked at the log."""
 
-    async def nothing(*_: object) -> list[object]:
-        return []
-
-    monkeypatch.setattr(registrar, "read_to_end", nothing)
-    office = Registrar(SETTINGS, SigningKey.generate(), **wanted)
-    office._admin = cast(Admin, topics)
+    made = {"lead_partitions": None, "replication": None, **wanted}
     with capture_logs() as lines:
-        await office._learn()
+        await TopicMaker(cast(Admin, topics), Link(SETTINGS), **made).of_federation()
     return [dict(line) for line in lines if line["log_level"] == "warning"]
 
 
-async def test_each_topic_on_too_few_brokers_is_named_once_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    lines = await told(monkeypatch, Topics())
+async def test_each_topic_on_too_few_brokers_is_named_once_with_what_to_do() -> None:
+    lines = await told(Topics())
     thin = [line for line in lines if line["setting"] == "replication"]
     assert sorted(line["topic"] for line in thin) == [OF_A_SITE.topic, THIN.topic]
     assert {(line["wanted"], line["actual"]) for line in thin} == {("3", "1")}
     assert all("on 3 brokers: kafka-reassign-partitions.sh" in line["do"] for line in thin)
 
 
-async def test_a_setting_that_differs_is_told_with_the_line_that_changes_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    (line,) = [line for line in await told(monkeypatch, Topics()) if line["setting"] == "flush.messages"]
+async def test_a_setting_that_differs_is_told_with_the_line_that_changes_it() -> None:
+    (line,) = [line for line in await told(Topics()) if line["setting"] == "flush.messages"]
     assert line["do"].startswith("kafka-configs.sh")
     assert line["do"].endswith("--entity-name wardround.plans --add-config flush.messages=1")
 
 
-async def test_the_replication_asked_for_counts_for_every_topic(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_replication_asked_for_counts_for_every_topic() -> None:
     topics = Topics()
-    await told(monkeypatch, topics, replication=2)
+    await told(topics, replication=2)
     assert topics.asked == [2, 2, 2]
 
 

@@ -22,6 +22,7 @@ from wardround.commands import options
 
 if TYPE_CHECKING:
     from registry.registrar import Registrar
+    from schemas.records import Roster
 
 T = TypeVar("T")
 LEAD_PARTITIONS_MAX = 1000
@@ -125,10 +126,13 @@ def run_member(arguments: argparse.Namespace) -> int:
 
 
 def run_roster(arguments: argparse.Namespace) -> int:
-    roster = _with_registrar(arguments, lambda registrar: registrar.publish_roster(restore=arguments.restore))
+    roster, new = _with_registrar(
+        arguments, lambda registrar: _said_anew(registrar, registrar.publish_roster(restore=arguments.restore))
+    )
     names = [name for name, _ in roster.members]
-    line = f"roster {roster.serial} published: {', '.join(names)}"
-    options.emit(arguments, {"serial": roster.serial, "members": names}, [line])
+    done = "published" if new else "stands already, nothing was published"
+    line = f"roster {roster.serial} {done}: {', '.join(names)}"
+    options.emit(arguments, {"serial": roster.serial, "members": names, "new": new}, [line])
     return 0
 
 
@@ -144,10 +148,18 @@ def size_bytes(text: str) -> int:
 
 def _run_revoke(arguments: argparse.Namespace) -> int:
     name = Path(arguments.card).name.removesuffix(".pub")
-    roster = _with_registrar(arguments, lambda registrar: registrar.revoke(name))
-    line = f"every key of {name} is revoked; roster {roster.serial} says so from the next round on"
-    options.emit(arguments, {"revoked": name, "serial": roster.serial}, [line])
+    roster, new = _with_registrar(arguments, lambda registrar: _said_anew(registrar, registrar.revoke(name)))
+    since = "says so from the next round on" if new else "says so already, nothing was published"
+    line = f"every key of {name} is revoked; roster {roster.serial} {since}"
+    options.emit(arguments, {"revoked": name, "serial": roster.serial, "new": new}, [line])
     return 0
+
+
+async def _said_anew(registrar: "Registrar", act: Awaitable["Roster"]) -> tuple["Roster", bool]:
+    """The roster that an act leads to, and whether it is another one than before."""
+    before = registrar.membership
+    roster = await act
+    return roster, before is None or before.serial != roster.serial
 
 
 def _with_registrar(arguments: argparse.Namespace, act: Callable[["Registrar"], Awaitable[T]]) -> T:

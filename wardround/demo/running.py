@@ -16,9 +16,10 @@ from ops.kafka import Broker, Kafka
 from ops.kafka.ports import free_ports
 from ops.link_proxy import LinkProxy
 from participant.shell.control import STATE
+from registry.members import NewMember
 from registry.plans.authoring import read_signed_plan
 from registry.plans.draft import TaskFacts
-from registry.registrar import NewMember, Registrar
+from registry.registrar import Registrar
 from schemas.errors import LocalError
 from schemas.plan import Plan
 from schemas.records import Role
