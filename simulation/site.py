@@ -13,6 +13,7 @@ from participant.core import events as seen
 from participant.core.effects import Effect, State
 from participant.core.events import Event
 from participant.core.failing import FAILS
+from participant.core.stage import Fate
 from participant.core.study import StudyCore
 from simulation.clock import ProcessEnded, Timer, cancel
 from simulation.desk import Desk
@@ -195,8 +196,8 @@ class Site(Premises):
         self.clock.after(seal_ms, self, self._parts.outgoing.seal, effect.base_version, effect.stands_for)
 
     def _settle(self, effect: do.Settle) -> None:
-        self.later(settled(effect.sequence, again=effect.again, counted=effect.outcome == "counted"))
-        self.scene.story.settled(self.name, effect.sequence, effect.outcome)
+        self.later(settled(effect.sequence, again=effect.again, counted=effect.fate is Fate.COUNTED))
+        self.scene.story.settled(self.name, effect.sequence, effect.fate)
 
     def look_for_room(self) -> None:
         """Other studies may fill the outbox."""

@@ -1,15 +1,18 @@
 """docs/states.md draws what the code decides by: `python -m tests.test_states` writes it anew."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from coordinator.core import round as rounds
+from participant.core import stage as updates
 
 PAGE = Path(__file__).parents[1] / "docs/states.md"
-MACHINES: dict[str, Mapping[Any, Enum]] = {"round": rounds.TABLE}
+MACHINES: dict[str, Mapping[Any, Enum]] = {"round": rounds.TABLE, "update": updates.TABLE}
 
 
 def drawn(table: Mapping[Any, Enum]) -> str:
@@ -48,10 +51,17 @@ def test_every_machine_has_its_place_on_the_page() -> None:
     assert re.findall("<!-- end of (.*) -->", PAGE.read_text()) == list(MACHINES)
 
 
-def test_every_state_that_is_no_end_can_be_left_and_every_state_but_the_first_can_be_reached() -> None:
-    states = set(rounds.Stage)
-    assert {before for before, _ in rounds.TABLE} == states - rounds.ENDED
-    assert {*rounds.TABLE.values(), rounds.Stage.CHOSEN} == states
+@pytest.mark.parametrize(
+    ("table", "ends"),
+    [(rounds.TABLE, rounds.ENDED), (updates.TABLE, {updates.Stage.SETTLED})],
+    ids=list(MACHINES),
+)
+def test_every_state_but_the_first_is_reached_and_every_state_but_the_ends_is_left(
+    table: Mapping[Any, Enum], ends: Set[Enum]
+) -> None:
+    first, states = next(iter(table))[0], set(type(next(iter(table))[0]))
+    assert {before for before, _ in table} == states - ends
+    assert {*table.values(), first} == states
 
 
 if __name__ == "__main__":

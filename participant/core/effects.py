@@ -1,10 +1,9 @@
-"""What a study's core wants done; the shell does it and reports back by events.
-
-Used by: participant.core.study, participant.core.work, participant.shell, tests.
-"""
+"""What a study's core wants done; the shell does it and reports back by events."""
 
 from dataclasses import dataclass
 from enum import StrEnum
+
+from participant.core.stage import Fate
 
 
 class State(StrEnum):
@@ -90,12 +89,11 @@ class StopSending:
 class Settle:
     """Take `sequence` out of the outbox: it is decided, or can never count any more.
 
-    outcome   counted, refused, void, overtaken, stale or ended
-    again     whether its base version may be trained from once more
+    again   whether its base version may be trained from once more
     """
 
     sequence: int
-    outcome: str
+    fate: Fate
     again: bool = False
     code: str | None = None
     version: int | None = None

@@ -2,35 +2,28 @@
 
 Knows:    what fails in a study, by the pauses of its core; what to do about each kind.
 Never:    ends anything: other work goes on, and what comes off ends the matter.
-Used by:  participant.core.study, participant.core.work, simulation.
 """
 
 from collections.abc import Mapping
 
 from participant.core.effects import Alarm
-from participant.core.pauses import Pauses
+from participant.core.jobs import JOBS
+from participant.core.pauses import TRIES_MAX, Pauses
 
-TRIES_MAX = 3  # failures in a row until people have to know
 FAILS: Mapping[str, str] = {  # kind of work -> what is said of it
     "fetch": "fetching the newest version has failed",
-    "evaluate": "measuring versions has failed",
-    "train": "training has failed",
-    "seal": "storing a finished update has failed",
+    **{job.kind: job.fails for job in JOBS},
     "send": "sending a finished update has failed",
     "refused": "updates have been refused or were void",
-    "alone": "the local baseline has failed",
 }
 _TO_DO: Mapping[str, str] = {
     "fetch": "the warnings above say why: a full disk here, or a version that is missing or damaged on the broker",
-    "evaluate": "the warnings above say why; versions are trained from all the same",
-    "train": "the warnings above say why: ask the task's author, or give the trainer more memory",
-    "seal": "free space on the disk of the data folder; the finished update is kept and waits",
+    **{job.kind: job.to_do for job in JOBS},
     "send": "the warnings above say why: a missing topic or a right comes from whoever looks after Kafka",
     "refused": "the code of the last one says why; ask the federation's operator",
-    "alone": "the warnings above say why; without it this site is missing where models trained alone are compared",
 }
 _AGAIN = ", and is tried again with growing pauses"
-_MINOR = frozenset({"alone"})  # nothing waits for it: the site is not said to fail
+_MINOR = frozenset(job.kind for job in JOBS if job.is_minor)
 
 
 class Failing:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from participant.core.events import SendFailed, Sent
 from participant.core.pauses import Pauses
+from participant.core.stage import TABLE, Fact, Fate, Stage
 from schemas.records import Decided, Outcome, Receipt
 
 GRACE_MS = 10_000  # Kafka has no order between topics: a receipt may be read later than the version it was written with
@@ -20,45 +21,57 @@ PASSED_BY = 2  # so many: what is offered while a round closes may just miss it
 
 @dataclass(slots=True)
 class Entry:
-    """One update in the outbox. `offer_offset` is where its newest Offer lies, -1 while it was not offered."""
+    """One update in the outbox. `offer_offset` is where its newest Offer lies, -1 while none is waited for."""
 
     sequence: int
     base_version: int
     offer_offset: int = -1
+    stage: Stage = Stage.SEALED
     anew: bool = False  # its body was asked for again, whatever was acknowledged before
     forget: bool = False  # what was acknowledged is still remembered, and has to be forgotten first
-    sending: bool = False
+    reminding: bool = False  # it was offered and never answered: offered once more, however late
     attempts: int = 0
     retry_ms: int = 0
-    until_ms: int | None = None  # how long an answer is waited for: then it is given up, or offered once more
-    reminding: bool = False  # it was offered and never answered: offered once more, however late
-    reminders: int = 0  # since somebody asked for it
+    grace_ms: int | None = None  # until when a lost acknowledgement is waited for, before it is given up
+    answer_ms: int | None = None  # until when a receipt is waited for, before it is offered once more
     soon_ms: int = 0  # when it may be offered once more, if versions pass it by
-    newest: int = 0  # the newest version when waiting for an answer began
+    reminders: int = 0  # since somebody asked for it
+    newest: int = 0  # the newest version when waiting for a receipt began
+
+    @classmethod
+    def restored(cls, sequence: int, base_version: int, offer_offset: int) -> "Entry":
+        """As an earlier life left it. An offer is repeated: its topic may have gone, and it costs little."""
+        if offer_offset < 0:
+            return cls(sequence, base_version)
+        return cls(sequence, base_version, offer_offset, Stage.OFFERED, answer_ms=0)
 
     @property
     def offered(self) -> bool:
-        return self.offer_offset >= 0
+        return self.stage is Stage.OFFERED
+
+    def moved(self, fact: Fact) -> None:
+        """Raises KeyError for a fact that cannot come now: a mistake of ours."""
+        self.stage = TABLE[self.stage, fact]
+        self.grace_ms = self.answer_ms = None
+        if self.stage is not Stage.OFFERED:
+            self.offer_offset = -1
 
     def begin(self) -> bool:
         """Sending begins; returns whether it begins with the first chunk. One that is cut then goes on as any other."""
-        self.sending, forget, self.forget = True, self.forget, False
+        self.moved(Fact.BEGUN)
+        forget, self.forget = self.forget, False
         return forget
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a receipt says about one entry; `again` asks for its body anew."""
+    """What a receipt says about one entry: its fate, or (None) that its body is wanted anew."""
 
     entry: Entry
-    outcome: str
+    fate: Fate | None
     code: str | None
     version: int | None
     weight: int
-
-    @property
-    def again(self) -> bool:
-        return self.outcome == "again"
 
 
 class Outbox:
@@ -66,11 +79,8 @@ class Outbox:
 
     def __init__(self, rows: Iterable[tuple[int, int, int]], pauses: Pauses) -> None:
         """`rows` are (sequence, base version, offset of its newest Offer or -1)."""
-        self.entries = [Entry(sequence, base, offset) for sequence, base, offset in sorted(rows)]
+        self.entries = [Entry.restored(*row) for row in sorted(rows)]
         self._pauses = pauses
-        for entry in self.entries:
-            if entry.offered:  # in an earlier life: its topic may have gone meanwhile, and an offer costs little
-                entry.until_ms = 0
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -87,30 +97,34 @@ class Outbox:
         What is about to be given up is not begun: its body would be sent for nothing.
         """
         entry = next(iter(self.unsent()), None)
-        ready = entry is not None and not entry.sending and entry.until_ms is None and now_ms >= entry.retry_ms
-        return entry if ready else None
+        if entry is None or entry.stage is not Stage.SEALED or entry.grace_ms is not None or now_ms < entry.retry_ms:
+            return None
+        return entry
 
     def next_ms(self, now_ms: int) -> int | None:
         """When something that waits may be sent, or has waited long enough."""
-        times = [entry.retry_ms for entry in self.unsent()]
-        times += [entry.until_ms for entry in self.entries if entry.until_ms is not None]
-        return min((time for time in times if time > now_ms), default=None)
+        times: list[int | None] = [entry.retry_ms for entry in self.unsent()]
+        for entry in self.entries:
+            times += [entry.grace_ms, entry.answer_ms]
+        return min((time for time in times if time is not None and time > now_ms), default=None)
 
     def on_send(self, event: Sent | SendFailed, now_ms: int) -> None:
         """Note how sending ended; nothing for what is not being sent any more."""
         for entry in self.entries:
-            if entry.sequence == event.sequence and entry.sending:
-                entry.sending = False
+            if entry.sequence == event.sequence and entry.stage is Stage.SENDING:
                 if isinstance(event, Sent):
-                    entry.offer_offset, entry.until_ms, entry.reminding = event.offset, None, False
+                    entry.moved(Fact.SENT)
+                    entry.offer_offset, entry.reminding = event.offset, False
                     self._pauses.passed("send")
                 else:
+                    entry.moved(Fact.CUT)
                     self._retry(entry, now_ms)
                     self._pauses.failed("send", now_ms)
 
     def ask_again(self, entry: Entry, now_ms: int) -> None:
         """The body of an offered update has to be sent anew: at once for the first time, then after a pause."""
-        entry.offer_offset, entry.anew, entry.forget, entry.until_ms, entry.reminders = -1, True, True, None, 0
+        entry.moved(Fact.ASKED)
+        entry.anew, entry.forget, entry.reminders = True, True, 0
         if entry.attempts:
             self._retry(entry, now_ms)
         else:
@@ -130,12 +144,12 @@ class Outbox:
         known = _outcomes(receipt)
         for entry in self.unsent():
             if entry.sequence in known:
-                entry.reminding, entry.until_ms = True, None
+                entry.reminding, entry.grace_ms = True, None
 
     def linked(self) -> None:
         """The link is back: answers may be on their way, so waiting for them begins anew."""
         for entry in self.unsent():
-            entry.until_ms = None
+            entry.grace_ms = None
 
     def given_up(self, late: Callable[[int], bool], now_ms: int) -> list[Entry]:
         """What was not offered as far as this site knows, can never count by its base version, and is not answered.
@@ -146,9 +160,9 @@ class Outbox:
         for entry in self.unsent():
             if entry.anew or entry.reminding or not late(entry.base_version):
                 continue
-            if entry.until_ms is None:
-                entry.until_ms = now_ms + GRACE_MS
-            elif now_ms >= entry.until_ms:
+            if entry.grace_ms is None:
+                entry.grace_ms = now_ms + GRACE_MS
+            elif now_ms >= entry.grace_ms:
                 found.append(entry)
         return found
 
@@ -161,13 +175,14 @@ class Outbox:
         for entry in self.entries:
             if not entry.offered:
                 continue
-            if entry.until_ms is None:
-                entry.newest, entry.until_ms = newest, now_ms + REMIND_MS
+            if entry.answer_ms is None:
+                entry.newest, entry.answer_ms = newest, now_ms + REMIND_MS
                 entry.soon_ms = now_ms + min(SOON_MS << min(entry.reminders, 6), REMIND_MS)
             if newest >= entry.newest + PASSED_BY:
-                entry.until_ms = min(entry.until_ms, entry.soon_ms)
-            if now_ms >= entry.until_ms:
-                entry.offer_offset, entry.until_ms, entry.reminding = -1, None, True
+                entry.answer_ms = min(entry.answer_ms, entry.soon_ms)
+            if now_ms >= entry.answer_ms:
+                entry.moved(Fact.UNANSWERED)
+                entry.reminding = True
                 entry.reminders += 1
 
     def _retry(self, entry: Entry, now_ms: int) -> None:
@@ -175,7 +190,7 @@ class Outbox:
         entry.retry_ms = now_ms + self._pauses.length_ms(entry.attempts)
 
 
-_NAMES = {Outcome.COUNTED: "counted", Outcome.REFUSED: "refused", Outcome.VOID: "void", Outcome.AGAIN: "again"}
+_FATES = {Outcome.COUNTED: Fate.COUNTED, Outcome.REFUSED: Fate.REFUSED, Outcome.VOID: Fate.VOID}
 
 
 def highest(receipt: Receipt) -> int:
@@ -194,11 +209,11 @@ def verdicts(receipt: Receipt, entries: Iterable[Entry]) -> list[Verdict]:
     for entry in entries:
         one = known.get(entry.sequence)
         if one is not None and one.outcome != Outcome.AGAIN:
-            found.append(Verdict(entry, _NAMES[Outcome(one.outcome)], one.code, one.version, one.weight))
+            found.append(Verdict(entry, _FATES[Outcome(one.outcome)], one.code, one.version, one.weight))
         elif entry.sequence < final:
-            found.append(Verdict(entry, "overtaken", None, None, 0))
+            found.append(Verdict(entry, Fate.OVERTAKEN, None, None, 0))
         elif one is not None and _asked_again(receipt, entry):
-            found.append(Verdict(entry, "again", one.code, None, 0))
+            found.append(Verdict(entry, None, one.code, None, 0))
     return found
 
 
@@ -220,5 +235,5 @@ def _asked_again(receipt: Receipt, entry: Entry) -> bool:
     update that was asked for was offered, even if its acknowledgement was lost with the process that waited for it.
     """
     if not entry.offered:
-        return not (entry.sending or entry.anew)
+        return not (entry.stage is Stage.SENDING or entry.anew)
     return receipt.sequence == entry.sequence or entry.offer_offset < receipt.next_offset

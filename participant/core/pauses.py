@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 BACKOFF_MIN_MS = 1_000
 BACKOFF_MAX_MS = 300_000
+TRIES_MAX = 3  # failures in a row until people have to know
 HURRIED_MAX = 3  # failures in a row from which on nothing cuts a pause short
 
 

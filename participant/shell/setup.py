@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import structlog
 
 from learning.places import place_of
-from participant.core.failing import TRIES_MAX
 from participant.core.loading import Loading
+from participant.core.pauses import TRIES_MAX
 from participant.core.policy import Policy
 from participant.settings import Study
 from participant.shell.services import Services, now_ms

@@ -20,6 +20,7 @@ from typing import Any
 import structlog
 
 from participant.core.restored import Restored
+from participant.core.stage import Fate
 from participant.shell.database import NEVER_STORED, hint_of, in_words
 from participant.shell.mark import START_ANEW, Mark, check_outbox
 from participant.shell.tables import check_whole, is_empty, prepare
@@ -45,11 +46,10 @@ class Left:
 class Decision:
     """What became of an update.
 
-    outcome   counted, refused, void, overtaken; stale, ended or forgotten (given up here); lost (its body was gone)
-    code      the receipt's reason; version: the one it was counted into, with `weight` in 16ths
+    code   the receipt's reason; version: the one it was counted into, with `weight` in 16ths
     """
 
-    outcome: str
+    fate: Fate
     code: str | None = None
     version: int | None = None
     weight: int = 0
@@ -221,7 +221,7 @@ class Store:
         key = (row.study, row.sequence)
         del self._rows[key]
         line = (self._now_ms(), *key, row.base_version, row.size_bytes, int(row.offer_offset >= 0))
-        said = (decision.outcome, decision.code, decision.version, decision.weight)
+        said = (decision.fate.value, decision.code, decision.version, decision.weight)
         self._later.append(("INSERT INTO decided VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (*line, *said)))
         self._later.append(("DELETE FROM outbox WHERE study = ? AND sequence = ?", key))
         self._later.append(("DELETE FROM acked WHERE study = ? AND sequence = ?", key))
@@ -245,7 +245,7 @@ class Store:
         before = self.fact(study, _COUNTED_BEFORE) + self.restored(study).counted
         given_up = self.rows(study)
         for row in given_up:
-            self.note_settled(row, body(row), Decision("forgotten"), again=False)
+            self.note_settled(row, body(row), Decision(Fate.FORGOTTEN), again=False)
         for place in (FIRST, NEWEST):
             self._seen.pop((study, place), None)
             self._changed.discard((_SEEN, study, place))

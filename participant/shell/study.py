@@ -18,6 +18,7 @@ from participant.core import effects as do
 from participant.core import events as seen
 from participant.core.effects import Effect, State
 from participant.core.events import Event
+from participant.core.stage import Fate
 from participant.core.study import StudyCore
 from participant.shell import database
 from participant.shell.body import SealingStopped
@@ -300,14 +301,14 @@ class StudyRunner:
         self.post(seen.Sent(sequence, offset))
 
     def _settle(self, effect: do.Settle) -> None:
-        decision = Decision(effect.outcome, effect.code, effect.version, effect.weight)
+        decision = Decision(effect.fate, effect.code, effect.version, effect.weight)
         self._out.settle(effect.sequence, decision, again=effect.again)
-        self._services.metrics.decided.labels(self._plan.study, effect.outcome, effect.code or "").inc()
-        tell = log.info if effect.outcome == "counted" else log.warning
+        self._services.metrics.decided.labels(self._plan.study, effect.fate, effect.code or "").inc()
+        tell = log.info if effect.fate is Fate.COUNTED else log.warning
         tell(
             "update decided",
             update=self._named(effect.sequence),
-            outcome=effect.outcome,
+            outcome=effect.fate.value,
             code=effect.code,
             version=effect.version,
             weight=effect.weight,
@@ -352,8 +353,8 @@ class StudyRunner:
         for row in store.rows(study):
             if not self._out.body(row.sequence).exists():
                 log.error("the body of an update is gone", update=self._named(row.sequence))
-                self._out.settle(row.sequence, Decision("lost"), again=True)
-                self._services.metrics.decided.labels(study, "lost", "").inc()
+                self._out.settle(row.sequence, Decision(Fate.LOST), again=True)
+                self._services.metrics.decided.labels(study, Fate.LOST, "").inc()
         known = {self._out.body(row.sequence) for row in store.rows(study)}
         for path in self._services.outbox.glob(f"{study}.*"):
             if path not in known:

@@ -3,7 +3,9 @@
 from participant.core import effects as do
 from participant.core import events as seen
 from participant.core.effects import State
-from participant.core.study import ABSENCE_MS, UNDECIDED_MAX
+from participant.core.stage import Fate
+from participant.core.study import ABSENCE_MS
+from participant.core.undecided import UNDECIDED_MAX
 from schemas.records import Outcome
 from tests.participant.driving import FIRST, FRESH, Driver, plan, receipt
 from tests.schemas.plans import WEIGHTS
@@ -24,7 +26,7 @@ def test_an_update_goes_from_announcement_to_receipt() -> None:
     assert site.tell(seen.Sent(FIRST, 7)) == []
     assert site.shown() is State.WAITING
     counted = site.tell(seen.ReceiptRead(receipt(FIRST, Outcome.COUNTED)))
-    assert counted == [do.Settle(FIRST, "counted")]
+    assert counted == [do.Settle(FIRST, Fate.COUNTED)]
     assert site.shown() is State.IDLE
 
 
@@ -48,7 +50,7 @@ def test_a_base_version_is_trained_from_once() -> None:
     site = Driver()
     site.join()
     site.offer(0)
-    assert site.tell(seen.ReceiptRead(receipt(FIRST, Outcome.COUNTED))) == [do.Settle(FIRST, "counted")]
+    assert site.tell(seen.ReceiptRead(receipt(FIRST, Outcome.COUNTED))) == [do.Settle(FIRST, Fate.COUNTED)]
     assert site.announce(0) == []
     assert site.core.wake_ms is None
 
@@ -105,7 +107,7 @@ def test_one_finished_update_at_most_waits_unsent() -> None:
     assert site.announce(1) == []
     assert site.send() == []
     decided = site.tell(seen.ReceiptRead(receipt(FIRST, Outcome.COUNTED)))
-    assert decided == [do.Settle(FIRST, "counted"), do.Fetch(1)]
+    assert decided == [do.Settle(FIRST, Fate.COUNTED), do.Fetch(1)]
 
 
 def test_a_place_that_a_receipt_frees_goes_to_the_version_announced_with_it() -> None:
@@ -126,7 +128,7 @@ def test_a_bounded_number_of_updates_waits_for_receipts() -> None:
         site.offer(version)
     assert site.announce(UNDECIDED_MAX) == []
     settled = site.tell(seen.ReceiptRead(receipt(FIRST, Outcome.COUNTED)))
-    assert settled == [do.Settle(FIRST, "counted"), do.Fetch(UNDECIDED_MAX)]
+    assert settled == [do.Settle(FIRST, Fate.COUNTED), do.Fetch(UNDECIDED_MAX)]
 
 
 def test_training_past_the_plans_table_is_stopped_and_the_newest_version_taken() -> None:

@@ -4,6 +4,7 @@ from participant.core import effects as do
 from participant.core import events as seen
 from participant.core.effects import State
 from participant.core.restored import Restored
+from participant.core.stage import Fate
 from schemas.records import Outcome
 from tests.participant.driving import FIRST, Driver, plan, receipt, rests
 from tests.schemas.plans import WEIGHTS
@@ -15,7 +16,7 @@ def test_the_final_version_is_fetched_and_measured_and_then_the_site_rests() -> 
     site.offer(0)
     assert site.announce(1, final=True) == [do.Fetch(1)]
     assert site.tell(seen.Fetched(1)) == [do.Evaluate(1)]
-    assert site.tell(seen.ReceiptRead(receipt(FIRST, Outcome.COUNTED))) == [do.Settle(FIRST, "counted")]
+    assert site.tell(seen.ReceiptRead(receipt(FIRST, Outcome.COUNTED))) == [do.Settle(FIRST, Fate.COUNTED)]
     assert site.tell(seen.Evaluated(1)) == []
     assert rests(site.core)
     assert site.shown() is State.IDLE
@@ -29,7 +30,7 @@ def test_repro_an_update_is_not_given_up_because_the_last_version_is_read_before
     site.tell(seen.Fetched(1))
     assert site.tell(seen.Evaluated(1)) == []
     assert not rests(site.core)
-    assert site.tell(seen.ReceiptRead(receipt(FIRST, Outcome.COUNTED))) == [do.Settle(FIRST, "counted")]
+    assert site.tell(seen.ReceiptRead(receipt(FIRST, Outcome.COUNTED))) == [do.Settle(FIRST, Fate.COUNTED)]
     assert rests(site.core)
 
 
@@ -43,7 +44,7 @@ def test_the_end_of_a_study_stops_training_and_drops_what_was_not_sent() -> None
     late.tell(seen.Fetched(0))
     late.seal(0)
     assert late.announce(1, final=True) == [do.Fetch(1)]
-    assert late.wait() == [do.StopSending(FIRST), do.Settle(FIRST, "ended")]
+    assert late.wait() == [do.StopSending(FIRST), do.Settle(FIRST, Fate.ENDED)]
 
 
 def test_the_local_baseline_runs_in_a_quiet_moment_and_makes_room_for_a_new_version() -> None:
@@ -55,7 +56,7 @@ def test_the_local_baseline_runs_in_a_quiet_moment_and_makes_room_for_a_new_vers
     assert site.shown() is State.WAITING
     assert site.announce(2) == []
     decided = site.tell(seen.ReceiptRead(receipt(FIRST, Outcome.COUNTED)))
-    assert decided == [do.Settle(FIRST, "counted"), do.Fetch(2)]
+    assert decided == [do.Settle(FIRST, Fate.COUNTED), do.Fetch(2)]
     assert site.tell(seen.Fetched(2)) == [do.StopWork(), do.Train(2, 0)]
 
 
@@ -162,7 +163,7 @@ def test_a_restart_goes_on_with_the_outbox_and_does_not_train_the_same_version_a
     assert site.tell(seen.Sent(FIRST, 9)) == []
     assert site.announce(4) == []
     decided = site.tell(seen.ReceiptRead(receipt(FIRST, Outcome.COUNTED)))
-    assert decided == [do.Settle(FIRST, "counted"), do.Fetch(4)]
+    assert decided == [do.Settle(FIRST, Fate.COUNTED), do.Fetch(4)]
 
 
 def test_after_a_stop_the_last_version_is_measured_once_more_for_baseline_and_interval_go_with_it() -> None:

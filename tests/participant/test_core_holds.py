@@ -4,6 +4,7 @@ from participant.core import effects as do
 from participant.core import events as seen
 from participant.core.effects import State
 from participant.core.restored import Restored
+from participant.core.stage import Fate
 from schemas.records import Outcome
 from tests.participant.driving import FIRST, Driver, receipt
 
@@ -54,7 +55,7 @@ def test_a_receipt_is_taken_during_a_pause() -> None:
     site.join()
     site.offer(0)
     site.tell(PAUSE)
-    assert site.tell(seen.ReceiptRead(receipt(FIRST, Outcome.COUNTED))) == [do.Settle(FIRST, "counted")]
+    assert site.tell(seen.ReceiptRead(receipt(FIRST, Outcome.COUNTED))) == [do.Settle(FIRST, Fate.COUNTED)]
 
 
 def test_who_holds_a_study_lets_go_for_himself_alone() -> None:
@@ -87,7 +88,7 @@ def test_what_was_finished_goes_out_and_is_settled_while_task_and_data_are_still
     site.tell(seen.Sent(FIRST, 0))
     assert site.tell(seen.Leaving(True)) == []
     assert not site.core.left
-    assert site.tell(seen.ReceiptRead(receipt(FIRST, Outcome.COUNTED))) == [do.Settle(FIRST, "counted")]
+    assert site.tell(seen.ReceiptRead(receipt(FIRST, Outcome.COUNTED))) == [do.Settle(FIRST, Fate.COUNTED)]
     assert site.core.left
 
 
@@ -113,7 +114,7 @@ def test_who_leaves_settles_what_is_finished_and_begins_nothing_new() -> None:
     site.send()
     assert site.announce(1) == []
     assert site.shown() is State.WAITING
-    assert site.tell(seen.ReceiptRead(receipt(FIRST, Outcome.COUNTED))) == [do.Settle(FIRST, "counted")]
+    assert site.tell(seen.ReceiptRead(receipt(FIRST, Outcome.COUNTED))) == [do.Settle(FIRST, Fate.COUNTED)]
     assert site.core.left
     assert site.shown() is State.PAUSED
     assert site.tell(seen.Leaving(False)) == [do.Fetch(1)]
@@ -144,7 +145,7 @@ def test_a_full_outbox_lets_running_work_finish_and_begins_no_training_until_the
     assert site.tell(seen.Room(False)) == []
     assert do.Send(FIRST, anew=False) in site.seal(0)
     site.send()
-    assert site.tell(seen.ReceiptRead(receipt(FIRST, Outcome.COUNTED))) == [do.Settle(FIRST, "counted")]
+    assert site.tell(seen.ReceiptRead(receipt(FIRST, Outcome.COUNTED))) == [do.Settle(FIRST, Fate.COUNTED)]
     assert site.announce(1) == []
     assert site.shown() is State.PAUSED
     assert site.core.held == "the outbox is full"

@@ -7,6 +7,7 @@ from participant.core import events as seen
 from participant.core.effects import State
 from participant.core.outbox import GRACE_MS, PASSED_BY, REMIND_MS, SOON_MS
 from participant.core.restored import Restored
+from participant.core.stage import Fate
 from schemas.records import Outcome
 from tests.participant.driving import FIRST, Driver, receipt
 from tests.schemas.plans import WEIGHTS
@@ -20,7 +21,7 @@ def test_an_unsent_update_past_the_plans_table_is_dropped() -> None:
     site.tell(seen.Fetched(0))
     site.seal(0)
     assert site.announce(STALENESS_MAX + 1) == []
-    assert site.wait() == [do.StopSending(FIRST), do.Settle(FIRST, "stale"), do.Fetch(STALENESS_MAX + 1)]
+    assert site.wait() == [do.StopSending(FIRST), do.Settle(FIRST, Fate.STALE), do.Fetch(STALENESS_MAX + 1)]
 
 
 def test_repro_an_update_whose_acknowledgement_is_late_is_not_given_up_before_its_receipt() -> None:
@@ -33,7 +34,7 @@ def test_repro_an_update_whose_acknowledgement_is_late_is_not_given_up_before_it
     site.now_ms += 10 * GRACE_MS
     assert site.tell(seen.Linked(True)) == []
     counted = site.tell(seen.ReceiptRead(receipt(FIRST, Outcome.COUNTED)))
-    assert counted == [do.StopSending(FIRST), do.Settle(FIRST, "counted"), do.Fetch(STALENESS_MAX + 1)]
+    assert counted == [do.StopSending(FIRST), do.Settle(FIRST, Fate.COUNTED), do.Fetch(STALENESS_MAX + 1)]
 
 
 def test_repro_what_is_asked_for_again_was_offered_although_a_kill_took_its_acknowledgement() -> None:
@@ -79,7 +80,7 @@ def test_repro_an_offer_that_nobody_answers_is_sent_once_more_however_late() -> 
     assert site.wait() == [do.Send(FIRST, anew=False)]
     assert site.now_ms == SOON_MS + REMIND_MS
     answer = site.tell(seen.ReceiptRead(receipt(FIRST, Outcome.REFUSED, code="stale")))
-    assert answer[:2] == [do.StopSending(FIRST), do.Settle(FIRST, "refused", again=True, code="stale")]
+    assert answer[:2] == [do.StopSending(FIRST), do.Settle(FIRST, Fate.REFUSED, again=True, code="stale")]
 
 
 def test_while_no_versions_are_made_an_offer_is_repeated_once_an_hour_alone() -> None:
@@ -145,7 +146,7 @@ def test_an_offered_update_waits_for_its_receipt_however_late() -> None:
     site.offer(0)
     assert site.announce(STALENESS_MAX + 9) == []
     decided = site.tell(seen.ReceiptRead(receipt(FIRST, Outcome.COUNTED)))
-    assert decided == [do.Settle(FIRST, "counted"), do.Fetch(STALENESS_MAX + 9)]
+    assert decided == [do.Settle(FIRST, Fate.COUNTED), do.Fetch(STALENESS_MAX + 9)]
 
 
 def test_a_void_update_is_trained_again_from_the_same_version_after_a_pause_with_another_seed() -> None:
@@ -153,7 +154,7 @@ def test_a_void_update_is_trained_again_from_the_same_version_after_a_pause_with
     site.join()
     site.offer(0)
     void = site.tell(seen.ReceiptRead(receipt(FIRST, Outcome.VOID, code="range")))
-    assert void == [do.Settle(FIRST, "void", again=True, code="range")]
+    assert void == [do.Settle(FIRST, Fate.VOID, again=True, code="range")]
     assert site.wait() == [do.Train(0, 1)]
 
 
@@ -162,7 +163,7 @@ def test_what_training_again_cannot_heal_waits_for_the_next_version() -> None:
     site.join()
     site.offer(0)
     refused = site.tell(seen.ReceiptRead(receipt(FIRST, Outcome.REFUSED, code="floor")))
-    assert refused == [do.Settle(FIRST, "refused", again=False, code="floor")]
+    assert refused == [do.Settle(FIRST, Fate.REFUSED, again=False, code="floor")]
     assert site.wait() == []
     assert site.announce(1) == [do.Fetch(1)]
 

@@ -6,6 +6,7 @@ from participant.core import effects as do
 from participant.core import events as seen
 from participant.core.effects import State
 from participant.core.restored import Restored
+from participant.core.stage import Fate
 from schemas.records import Outcome
 from tests.participant.driving import FIRST, Driver, receipt
 
@@ -106,4 +107,4 @@ def test_a_receipt_is_taken_while_the_log_is_behind() -> None:
     behind = Restored(entries=((FIRST, 3, 7),), trained={3: FIRST}, sequence_next=FIRST + 1, evaluated=3, record=9)
     site = joined(behind, version=3, record=8)
     settled = site.tell(seen.ReceiptRead(receipt(FIRST, Outcome.COUNTED)))
-    assert settled == [do.Settle(FIRST, "counted")]
+    assert settled == [do.Settle(FIRST, Fate.COUNTED)]

@@ -11,7 +11,8 @@ from participant.core import events as seen
 from participant.core.effects import Effect
 from participant.core.events import Event
 from participant.core.restored import Restored
-from participant.core.study import UNDECIDED_MAX, StudyCore
+from participant.core.study import StudyCore
+from participant.core.undecided import UNDECIDED_MAX
 from schemas.records import Outcome
 from tests.participant.driving import FIRST, plan, receipt, rests
 from tests.schemas.plans import WEIGHTS

@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 import structlog
 
+from participant.core.stage import Fate
 from participant.shell.database import hint_of, in_words
 from participant.shell.store import Decision, Left, Row, Store
 from schemas.errors import LocalError
 
 CLOCK_S = 1_700_000_000.0
 FIRST = int(CLOCK_S) << 20
-COUNTED, VOID = Decision("counted", None, 4, 11), Decision("void", "range")
+COUNTED, VOID = Decision(Fate.COUNTED, None, 4, 11), Decision(Fate.VOID, "range")
 
 
 @pytest.fixture

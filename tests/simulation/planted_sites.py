@@ -7,7 +7,9 @@ from participant.core.events import AloneEnded, LogRead, Room, SendFailed
 from participant.core.holds import Holds
 from participant.core.loading import Loading
 from participant.core.outbox import Entry, Outbox
+from participant.core.stage import Fact, Fate
 from participant.core.study import StudyCore as SiteCore
+from participant.core.undecided import Settled
 from participant.core.work import Work
 from simulation.following import Follower
 from simulation.outgoing import Outgoing
@@ -53,7 +55,7 @@ def offered_updates_given_up_at_the_end(patch: Patch) -> None:
         announced(self, event)
         if event.final:
             for entry in list(self.outbox):
-                self._settle(entry, "ended")
+                self._effects += self._undecided.settle(entry, Fact.DECIDED, Settled(Fate.ENDED))
 
     patch.setattr(SiteCore, "_on_announced", hasty)
 
@@ -74,7 +76,9 @@ def an_offer_that_is_never_repeated(patch: Patch) -> None:
 
 def a_refused_base_never_trained_again(patch: Patch) -> None:
     """A site that the roster left out for a moment waits for a version that needs it."""
-    patch.setattr("participant.core.study.LASTING", frozenset({"duplicate", "plan", "floor", "stranger", "revoked"}))
+    patch.setattr(
+        "participant.core.undecided.LASTING", frozenset({"duplicate", "plan", "floor", "stranger", "revoked"})
+    )
 
 
 def a_log_judged_before_it_was_read_to_its_end(patch: Patch) -> None:

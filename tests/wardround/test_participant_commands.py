@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from participant.core.stage import Fate
 from participant.shell.control import SiteState, StudyState, read_wish, write_state
 from participant.shell.store import Decision, Left, Row, Store
 from runtime.lock import FolderLock
@@ -100,14 +101,14 @@ def test_the_ledger_says_what_left_and_what_became_of_it(
     config: Path, store: Store, capsys: pytest.CaptureFixture[str]
 ) -> None:
     decisions = [
-        Decision("counted", None, 4, 11),
-        Decision("refused", "stale"),
-        Decision("stale"),
-        Decision("void", "range"),
+        Decision(Fate.COUNTED, None, 4, 11),
+        Decision(Fate.REFUSED, "stale"),
+        Decision(Fate.STALE),
+        Decision(Fate.VOID, "range"),
     ]
     for number, decision in enumerate(decisions):
         row = put(store, FIRST + number)
-        if decision.outcome != "stale":
+        if decision.fate is not Fate.STALE:
             store.note_offered(row, number)
         store.note_settled(row, config.parent / "body", decision, again=False)
     store.note_offered(put(store, FIRST + 8), 9)
