@@ -27,7 +27,7 @@ class Desk:
         """Do what the operator wants; the core is told `first` before that."""
         site, wish = self._site, self._site.wish
         paused = "paused by the operator" if wish.paused else ""
-        site.post(*first, seen.Held(paused, by="operator"), seen.Leaving(wish.leaving))
+        site.post(*first, seen.Held(paused, by=seen.Holder.OPERATOR), seen.Leaving(wish.leaving))
         self._setup.wished(rests=wish.paused or wish.leaving)
         if wish.leaving and not self._looking:
             self._looking = True

@@ -4,7 +4,6 @@ Source: participant/shell/setup.py, which it stands for; when to try again says 
 """
 
 from participant.core import events as seen
-from participant.core.holds import SETUP
 from participant.core.loading import Loading
 from simulation.clock import Timer, cancel
 from simulation.premises import Premises
@@ -27,13 +26,13 @@ class Setup:
         if not self.loaded:
             self._try()
         elif not self._site.wish.paused:
-            self._site.post(seen.Held("", by=SETUP))
+            self._site.post(seen.Held("", by=seen.Holder.SETUP))
 
     def failed(self) -> None:
         """It could not be loaded: at the start, or by a new trainer in the midst of the study."""
         site, self.loaded = self._site, False
         self._loading.failed(site.now_ms(), mends=True, undecided=bool(site.store.now.rows))
-        site.post(seen.Loading(False), seen.Held(WHY, by=SETUP))
+        site.post(seen.Loading(False), seen.Held(WHY, by=seen.Holder.SETUP))
         self._try()
 
     def _try(self) -> None:
@@ -50,4 +49,4 @@ class Setup:
             return
         self.loaded = True
         self._loading.loaded()
-        self._site.post(seen.Loading(False), seen.Held("", by=SETUP))
+        self._site.post(seen.Loading(False), seen.Held("", by=seen.Holder.SETUP))

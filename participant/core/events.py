@@ -1,9 +1,7 @@
-"""Facts that come to a study's core; the shell has verified them before.
-
-Used by: participant.core.study, participant.core.work, participant.shell, tests.
-"""
+"""Facts that come to a study's core; the shell has verified them before."""
 
 from dataclasses import dataclass
+from enum import Enum
 
 from schemas.records import Receipt
 
@@ -137,16 +135,21 @@ class Requested:
     weight: int
 
 
+class Holder(Enum):
+    """Who may hold a study, each for himself."""
+
+    LOG = "roster or chain"
+    PAST = "the log lost what was met on it"
+    OPERATOR = "a pause"
+    SETUP = "task or data are not as they must be: finished work still goes out"
+
+
 @dataclass(frozen=True, slots=True)
 class Held:
-    """Whether something keeps the site from working; `reason` is empty when not.
-
-    by   who says so, each for himself: log (roster, chain), past (the log lost what was met on it), operator (a pause),
-         setup (task or data: finished work still goes out)
-    """
+    """Whether something keeps the site from working; `reason` is empty when not."""
 
     reason: str
-    by: str = "log"
+    by: Holder = Holder.LOG
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,18 +1,13 @@
-"""What keeps a study from working, and how far: each who holds it says so for himself.
+"""What keeps a study from working, and how far: each who holds it says so for himself."""
 
-Used by: participant.core.study.
-"""
-
-from participant.core.events import Held, Leaving, Loading, Room
-
-SETUP = "setup"  # who holds a study whose task or data are not as they must be: its finished work still goes out
+from participant.core.events import Held, Holder, Leaving, Loading, Room
 
 
 class Holds:
     """A study is held, closed (not even finished work goes out), loading, leaving, or short of room for an update."""
 
     def __init__(self) -> None:
-        self._why: dict[str, str] = {}  # who holds the study -> why
+        self._why: dict[Holder, str] = {}  # who holds the study -> why
         self.loading, self.leaving = False, False
         self.has_room = True
 
@@ -46,7 +41,7 @@ class Holds:
     @property
     def closed(self) -> bool:
         """Whether not even finished work may go out."""
-        return any(by != SETUP for by in self._why)
+        return any(by is not Holder.SETUP for by in self._why)
 
     @property
     def reason(self) -> str:

@@ -172,7 +172,7 @@ class StudyCore:
             return
         if not before:
             self._effects.append(do.Alarm(self._lost))
-        if self._holds.on(seen.Held(self._lost, by="past")):
+        if self._holds.on(seen.Held(self._lost, by=seen.Holder.PAST)):
             self._stop()
 
     def _stop(self) -> None:

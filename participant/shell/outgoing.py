@@ -2,7 +2,6 @@
 
 Knows:    how a finished vector becomes a sealed body with a signed Header, and both an Offer.
 Never:    sends a thing that site.db has not got.
-Used by:  participant.shell.study.
 """
 
 import asyncio
@@ -14,6 +13,8 @@ from typing import IO
 import structlog
 
 from participant.core.absence import weights
+from participant.core.restored import Restored
+from participant.core.stage import Fate
 from participant.shell.body import SealedChunks, write_body
 from participant.shell.gate import Gate, What
 from participant.shell.services import Services
@@ -210,3 +211,18 @@ class Outgoing:
     def _count_up(self, size_bytes: int) -> None:
         self._services.store.count(self._plan.study, "bytes-up", size_bytes)
         self._services.metrics.bytes.labels(self._plan.study, "up").inc(size_bytes)
+
+
+def reconcile_outbox(services: Services, plan: Plan, out: Outgoing) -> Restored:
+    """What site.db remembers; an update whose body is gone is dropped, a body without an update removed."""
+    store, study = services.store, plan.study
+    for row in store.rows(study):
+        if not out.body(row.sequence).exists():
+            log.error("the body of an update is gone", update=f"{study}/{services.name}/{row.sequence}")
+            out.settle(row.sequence, Decision(Fate.LOST), again=True)
+            services.metrics.decided.labels(study, Fate.LOST, "").inc()
+    known = {out.body(row.sequence) for row in store.rows(study)}
+    for path in services.outbox.glob(f"{study}.*"):
+        if path not in known:
+            path.unlink()
+    return store.restored(study)

@@ -15,6 +15,7 @@ import structlog
 
 from learning.marks import NOT_FINITE
 from participant.training.channel import TEXT_MAX, GarbledError, Message
+from participant.training.reasons import ANSWERED, Reason
 from schemas.codec import ID, U_MAX
 from schemas.text import plain
 
@@ -23,7 +24,6 @@ SET_ASIDE_MAX = 1024
 NAME_MAX = 120
 SAID_MAX = 20  # metrics of a study that are told one by one: a task may invent new ones for ever
 BURST, RATE_S = 64, 32  # messages while one request runs; a trainer reports four times a second
-REASONS = frozenset({"numbers", "nobody", "disk", "task", "data", "setup", "cancelled"})
 
 log = structlog.get_logger()
 
@@ -52,7 +52,7 @@ class Loaded:
 class Failed:
     """Why a request came to nothing; the texts may be the task's own words, cleaned."""
 
-    reason: str
+    reason: Reason
     message: str
     hint: str
 
@@ -90,9 +90,9 @@ def failure_of(message: Message) -> Failed | None:
     if message["kind"] != "failed":
         raise GarbledError("a message of a kind that no trainer sends")
     reason = _text(message, "reason")
-    if reason not in REASONS:
+    if reason not in ANSWERED:
         raise GarbledError("a failure for a reason that no trainer has")
-    return Failed(reason, plain(_text(message, "message"), TEXT_MAX), plain(_text(message, "hint"), TEXT_MAX))
+    return Failed(Reason(reason), plain(_text(message, "message"), TEXT_MAX), plain(_text(message, "hint"), TEXT_MAX))
 
 
 def loaded_of(message: Message) -> Loaded:

@@ -24,6 +24,7 @@ from participant.training import answers
 from participant.training.answers import Loaded, Pace
 from participant.training.channel import GarbledError, Message
 from participant.training.launch import Connection, Launcher, TrainerLostError, garbled
+from participant.training.reasons import Reason
 from runtime.disk import open_plain
 from schemas.errors import FederationError, LocalError
 from schemas.plan import Plan
@@ -41,12 +42,10 @@ log = structlog.get_logger()
 class TrainerRefusedError(FederationError):
     """The trainer answered with a failure.
 
-    reason   numbers (NaN), nobody (no training patient here), disk, task (an error in the task's code), deaf (it did
-             not stop when it was asked to)
     took_s   how long the trainer was at it
     """
 
-    def __init__(self, reason: str, message: str) -> None:
+    def __init__(self, reason: Reason, message: str) -> None:
         super().__init__(message)
         self.reason, self.took_s = reason, 0.0
 
@@ -55,12 +54,11 @@ class LoadError(LocalError):
     """A study's task or data are not as they must be, so that nothing can be done for it.
 
     mends    whether it may come right without other settings or another task: data that are not there yet, say
-    reason   setup, or why the trainer failed: see TrainerLostError and TrainerRefusedError
     took_s   how long the trainer was at it
     """
 
     def __init__(
-        self, message: str, *, hint: str = "", mends: bool = False, reason: str = "setup", took_s: float = 0.0
+        self, message: str, *, hint: str = "", mends: bool = False, reason: Reason = Reason.SETUP, took_s: float = 0.0
     ) -> None:
         super().__init__(message, hint=hint)
         self.mends, self.reason, self.took_s = mends, reason, took_s
@@ -242,7 +240,7 @@ class Trainer:
         if study in self._deaf:
             self._deaf.discard(study)
             raise TrainerRefusedError(
-                "deaf", "it did not stop when the trainer was wanted for learning, and was killed"
+                Reason.DEAF, "it did not stop when the trainer was wanted for learning, and was killed"
             )
 
     @contextlib.asynccontextmanager
@@ -340,7 +338,7 @@ class Trainer:
             raise
         except TimeoutError:
             said = f"the trainer came to no end within {whole_s:.0f} s and was killed"
-            raise self._lost(message["study"], TrainerLostError(said, reason="endless")) from None
+            raise self._lost(message["study"], TrainerLostError(said, reason=Reason.ENDLESS)) from None
         except TrainerLostError as error:
             raise self._lost(message["study"], error) from None
         except BaseException:
@@ -352,9 +350,9 @@ class Trainer:
                 return read(answer)
         except GarbledError as error:
             raise self._lost(message["study"], garbled(error)) from None
-        if failed.reason == "data":
+        if failed.reason is Reason.DATA:
             raise LoadError(failed.message, hint=failed.hint, mends=True)
-        if failed.reason == "setup":
+        if failed.reason is Reason.SETUP:
             raise LocalError(failed.message, hint=failed.hint)
         raise TrainerRefusedError(failed.reason, failed.message)
 
@@ -366,7 +364,7 @@ class Trainer:
                     message = await connection.receive()
             except TimeoutError:
                 said = f"the trainer gave no sign for {silence_s:.0f} s and was killed"
-                raise TrainerLostError(said, reason="hung") from None
+                raise TrainerLostError(said, reason=Reason.HUNG) from None
             if message is None:
                 raise connection.lost()
             try:
@@ -392,7 +390,7 @@ class Trainer:
             said = f"the trainer did not stop within {self._cancel_s:g} s of being asked to and was killed"
             if message["kind"] == "alone" or message.get("resamples"):
                 self._deaf.add(study)
-            self._lost(study, TrainerLostError(said, reason="deaf"))
+            self._lost(study, TrainerLostError(said, reason=Reason.DEAF))
         except TrainerLostError as error:
             self._lost(study, error)
 

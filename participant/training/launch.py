@@ -21,6 +21,7 @@ import structlog
 from participant.training import channel
 from participant.training.channel import GarbledError, Inbox, Message
 from participant.training.output import TaskOutput
+from participant.training.reasons import Reason
 from runtime.child import child_environment, child_line
 from schemas.errors import FederationError, LocalError
 
@@ -35,19 +36,17 @@ log = structlog.get_logger()
 class TrainerLostError(FederationError):
     """The trainer died, was killed, or gave no sign for too long; the next request starts another one.
 
-    reason   died, killed (by the kernel, mostly for memory), hung (no step for too long), endless (no end in time),
-             deaf (it did not stop when it was asked to), garbled (it wrote what no trainer writes)
     took_s   how long it had been at the piece of work that was lost with it
     """
 
-    def __init__(self, message: str, *, reason: str = "died") -> None:
+    def __init__(self, message: str, *, reason: Reason = Reason.DIED) -> None:
         super().__init__(message)
         self.reason, self.took_s = reason, 0.0
 
 
 def garbled(error: GarbledError) -> TrainerLostError:
     """What becomes of a trainer that wrote such a thing."""
-    return TrainerLostError(f"the trainer wrote what no trainer writes ({error}) and was killed", reason="garbled")
+    return TrainerLostError(f"the trainer wrote what no trainer writes ({error}) and was killed", reason=Reason.GARBLED)
 
 
 class Connection:
@@ -90,7 +89,7 @@ class Connection:
             self._writer.write(channel.send(self._sock, message, files))
         except BlockingIOError:
             raise TrainerLostError(
-                "the trainer does not read what it is asked, and was killed", reason="hung"
+                "the trainer does not read what it is asked, and was killed", reason=Reason.HUNG
             ) from None
         except OSError:
             raise self.lost() from None
@@ -109,7 +108,7 @@ class Connection:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 code = self._child.wait(timeout=1.0)  # it has closed its socket: it is ending
         if code == -signal.SIGKILL:
-            return TrainerLostError("the trainer was killed; is the machine short of memory?", reason="killed")
+            return TrainerLostError("the trainer was killed; is the machine short of memory?", reason=Reason.KILLED)
         return TrainerLostError("the trainer died")
 
     def kill(self) -> None:
@@ -157,7 +156,7 @@ class Launcher:
         try:
             return await self._open()
         except OSError as error:
-            raise TrainerLostError(f"no trainer can be started: {error.strerror}", reason="disk") from error
+            raise TrainerLostError(f"no trainer can be started: {error.strerror}", reason=Reason.DISK) from error
 
     async def _open(self) -> Connection:
         if self._path is None or self._failures >= 2:

@@ -24,6 +24,7 @@ from learning.blame import in_short, place_of_error
 from learning.places import look_in
 from participant.training.channel import FILES, TEXT_MAX, Message, pack, receive
 from participant.training.process import die_before_the_service, one_thread_each
+from participant.training.reasons import Reason
 from participant.training.warden import under_warden
 from schemas.errors import FederationError, LocalError
 from schemas.text import plain
@@ -82,18 +83,18 @@ class Worker:
         try:
             return {"kind": "done", **handlers[message["kind"]](message)}
         except TrainingCancelledError:
-            return _failed("cancelled", "cancelled")
+            return _failed(Reason.CANCELLED, "cancelled")
         except TrainingError as error:
             study = self._studies.get(message["study"])
             nobody = study is not None and not len(study.data.train)
-            return _failed("nobody" if nobody else "numbers", self._words(error, message))
+            return _failed(Reason.NOBODY if nobody else Reason.NUMBERS, self._words(error, message))
         except LocalError as error:
-            reason = "data" if isinstance(error, _DataError) else "setup"
+            reason = Reason.DATA if isinstance(error, _DataError) else Reason.SETUP
             return _failed(reason, self._words(error, message), error.hint if self._may_tell(error) else "")
         except Exception as error:  # the task's own code runs here; its text, and a file's name, could be a patient's
             full = isinstance(error, OSError) and error.errno in FULL
             said = f"{in_short(error)} in {place_of_error(error, self._folder(message))}"
-            return _failed("disk" if full else "task", said)
+            return _failed(Reason.DISK if full else Reason.TASK, said)
 
     def _folder(self, message: Message) -> Path:
         """Where the code of the task lies that a request is about."""
@@ -281,9 +282,9 @@ def _most(counts: "Sequence[SetAside]") -> "list[SetAside]":
     return sorted(counts, key=lambda one: -one.records)[:TOLD_MAX]
 
 
-def _failed(reason: str, text: str, hint: str = "") -> Message:
+def _failed(reason: Reason, text: str, hint: str = "") -> Message:
     """Texts of any length, cut here: of a table of thousands of columns they would not fit into one message."""
-    return {"kind": "failed", "reason": reason, "message": plain(text, TEXT_MAX), "hint": plain(hint, TEXT_MAX)}
+    return {"kind": "failed", "reason": reason.value, "message": plain(text, TEXT_MAX), "hint": plain(hint, TEXT_MAX)}
 
 
 def _of_task(error: Exception) -> bool:

@@ -8,7 +8,7 @@ from participant.core.stage import Fate
 from schemas.records import Outcome
 from tests.participant.driving import FIRST, Driver, receipt
 
-PAUSE, GO_ON = seen.Held("paused by the operator", by="operator"), seen.Held("", by="operator")
+PAUSE, GO_ON = seen.Held("paused by the operator", by=seen.Holder.OPERATOR), seen.Held("", seen.Holder.OPERATOR)
 
 
 def test_a_pause_stops_training_at_once_and_nothing_new_begins_until_it_ends() -> None:
@@ -72,13 +72,13 @@ def test_a_study_held_for_its_data_still_sends_what_is_finished() -> None:
     site.join()
     site.tell(seen.Fetched(0))
     site.seal(0)
-    assert site.tell(seen.Held("the data break the contract", by="setup")) == []
+    assert site.tell(seen.Held("the data break the contract", by=seen.Holder.SETUP)) == []
     site.tell(seen.SendFailed(FIRST))
     assert site.wait() == [do.Send(FIRST, anew=False)]
     site.send()
     site.tell(seen.ReceiptRead(receipt(FIRST, Outcome.COUNTED)))
     assert site.announce(1) == []
-    assert site.tell(seen.Held("", by="setup")) == [do.Fetch(1)]
+    assert site.tell(seen.Held("", by=seen.Holder.SETUP)) == [do.Fetch(1)]
 
 
 def test_what_was_finished_goes_out_and_is_settled_while_task_and_data_are_still_being_loaded() -> None:
@@ -98,9 +98,9 @@ def test_a_study_that_is_being_loaded_begins_nothing_and_is_idle_with_the_reason
     assert site.join() == []
     assert site.shown() is State.LOADING
     assert site.core.held == "loading task and data"
-    site.tell(seen.Loading(False), seen.Held("no such folder", by="setup"))
+    site.tell(seen.Loading(False), seen.Held("no such folder", by=seen.Holder.SETUP))
     assert (site.shown(), site.core.held) == (State.PAUSED, "no such folder")
-    assert site.tell(seen.Held("", by="setup")) == [do.Fetch(0)]
+    assert site.tell(seen.Held("", by=seen.Holder.SETUP)) == [do.Fetch(0)]
     assert not site.core.held
 
 

@@ -66,7 +66,7 @@ class World:
         self.leaving = leaving
         self.tell(seen.Leaving(leaving))
         self.paused = paused
-        self.tell(seen.Held("paused" if paused else "", by="operator"))
+        self.tell(seen.Held("paused" if paused else "", by=seen.Holder.OPERATOR))
 
     def load(self, loading: bool) -> None:
         """Task and data are loaded, or not any more."""

@@ -17,11 +17,12 @@ from participant.shell.setup import Ready, Setup
 from participant.training.answers import Loaded
 from participant.training.client import Load, LoadError, TrainerRefusedError
 from participant.training.launch import TrainerLostError
+from participant.training.reasons import Reason
 from tests.participant.driving import plan
 
 LOADED = Loaded(parameters=100, metric="accuracy", higher_is_better=True, examples=12, bytes_data=96)
 GONE = LoadError("the data folder is not there", hint="is the share mounted?", mends=True)
-KILLED = TrainerLostError("the trainer was killed; is the machine short of memory?", reason="killed")
+KILLED = TrainerLostError("the trainer was killed; is the machine short of memory?", reason=Reason.KILLED)
 
 
 @dataclass
@@ -82,7 +83,7 @@ async def test_a_trainer_that_dies_while_it_loads_is_counted_alarmed_and_asked_a
 
 
 async def test_a_task_that_fails_on_the_data_is_tried_again() -> None:
-    house = House([TrainerRefusedError("task", "MemoryError in task.py, line 3"), LOADED])
+    house = House([TrainerRefusedError(Reason.TASK, "MemoryError in task.py, line 3"), LOADED])
     await house.ready()
     assert house.held == ["study demo: the task cannot load this site's data: MemoryError in task.py, line 3"]
 
