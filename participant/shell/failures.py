@@ -7,7 +7,7 @@ import structlog
 
 from participant.shell import database
 from participant.shell.services import Services
-from participant.training.client import LoadError, TrainerRefusedError
+from participant.training.errors import LoadError, TrainerRefusedError
 from participant.training.launch import TrainerLostError
 from participant.training.reasons import Reason
 from runtime.disk import in_words

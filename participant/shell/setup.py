@@ -19,7 +19,8 @@ from participant.core.policy import Policy
 from participant.settings import Study
 from participant.shell.services import Services, now_ms
 from participant.training.answers import Loaded
-from participant.training.client import Load, LoadError, TrainerRefusedError
+from participant.training.client import Load
+from participant.training.errors import LoadError, TrainerRefusedError
 from participant.training.launch import TrainerLostError
 from schemas.errors import LocalError
 from schemas.plan import ABSENCE, Plan

@@ -25,7 +25,8 @@ from participant.shell.room import Room
 from participant.shell.services import Services, now_ms
 from participant.shell.setup import Setup
 from participant.shell.store import Decision
-from participant.training.client import LoadError, training_settings
+from participant.training.client import training_settings
+from participant.training.errors import LoadError
 from schemas.errors import LocalError
 from schemas.plan import Plan
 from schemas.records import Trouble

@@ -15,18 +15,19 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequenc
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, Any
 
 import structlog
 
 from participant.core.turns import Rank, Turn, Turns
 from participant.training import answers
-from participant.training.answers import Loaded, Pace
+from participant.training.answers import Loaded
+from participant.training.calls import Answer, Calls
 from participant.training.channel import GarbledError, Message
-from participant.training.launch import Connection, Launcher, TrainerLostError, garbled
-from participant.training.reasons import Reason
+from participant.training.errors import LoadError, TrainerRefusedError
+from participant.training.launch import Connection, Launcher, TrainerLostError
 from runtime.disk import open_plain
-from schemas.errors import FederationError, LocalError
+from schemas.errors import LocalError
 from schemas.plan import Plan
 
 GRACE_S = 10.0  # beyond the limit of the plan: a task ends after the first step past it
@@ -34,34 +35,7 @@ CANCEL_S = 5.0
 LOAD_S = 600.0
 MEASURE_S = 3600.0  # others wait for it: whoever tells of progress for ever ends, too
 
-Answer = TypeVar("Answer")
-
 log = structlog.get_logger()
-
-
-class TrainerRefusedError(FederationError):
-    """The trainer answered with a failure.
-
-    took_s   how long the trainer was at it
-    """
-
-    def __init__(self, reason: Reason, message: str) -> None:
-        super().__init__(message)
-        self.reason, self.took_s = reason, 0.0
-
-
-class LoadError(LocalError):
-    """A study's task or data are not as they must be, so that nothing can be done for it.
-
-    mends    whether it may come right without other settings or another task: data that are not there yet, say
-    took_s   how long the trainer was at it
-    """
-
-    def __init__(
-        self, message: str, *, hint: str = "", mends: bool = False, reason: Reason = Reason.SETUP, took_s: float = 0.0
-    ) -> None:
-        super().__init__(message, hint=hint)
-        self.mends, self.reason, self.took_s = mends, reason, took_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,37 +74,32 @@ class Trainer:
         measure_s    how long a measurement may take that learning waits for, at least
         task_words   whether errors in a task's own words are passed on
         """
-        self._launcher, self._on_progress = launcher, on_progress
-        self._on_lost = [on_lost]
-        self._grace_s, self._cancel_s, self._measure_s = grace_s, cancel_s, measure_s
+        self._calls = Calls(launcher, on_progress=on_progress, on_lost=on_lost, cancel_s=cancel_s)
+        self._grace_s, self._measure_s = grace_s, measure_s
         self._task_words = task_words
         self._loads: dict[str, Load] = {}
-        self._connection: Connection | None = None
         self._turns = Turns()
-        self._deaf: set[str] = set()  # studies whose baseline had to be killed, since somebody waited for the trainer
-        self._requests = 0
-        self._closed = False
         self._values = answers.Values()
 
     @property
     def pid(self) -> int | None:
         """Process id of the trainer, None while there is none."""
-        return self._connection.pid if self._connection else None
+        return self._calls.pid
 
     def on_lost(self, hears: Callable[[str], None]) -> None:
         """Tell one more of each trainer that is lost: the study it worked for."""
-        self._on_lost.append(lambda study, _: hears(study))
+        self._calls.on_lost(hears)
 
     async def prepare(self) -> None:
         """Start the process before it is needed. Raises TrainerLostError."""
         async with self._at_work(Rank.LEARNING):
-            await self._connected()
+            await self._calls.connection()
 
     async def load(self, load: Load) -> Loaded:
         """Raises LoadError when task or data are not as they must be; TrainerLostError, TrainerRefusedError."""
         self._loads[load.study] = load
         async with self._at_work(Rank.LEARNING):
-            return await self._load(await self._connected(), load)
+            return await self._load(await self._calls.connection(), load)
 
     async def train(
         self,
@@ -186,8 +155,7 @@ class Trainer:
 
     def close(self) -> None:
         """End the trainer now and for good; whatever is asked of it from here on fails."""
-        self._closed = True
-        self._drop()
+        self._calls.close()
 
     async def _ask(
         self,
@@ -204,7 +172,7 @@ class Trainer:
             connection = await self._ready(study)
             whole_s = None if total_s is None else total_s + self._grace_s
             said = {**message, "study": study}
-            return await self._call(connection, said, limit_s + self._grace_s, whole_s, read=read, files=files)
+            return await self._calls.ask(connection, said, limit_s + self._grace_s, whole_s, read=read, files=files)
 
     async def _ask_for_the_rest(
         self,
@@ -220,13 +188,13 @@ class Trainer:
         Raises TrainerRefusedError (deaf) when it had to be killed instead.
         """
         while True:
-            self._check_deaf(study)
+            self._calls.check_deaf(study)
             async with self._at_work(Rank.BASELINE) as turn:
                 connection = await self._ready(study)
                 if turn.wanted_back:
                     continue
                 said = {**message, "study": study}
-                asked = self._call(connection, said, limit_s + self._grace_s, read=read, files=files)
+                asked = self._calls.ask(connection, said, limit_s + self._grace_s, read=read, files=files)
                 call = asyncio.create_task(asked)
                 turn.yields = call.cancel
                 try:
@@ -235,13 +203,6 @@ class Trainer:
                     task = asyncio.current_task()
                     if task is None or task.cancelling():
                         raise
-
-    def _check_deaf(self, study: str) -> None:
-        if study in self._deaf:
-            self._deaf.discard(study)
-            raise TrainerRefusedError(
-                Reason.DEAF, "it did not stop when the trainer was wanted for learning, and was killed"
-            )
 
     @contextlib.asynccontextmanager
     async def _at_work(self, rank: Rank) -> AsyncIterator[Turn]:
@@ -262,7 +223,7 @@ class Trainer:
 
     async def _ready(self, study: str) -> Connection:
         """A trainer that has loaded the study."""
-        connection = await self._connected()
+        connection = await self._calls.connection()
         if study not in connection.loaded:
             await self._load(connection, self._loads[study])
         return connection
@@ -281,7 +242,9 @@ class Trainer:
             "place": str(load.place or ""),
         }
         try:
-            loaded = await self._to_its_end(self._call(connection, message, LOAD_S, LOAD_S, read=answers.loaded_of))
+            loaded = await self._to_its_end(
+                self._calls.ask(connection, message, LOAD_S, LOAD_S, read=answers.loaded_of)
+            )
         except LoadError:
             raise
         except LocalError as error:
@@ -295,118 +258,15 @@ class Trainer:
         try:
             return await asyncio.shield(loading)
         except asyncio.CancelledError:
-            if not self._closed:
+            if not self._calls.closed:
                 try:
                     await asyncio.wait({loading})
                 except asyncio.CancelledError:
-                    self._drop()
+                    self._calls.drop()
                     raise
             if loading.done() and not loading.cancelled():
                 loading.exception()  # whoever asked does not want to know any more
             raise
-
-    async def _connected(self) -> Connection:
-        if self._closed:
-            raise TrainerLostError("the service ends")
-        if self._connection is None:
-            self._connection = await self._launcher.open()
-            log.info("trainer ready", trainer=self._connection.pid)
-        return self._connection
-
-    async def _call(
-        self,
-        connection: Connection,
-        message: Message,
-        silence_s: float,
-        whole_s: float | None = None,
-        *,
-        read: Callable[[Message], Answer],
-        files: Sequence[IO[bytes]] = (),
-    ) -> Answer:
-        """One request and its answer. Whatever ends this early also ends what the trainer does for it."""
-        self._requests += 1
-        request = self._requests
-        try:
-            connection.send({**message, "id": request}, [file.fileno() for file in files])
-            async with asyncio.timeout(whole_s):
-                answer = await self._answer(connection, request, message["study"], silence_s)
-        except asyncio.CancelledError:
-            stopping = asyncio.create_task(self._cancel(connection, request, message))
-            while not stopping.done():  # however often it is cancelled meanwhile: once is enough, and it is soon over
-                with contextlib.suppress(asyncio.CancelledError):
-                    await asyncio.shield(stopping)
-            raise
-        except TimeoutError:
-            said = f"the trainer came to no end within {whole_s:.0f} s and was killed"
-            raise self._lost(message["study"], TrainerLostError(said, reason=Reason.ENDLESS)) from None
-        except TrainerLostError as error:
-            raise self._lost(message["study"], error) from None
-        except BaseException:
-            self._drop()
-            raise
-        try:
-            failed = answers.failure_of(answer)
-            if failed is None:
-                return read(answer)
-        except GarbledError as error:
-            raise self._lost(message["study"], garbled(error)) from None
-        if failed.reason is Reason.DATA:
-            raise LoadError(failed.message, hint=failed.hint, mends=True)
-        if failed.reason is Reason.SETUP:
-            raise LocalError(failed.message, hint=failed.hint)
-        raise TrainerRefusedError(failed.reason, failed.message)
-
-    async def _answer(self, connection: Connection, request: int, study: str, silence_s: float) -> Message:
-        pace = Pace()
-        while True:
-            try:
-                async with asyncio.timeout(silence_s):
-                    message = await connection.receive()
-            except TimeoutError:
-                said = f"the trainer gave no sign for {silence_s:.0f} s and was killed"
-                raise TrainerLostError(said, reason=Reason.HUNG) from None
-            if message is None:
-                raise connection.lost()
-            try:
-                pace.count()
-                if not answers.belongs_to(message, request):
-                    continue
-                if message["kind"] != "progress":
-                    return message
-                self._on_progress(study, answers.share_of(message))
-            except GarbledError as error:
-                raise garbled(error) from None
-
-    async def _cancel(self, connection: Connection, request: int, message: Message) -> None:
-        """Stop a request and wait for its end, shortly: a trainer that does not stop is killed."""
-        if self._closed:
-            return
-        study = message["study"]
-        try:
-            connection.send({"kind": "cancel", "id": request})
-            async with asyncio.timeout(self._cancel_s):
-                await self._answer(connection, request, study, 2 * self._cancel_s)
-        except TimeoutError:
-            said = f"the trainer did not stop within {self._cancel_s:g} s of being asked to and was killed"
-            if message["kind"] == "alone" or message.get("resamples"):
-                self._deaf.add(study)
-            self._lost(study, TrainerLostError(said, reason=Reason.DEAF))
-        except TrainerLostError as error:
-            self._lost(study, error)
-
-    def _lost(self, study: str, error: TrainerLostError) -> TrainerLostError:
-        """Say why there is no trainer any more, and see to it that there is none."""
-        if not self._closed:
-            log.warning("trainer lost", study=study, trainer=self.pid, kind=error.reason, reason=str(error))
-            for hears in self._on_lost:
-                hears(study, error.reason)
-        self._drop()
-        return error
-
-    def _drop(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.kill()
 
 
 def training_settings(plan: Plan) -> dict[str, Any]:

@@ -19,7 +19,8 @@ from participant.core.space import OutboxSpace
 from participant.settings import Study
 from participant.shell.metrics import ParticipantMetrics
 from participant.shell.setup import Setup
-from participant.training.client import LoadError, Trainer
+from participant.training.client import Trainer
+from participant.training.errors import LoadError
 from participant.training.launch import Launcher
 from schemas.plan import DataRule, Plan, TaskSpec
 from tests.participant.driving import plan

@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from participant.shell.failures import Failures
 from participant.shell.metrics import ParticipantMetrics
-from participant.training.client import TrainerRefusedError
+from participant.training.errors import TrainerRefusedError
 from participant.training.launch import TrainerLostError
 from participant.training.reasons import Reason
 from schemas.errors import LocalError

@@ -194,7 +194,7 @@ async def test_a_trainer_that_does_not_read_is_replaced_and_nobody_waits_for_it(
     made: list[Trainer], vector: Path
 ) -> None:
     trainer, launcher = await loaded_by(made, lambda message: done(message, values={}))
-    connection = cast(Connection, trainer._connection)
+    connection = cast(Connection, trainer._calls._connection)
     connection._writer.write(bytes(8_000_000))  # more than any socket holds
     with pytest.raises(TrainerLostError, match="does not read"):
         await measured(trainer, vector)

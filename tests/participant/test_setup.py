@@ -15,7 +15,8 @@ from participant.settings import Study
 from participant.shell.metrics import ParticipantMetrics
 from participant.shell.setup import Ready, Setup
 from participant.training.answers import Loaded
-from participant.training.client import Load, LoadError, TrainerRefusedError
+from participant.training.client import Load
+from participant.training.errors import LoadError, TrainerRefusedError
 from participant.training.launch import TrainerLostError
 from participant.training.reasons import Reason
 from tests.participant.driving import plan

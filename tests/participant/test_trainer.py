@@ -19,7 +19,8 @@ from structlog.testing import capture_logs
 
 from learning.entry import folder_digest
 from participant.training.channel import TEXT_MAX
-from participant.training.client import Load, LoadError, Trainer, TrainerRefusedError
+from participant.training.client import Load, Trainer
+from participant.training.errors import LoadError, TrainerRefusedError
 from participant.training.launch import Launcher, TrainerLostError
 from participant.training.output import TaskOutput
 from schemas.errors import LocalError

@@ -10,7 +10,8 @@ from participant.core.effects import Effect
 from participant.core.events import Event
 from participant.shell.failures import took_ms
 from participant.shell.jobs.job import Job
-from participant.training.client import TrainerRefusedError, training_seed
+from participant.training.client import training_seed
+from participant.training.errors import TrainerRefusedError
 from participant.training.reasons import Reason
 from schemas.errors import FederationError
 
