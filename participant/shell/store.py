@@ -1,19 +1,16 @@
 """site.db: sequence numbers, outbox, ledger and decisions of this site, on disk before anything is sent.
 
 Knows:    one transaction puts an update into outbox and ledger; small facts wait for the next transaction or a flush.
-          What no database would take is dropped by itself, and said: what waits beside it is written all the same.
 Never:    holds a body (those are files), forgets a ledger row, is restored from a backup.
 Used by:  participant.shell; one process (runtime.lock), several threads.
 """
 
-import contextlib
 import math
 import sqlite3
-import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +18,8 @@ import structlog
 
 from participant.core.restored import Restored
 from participant.core.stage import Fate
-from participant.shell.database import NEVER_STORED, hint_of, in_words
-from participant.shell.mark import START_ANEW, Mark, check_outbox
-from participant.shell.tables import check_whole, is_empty, prepare
+from participant.shell.database import hint_of, in_words
+from participant.shell.journal import Journal, Statement
 from schemas.errors import LocalError
 
 STALENESS_MAX = 1024  # of any plan
@@ -86,31 +82,23 @@ class Store:
 
     def __init__(self, folder: Path, site: str, *, clock: Callable[[], float] = time.time) -> None:
         """Raises LocalError when site.db cannot be used, or is another site's."""
-        self.path, self._clock = folder / "site.db", clock
-        self._lock = threading.Lock()
-        self._later: deque[tuple[str, tuple[Any, ...]]] = deque()
-        self._after: deque[Path] = deque()
-        self._changed: set[tuple[str, str, str]] = set()  # (statement, study, name or place)
+        self._journal, self._clock = Journal(folder / "site.db", site), clock
         try:
-            self._db = sqlite3.connect(self.path, check_same_thread=False, isolation_level=None)
-            self.path.chmod(0o600)
-            self._mark, self._place = Mark(self.path), _place(self.path)
-            if is_empty(self._db):
-                self._mark.check_empty()
-            identity = prepare(self._db, self.path, site)
-            check_whole(self._db)
-            check_outbox(self.path, dict(self._db.execute("SELECT study, next FROM sequences").fetchall()))
-            self._mark.check(identity, self._lines())
             self._rows = self._read_rows()
+            read = self._journal.read
             self._facts: dict[tuple[str, str], float] = {
-                (study, name): value for study, name, value in self._db.execute("SELECT study, name, value FROM facts")
+                (study, name): value for study, name, value in read("SELECT study, name, value FROM facts")
             }
             self._seen: dict[tuple[str, str], tuple[int, bytes]] = {
                 (study, place): (record, digest)
-                for study, place, record, digest in self._db.execute("SELECT study, place, record, digest FROM seen")
+                for study, place, record, digest in read("SELECT study, place, record, digest FROM seen")
             }
-        except (sqlite3.Error, OSError) as error:
+        except sqlite3.Error as error:
             raise LocalError(in_words(error, self.path), hint=hint_of(error)) from None
+
+    @property
+    def path(self) -> Path:
+        return self._journal.path
 
     # reading -------------------------------------------------------------------------------------------------------
 
@@ -141,35 +129,29 @@ class Store:
     def sequence_next(self, study: str) -> int:
         """The number the next update takes; a fresh outbox begins at unix-seconds * 2**20, on disk at once."""
         fresh = int(self._clock()) << 20
-        with self._lock, self._db:
-            self._db.execute("BEGIN")
-            self._db.execute("INSERT OR IGNORE INTO sequences VALUES (?, ?)", (study, fresh))
-            found = self._db.execute("SELECT next FROM sequences WHERE study = ?", (study,)).fetchone()
+        with self._journal.transaction() as db:
+            db.execute("INSERT OR IGNORE INTO sequences VALUES (?, ?)", (study, fresh))
+            found = db.execute("SELECT next FROM sequences WHERE study = ?", (study,)).fetchone()
         return int(found[0])
 
     def restored(self, study: str) -> Restored:
         """What the core of a study is told at start."""
-        with self._lock:
-            trained = dict(
-                self._db.execute("SELECT base_version, sequence FROM trained WHERE study = ?", (study,)).fetchall()
-            )
-            counted = self._db.execute(
-                "SELECT count(*) FROM decided WHERE study = ? AND outcome = 'counted'", (study,)
-            ).fetchone()
+        read = self._journal.read
+        trained = dict(read("SELECT base_version, sequence FROM trained WHERE study = ?", study))
+        ((counted,),) = read("SELECT count(*) FROM decided WHERE study = ? AND outcome = 'counted'", study)
         return Restored(
             entries=tuple((row.sequence, row.base_version, row.offer_offset) for row in self.rows(study)),
             trained=trained,
             sequence_next=self.sequence_next(study),
             evaluated=int(self.fact(study, "evaluated", -1.0)),
             alone_done=bool(self.facts(study, "alone-")),
-            counted=int(counted[0]) - int(self.fact(study, _COUNTED_BEFORE)),
+            counted=int(counted) - int(self.fact(study, _COUNTED_BEFORE)),
             record=max(self.seen(study), default=-1),
         )
 
     def ledger(self) -> list[tuple[Any, ...]]:
         """Every line: (at_ms, study, plan, sequence, base_version, what, bytes, messages)."""
-        with self._lock:
-            return self._db.execute("SELECT * FROM ledger ORDER BY rowid").fetchall()
+        return self._journal.read("SELECT * FROM ledger ORDER BY rowid")
 
     # writing -------------------------------------------------------------------------------------------------------
 
@@ -180,7 +162,7 @@ class Store:
         """
         row.sealed_ms = self._now_ms()
         values = tuple(getattr(row, name) for name in _ROW.split(", "))
-        self._commit(
+        self._journal.commit(
             [
                 (f"INSERT INTO outbox ({_ROW}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", values),  # noqa: S608  # our own names
                 ("UPDATE sequences SET next = ? WHERE study = ?", (row.sequence + 1, row.study)),
@@ -192,14 +174,12 @@ class Store:
 
     def note_left(self, left: Left) -> None:
         """Add a ledger line with the next transaction."""
-        self._later.append(self._ledger_line(left))
+        self._journal.later(self._ledger_line(left))
 
     def note_acked(self, row: Row, chunks: Iterable[tuple[int, int]]) -> None:
         """Remember acknowledged chunks (index, offset), so that an upload that is cut goes on where it stopped."""
-        self._later.extend(
-            ("INSERT OR REPLACE INTO acked VALUES (?, ?, ?, ?)", (row.study, row.sequence, chunk, offset))
-            for chunk, offset in chunks
-        )
+        line = "INSERT OR REPLACE INTO acked VALUES (?, ?, ?, ?)"
+        self._journal.later(*((line, (row.study, row.sequence, chunk, offset)) for chunk, offset in chunks))
 
     def note_offered(self, row: Row, offset: int) -> None:
         """Remember that the offer is out; lost in a crash, it is sent again, and recognised as the same.
@@ -208,12 +188,12 @@ class Store:
         """
         row.offer_offset = offset
         values = (offset, row.study, row.sequence)
-        self._later.append(("UPDATE outbox SET offer_offset = ? WHERE study = ? AND sequence = ?", values))
+        self._journal.later(("UPDATE outbox SET offer_offset = ? WHERE study = ? AND sequence = ?", values))
 
     def note_anew(self, row: Row) -> None:
         """Forget what was acknowledged: the body has to go up again as a whole."""
         row.acked.clear()
-        self._later.append(("DELETE FROM acked WHERE study = ? AND sequence = ?", (row.study, row.sequence)))
+        self._journal.later(("DELETE FROM acked WHERE study = ? AND sequence = ?", (row.study, row.sequence)))
         self.note_offered(row, -1)
 
     def note_settled(self, row: Row, body: Path, decision: Decision, *, again: bool) -> None:
@@ -222,15 +202,15 @@ class Store:
         del self._rows[key]
         line = (self._now_ms(), *key, row.base_version, row.size_bytes, int(row.offer_offset >= 0))
         said = (decision.fate.value, decision.code, decision.version, decision.weight)
-        self._later.append(("INSERT INTO decided VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (*line, *said)))
-        self._later.append(("DELETE FROM outbox WHERE study = ? AND sequence = ?", key))
-        self._later.append(("DELETE FROM acked WHERE study = ? AND sequence = ?", key))
+        self._journal.later(("INSERT INTO decided VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (*line, *said)))
+        self._journal.later(("DELETE FROM outbox WHERE study = ? AND sequence = ?", key))
+        self._journal.later(("DELETE FROM acked WHERE study = ? AND sequence = ?", key))
         if again:
-            self._later.append(("DELETE FROM trained WHERE study = ? AND sequence = ?", key))
-        self._later.append(
+            self._journal.later(("DELETE FROM trained WHERE study = ? AND sequence = ?", key))
+        self._journal.later(
             ("DELETE FROM trained WHERE study = ? AND base_version < ?", (row.study, row.base_version - STALENESS_MAX))
         )
-        self._after.append(body)
+        self._journal.unlink_later(body)
 
     def forget(self, study: str, body: Callable[[Row], Path]) -> tuple[int, ...]:
         """Forget what a study's log said, since it begins anew; on disk when it returns the sequences given up.
@@ -238,9 +218,7 @@ class Store:
         Ledger, decisions and facts stay, and the next sequence: no log, old or new, ever meets a number twice.
         Raises LocalError when nothing is known of the study, sqlite3.Error when the disk is full.
         """
-        with self._lock:
-            known = self._db.execute("SELECT 1 FROM sequences WHERE study = ?", (study,)).fetchone()
-        if known is None:
+        if not self._journal.read("SELECT 1 FROM sequences WHERE study = ?", study):
             raise LocalError(f"{self.path} knows nothing of a study {study}", hint="is its id written as in the plan?")
         before = self.fact(study, _COUNTED_BEFORE) + self.restored(study).counted
         given_up = self.rows(study)
@@ -248,10 +226,10 @@ class Store:
             self.note_settled(row, body(row), Decision(Fate.FORGOTTEN), again=False)
         for place in (FIRST, NEWEST):
             self._seen.pop((study, place), None)
-            self._changed.discard((_SEEN, study, place))
+            self._journal.never_mind((_SEEN, study, place))
         self.note_fact(study, "evaluated", -1.0)
         self.note_fact(study, _COUNTED_BEFORE, before)
-        self._commit(
+        self._journal.commit(
             [("DELETE FROM trained WHERE study = ?", (study,)), ("DELETE FROM seen WHERE study = ?", (study,))]
         )
         return tuple(row.sequence for row in given_up)
@@ -262,7 +240,7 @@ class Store:
             log.warning("a number that is not finite is dropped", study=study, name=name)
             return
         self._facts[study, name] = value
-        self._changed.add((_FACT, study, name))
+        self._journal.latest((_FACT, study, name), lambda: (_FACT, (study, name, self._facts[study, name])))
 
     def count(self, study: str, name: str, more: float) -> None:
         """Add to a number about a study."""
@@ -274,97 +252,29 @@ class Store:
         for place, worth in ((FIRST, record == 0 and (study, FIRST) not in self._seen), (NEWEST, record > newest)):
             if worth:
                 self._seen[study, place] = (record, digest)
-                self._changed.add((_SEEN, study, place))
+                self._journal.latest((_SEEN, study, place), partial(self._latest_seen, study, place))
 
     @property
     def waiting(self) -> bool:
         """Whether something waits for a flush."""
-        return bool(self._later or self._after or self._changed)
+        return self._journal.waiting
 
     def flush(self) -> None:
         """Write what waits. Raises sqlite3.Error when the disk is full; it goes on waiting then."""
-        self._commit([])
+        self._journal.flush()
 
     def close(self) -> None:
         """Write what waits, and close; what cannot be written at the end is said, and never keeps a service from it."""
-        try:
-            if self.waiting:
-                self.flush()
-        except LocalError as error:
-            log.error("site.db is not where it was", reason=str(error), hint=error.hint)
-        except sqlite3.Error as error:
-            lost = len(self._later) + len(self._changed)
-            log.error(
-                "site.db cannot be written at the end, what it had to remember last is lost",
-                reason=in_words(error, self.path),
-                hint=hint_of(error),
-                entries=lost,
-            )
-        with self._lock, contextlib.suppress(sqlite3.Error):
-            self._db.close()
+        self._journal.close()
 
     def check_place(self) -> None:
         """Raises LocalError when the open file is no more the one of its name; what it holds is saved beside."""
-        if _place(self.path) == self._place:
-            return
-        gone, saved = self.path, self.path.with_name("site.db.saved")
-        with self._lock:
-            self._place = _place(gone)
-            try:
-                saved.unlink(missing_ok=True)
-                self._db.execute("VACUUM INTO ?", (str(saved),))
-                self._db.close()
-                self._db = sqlite3.connect(saved, check_same_thread=False, isolation_level=None)
-                saved.chmod(0o600)
-            except (sqlite3.Error, OSError) as error:
-                what = f"{gone} was removed or replaced while the service ran, and could not be saved: {error}"
-                raise LocalError(what, hint=START_ANEW) from None
-            self.path, self._place = saved, _place(saved)
-        raise LocalError(
-            f"{gone} was removed or replaced while the service ran; all it held is saved in {saved}",
-            hint=f"end what removed it; remove {gone}-wal and -shm, rename {saved.name} to {gone.name}, start again",
-        )
+        self._journal.check_place()
 
     # inside --------------------------------------------------------------------------------------------------------
 
-    def _commit(self, statements: list[tuple[str, tuple[Any, ...]]]) -> None:
-        self.check_place()
-        with self._lock:
-            waiting: list[tuple[str, tuple[Any, ...]]] = []
-            files = [self._after.popleft() for _ in range(len(self._after))]
-            changed = list(self._changed)
-            self._changed.difference_update(changed)  # before their values are read: a later change is written again
-            try:
-                self._db.execute("BEGIN IMMEDIATE")
-                waiting.extend(self._later.popleft() for _ in range(len(self._later)))
-                for statement, values in (*waiting, *map(self._latest, changed)):
-                    self._write(statement, values)
-                for statement, values in statements:
-                    self._db.execute(statement, values)
-                self._db.execute("COMMIT")
-                self._mark.note(self._lines())
-            except BaseException:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                self._later.extendleft(reversed(waiting))
-                self._after.extend(files)
-                self._changed.update(changed)
-                raise
-        for file in files:
-            file.unlink(missing_ok=True)
-
-    def _write(self, statement: str, values: tuple[Any, ...]) -> None:
-        """One of what waited; SQLite undoes a statement that fails by itself, the transaction goes on."""
-        try:
-            self._db.execute(statement, values)
-        except NEVER_STORED as error:
-            table = statement.split("INTO ")[-1].split("FROM ")[-1].split()[0]
-            log.error("site.db does not take an entry, dropped", table=table, reason=in_words(error, self.path))
-
-    def _latest(self, changed: tuple[str, str, str]) -> tuple[str, tuple[Any, ...]]:
-        statement, *key = changed
-        values = self._seen[key[0], key[1]] if statement == _SEEN else (self._facts[key[0], key[1]],)
-        return statement, (*key, *values)
+    def _latest_seen(self, study: str, place: str) -> Statement:
+        return _SEEN, (study, place, *self._seen[study, place])
 
     def _ledger_line(self, left: Left) -> tuple[str, tuple[Any, ...]]:
         values = (self._now_ms(), left.study, left.plan, left.sequence, left.base_version, left.what)
@@ -372,26 +282,13 @@ class Store:
 
     def _read_rows(self) -> dict[tuple[str, int], Row]:
         rows = {}
-        for values in self._db.execute(f"SELECT {_ROW} FROM outbox"):  # noqa: S608  # our own names
+        for values in self._journal.read(f"SELECT {_ROW} FROM outbox"):  # noqa: S608  # our own names
             row = Row(**dict(zip(_ROW.split(", "), values, strict=True)))
             rows[row.study, row.sequence] = row
-        for study, sequence, chunk, offset in self._db.execute("SELECT study, sequence, chunk, offset FROM acked"):
+        for study, sequence, chunk, offset in self._journal.read("SELECT study, sequence, chunk, offset FROM acked"):
             if (study, sequence) in rows:
                 rows[study, sequence].acked[chunk] = offset
         return rows
 
-    def _lines(self) -> int:
-        """How many lines the ledger has; none is ever taken out."""
-        return int(self._db.execute("SELECT coalesce(max(rowid), 0) FROM ledger").fetchone()[0])
-
     def _now_ms(self) -> int:
         return int(self._clock() * 1000)
-
-
-def _place(path: Path) -> tuple[int, int] | None:
-    """Which file has the name now."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino

@@ -60,7 +60,7 @@ def test_a_database_that_was_deleted_is_no_fresh_one(folder: Path, sidecars: str
 def test_a_copy_without_its_wal_is_noticed(folder: Path, tmp_path: Path) -> None:
     store = opened(folder)
     put(store)
-    store._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    store._journal._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     put(store)
     copy = tmp_path / "copy"
     shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("*-wal", "*-shm"))

@@ -190,12 +190,12 @@ def test_the_first_and_the_newest_record_that_were_seen_of_a_log_are_remembered(
 
 
 def test_what_was_seen_costs_two_rows_and_no_transaction_of_its_own(store: Store) -> None:
-    before = store._db.total_changes
+    before = store._journal._db.total_changes
     for record in range(1_000):
         store.note_seen("demo", record, bytes(32))
-    assert store._db.total_changes == before
+    assert store._journal._db.total_changes == before
     store.flush()
-    assert store._db.total_changes == before + 2
+    assert store._journal._db.total_changes == before + 2
     store.note_seen("demo", 999, bytes(32))
     assert not store.waiting
 
@@ -247,7 +247,7 @@ def test_a_study_that_begins_anew_is_forgotten_but_for_ledger_decisions_and_sequ
     assert again.seen("demo") == {}
     assert again.seen("other") == {7: b"c" * 32}
     assert len(again.ledger()) == 2
-    assert [line[6] for line in again._db.execute("SELECT * FROM decided")] == ["counted", "forgotten"]
+    assert [line[6] for line in again._journal._db.execute("SELECT * FROM decided")] == ["counted", "forgotten"]
     again.note_settled(put(again, FIRST + 2, 0), tmp_path / "none", COUNTED, again=False)
     again.flush()
     assert again.restored("demo").counted == 1
@@ -263,15 +263,15 @@ def test_nothing_is_forgotten_of_a_study_that_nobody_knows(store: Store) -> None
 def test_a_full_disk_keeps_everything_waiting_and_changes_nothing(tmp_path: Path, store: Store) -> None:
     store.note_fact("demo", "evaluated", 4)
     store.sequence_next("demo")
-    pages = store._db.execute("PRAGMA page_count").fetchone()[0]
-    store._db.execute(f"PRAGMA max_page_count={pages}")
+    pages = store._journal._db.execute("PRAGMA page_count").fetchone()[0]
+    store._journal._db.execute(f"PRAGMA max_page_count={pages}")
     big = row()
     big.chunk_digests = bytes(1_000_000)
     with pytest.raises(sqlite3.OperationalError, match="full"):
         store.put(big, Left("demo", b"", "update", 1, FIRST, 3))
     assert store.rows("demo") == []
     assert store.waiting
-    store._db.execute("PRAGMA max_page_count=1000000")
+    store._journal._db.execute("PRAGMA max_page_count=1000000")
     store.flush()
     assert opened(tmp_path).fact("demo", "evaluated") == 4
     assert opened(tmp_path).ledger() == []
@@ -279,8 +279,8 @@ def test_a_full_disk_keeps_everything_waiting_and_changes_nothing(tmp_path: Path
 
 def test_a_transaction_survives_a_power_cut(store: Store) -> None:
     """FULL syncs the write-ahead log at every commit; what SQLite does with that is its own promise."""
-    assert store._db.execute("PRAGMA synchronous").fetchone() == (2,)
-    assert store._db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert store._journal._db.execute("PRAGMA synchronous").fetchone() == (2,)
+    assert store._journal._db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
 def test_another_sites_database_is_refused(tmp_path: Path, store: Store) -> None:
@@ -328,7 +328,7 @@ def test_what_no_database_takes_is_dropped_alone_and_said(tmp_path: Path) -> Non
 def test_a_database_that_cannot_be_written_lets_the_service_end_and_is_said(tmp_path: Path) -> None:
     store = opened(tmp_path)
     store.note_fact("demo", "evaluated", 4)
-    store._db.execute("PRAGMA query_only=1")
+    store._journal._db.execute("PRAGMA query_only=1")
     with structlog.testing.capture_logs() as logs:
         store.close()
     assert "cannot be written" in logs[0]["reason"]
