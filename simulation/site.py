@@ -12,7 +12,8 @@ from participant.core import effects as do
 from participant.core import events as seen
 from participant.core.effects import Effect, State
 from participant.core.events import Event
-from participant.core.failing import FAILS
+from participant.core.failing import kinds_of
+from participant.core.jobs import JOBS
 from participant.core.stage import Fate
 from participant.core.study import StudyCore
 from simulation.clock import ProcessEnded, Timer, cancel
@@ -50,6 +51,9 @@ class Parts:
         outgoing = Outgoing(site, follower)
         training = Training(site, fetching, outgoing, setup)
         return cls(core, follower, fetching, outgoing, training, setup, Desk(site, setup, lambda: core.left))
+
+
+FAILS = tuple(kind.fails for kind in kinds_of(JOBS).values())
 
 
 class Site(Premises):
@@ -111,7 +115,7 @@ class Site(Premises):
 
     def _alarm(self, message: str) -> None:
         """Work that fails, and names used twice after an old copy, are faults; nothing else may be alarming."""
-        if not (self.copied or message.startswith(tuple(FAILS.values()))):
+        if not (self.copied or message.startswith(FAILS)):
             self.scene.story.broken("alarm", f"{self.name}: {message}")
 
     def _halt(self, message: str) -> None:

@@ -16,12 +16,13 @@ from participant.core.effects import Effect, State
 from participant.core.events import Event
 from participant.core.failing import Failing
 from participant.core.holds import Holds
+from participant.core.jobs import JOBS
 from participant.core.outbox import Entry
 from participant.core.past import Past
 from participant.core.pauses import Pauses
 from participant.core.restored import Restored
 from participant.core.undecided import Undecided
-from participant.core.work import HEARS, Work
+from participant.core.work import Work
 from schemas.plan import Plan
 
 LOADING = "loading task and data"
@@ -35,8 +36,8 @@ class StudyCore:
         """`jitter` gives numbers in [0, 1)."""
         restored = restored or Restored()
         self._pauses = Pauses(jitter)
-        self._failing = Failing(self._pauses)
-        self._work = Work(plan, self._pauses, restored)
+        self._failing = Failing(self._pauses, JOBS)
+        self._work = Work(plan, self._pauses, restored, JOBS)
         self._undecided = Undecided(plan, site, self._pauses, self._work, restored)
         self._holds, self._past, self._lost = Holds(), Past(plan.study, restored), ""
         self._connected, self._halted, self._away_ms = False, False, 0
@@ -144,7 +145,7 @@ class StudyCore:
             case seen.Held() | seen.Loading() | seen.Leaving() | seen.Room():
                 if self._holds.on(event):
                     self._stop()
-            case _ if type(event) in HEARS:
+            case _ if self._work.hears(event):
                 self._effects += self._work.worked(event, self._now_ms)
             case _:  # time has passed
                 pass

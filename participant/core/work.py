@@ -7,20 +7,18 @@ Only the newest version is ever fetched. Once fetched it is measured and trained
 meanwhile: over a slow link there would always be a newer one. Jobs go before each other in the order of the table.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from participant.core import effects as do
 from participant.core import events as seen
 from participant.core.effects import Effect
 from participant.core.events import Event
-from participant.core.jobs import JOBS
 from participant.core.jobs.job import Ground, Job
 from participant.core.jobs.training import Training
 from participant.core.pauses import Pauses
 from participant.core.restored import Restored
 from schemas.plan import Plan
-
-HEARS: frozenset[type[Event]] = frozenset(event for job in JOBS for event in job.hears)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +32,11 @@ class _At:
 class Work:
     """One fetch and one job at most. What a method returns has to be done in order; `now_ms` never falls."""
 
-    def __init__(self, plan: Plan, pauses: Pauses, restored: Restored) -> None:
+    def __init__(self, plan: Plan, pauses: Pauses, restored: Restored, jobs: Iterable[type[Job]]) -> None:
+        """`jobs` in the order in which they go before each other."""
         self._pauses = pauses
         self._ground = Ground(plan, pauses, restored.counted, dict(restored.trained))
-        self._jobs = self._ground.jobs = tuple(job(self._ground, restored) for job in JOBS)
+        self._jobs = self._ground.jobs = tuple(job(self._ground, restored) for job in jobs)
         self.fetching: int | None = None
         self._at: _At | None = None
         self._model: int | None = None  # the version in the file
@@ -102,6 +101,10 @@ class Work:
             self._pauses.passed("fetch")
         else:
             self._pauses.failed("fetch", now_ms)
+
+    def hears(self, event: Event) -> bool:
+        """Whether a job ends with such an event."""
+        return any(type(event) in job.hears for job in self._jobs)
 
     def is_at(self, event: Event) -> bool:
         """Whether the event is about what is being worked on; nothing is heard of what was stopped."""

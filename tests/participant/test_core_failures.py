@@ -6,7 +6,8 @@ from participant.core import effects as do
 from participant.core import events as seen
 from participant.core.effects import State
 from participant.core.events import Event
-from participant.core.failing import FAILS
+from participant.core.failing import kinds_of
+from participant.core.jobs import JOBS
 from schemas.records import Outcome
 from tests.participant.driving import FIRST, FRESH, Driver, plan, receipt
 
@@ -113,11 +114,10 @@ def test_whatever_fails_has_a_state_is_said_once_and_tried_with_growing_pauses(k
     assert site.core.failing[kind] == 9
     assert waits == sorted(waits)
     assert waits[-1] > 30 * waits[0]
-    told = [
-        effect.message for effect in said if isinstance(effect, do.Alarm) and effect.message.startswith(FAILS[kind])
-    ]
+    fails = kinds_of(JOBS)[kind].fails
+    told = [one.message for one in said if isinstance(one, do.Alarm) and one.message.startswith(fails)]
     assert len(told) == 1
-    assert FAILS[kind] in site.core.held
+    assert fails in site.core.held
 
 
 def test_a_full_disk_does_not_make_a_site_try_each_new_version_at_once_for_ever() -> None:
