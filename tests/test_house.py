@@ -204,6 +204,19 @@ def test_the_check_itself_finds_a_circle_that_exists_for_types_alone() -> None:
     assert circles(found, lines) == [["a/x.py", "b/y.py"]]
 
 
+def test_what_is_private_to_aiokafka_stands_in_one_file() -> None:
+    """Elsewhere in transport only what is a thing's own begins with `_`: of self, of its class."""
+    found = [
+        f"{path}:{node.lineno} {node.attr}"
+        for path, tree in TREES.items()
+        if path.startswith("transport/") and path != "transport/inside.py"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and node.attr.startswith("_") and not node.attr.startswith("__")
+        if getattr(node.value, "id", "") not in ("self", "cls")
+    ]
+    assert found == []
+
+
 def test_every_python_folder_at_the_top_is_a_room_that_the_table_knows() -> None:
     folders = {path.parent.name for path in ROOT.glob("*/__init__.py")}
     assert folders <= {*ROOMS, "bench", "tests"}

@@ -12,9 +12,9 @@ from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
-from aiokafka.protocol.metadata import MetadataRequest
 
 from schemas.errors import LocalError
+from transport import inside
 from transport.clients import end, new_admin, refused, started
 from transport.errors import TopicMissing
 from transport.settings import KafkaSettings
@@ -126,7 +126,7 @@ class Admin:
     async def forbidden(self, names: Iterable[str]) -> frozenset[str]:
         """Those of the names that this client has no right to see, whether such topics are there or not."""
         wanted = list(names)
-        closed: frozenset[str] = await self._call(lambda client: forbidden(client._client, wanted))
+        closed: frozenset[str] = await self._call(lambda client: forbidden(inside.connections(client), wanted))
         return closed
 
     async def describe(self, topic: str) -> dict[str, str]:
@@ -235,8 +235,7 @@ class Admin:
 
 async def _all_tell(client: AIOKafkaAdminClient, names: set[str]) -> bool:
     """Whether each broker that answers knows the topics; the next question goes to any of them."""
-    nodes = [broker.nodeId for broker in client._client.cluster.brokers()]
-    known = await asyncio.gather(*(_topics_of(client, node) for node in nodes))
+    known = await asyncio.gather(*(_topics_of(client, node) for node in inside.nodes_of(client)))
     told = [topics for topics in known if topics is not None]
     return bool(told) and all(names <= topics for topics in told)
 
@@ -245,10 +244,9 @@ async def _topics_of(client: AIOKafkaAdminClient, node: int) -> set[str] | None:
     """What one broker knows; None when it does not answer: a dead one stays in the list until its session ends."""
     try:
         async with asyncio.timeout(_ANSWER_S):
-            metadata = await client._send_request(MetadataRequest(None), node)
+            return await inside.topics_at(client, node)
     except (KafkaError, OSError, TimeoutError):
         return None
-    return {topic["topic"] for topic in metadata.to_object()["topics"]}
 
 
 def _lack(topic: str, cluster: Cluster, insync: str | None, wanted: int) -> list[TopicDifference]:

@@ -13,12 +13,13 @@ from typing import Any, TypeAlias, TypeVar
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition, errors
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.client import AIOKafkaClient, ConnectionGroup
+from aiokafka.client import AIOKafkaClient
 from aiokafka.protocol.fetch import FetchRequest
 
 from schemas import topics
 from schemas.errors import LocalError
 from schemas.topics import BATCH_BYTES_MAX
+from transport import inside
 from transport.errors import NotAllowed
 from transport.reading.batches import DAMAGED, sieved
 from transport.reading.fetched import check_whole
@@ -98,7 +99,6 @@ def new_consumer(
 
 def _sieve(consumer: AIOKafkaConsumer, *, thorough: bool, thin: Callable[[str, int, int], None] | None) -> None:
     """Between its connection and its parser: the parser itself unpacks whatever says it is compressed."""
-    send = consumer._client.send
 
     def sifted(topic: str, records: bytes | None) -> bytes | None:
         try:
@@ -108,10 +108,7 @@ def _sieve(consumer: AIOKafkaConsumer, *, thorough: bool, thin: Callable[[str, i
         except (errors.KafkaError, *DAMAGED):
             return records  # changed on its way, for the consumer to find by the checksum
 
-    async def sent(node: Any, request: Any, **options: Any) -> Any:
-        if not isinstance(request, FetchRequest):
-            return await send(node, request, **options)
-        response = await send(node, request, group=ConnectionGroup.COORDINATION)
+    def arrived(request: FetchRequest, response: Any) -> Any:
         check_whole(response)
         if not response.topics:
             _note_answer(consumer, request)
@@ -121,19 +118,13 @@ def _sieve(consumer: AIOKafkaConsumer, *, thorough: bool, thin: Callable[[str, i
         ]
         return response
 
-    consumer._client.send = sent
+    inside.divert_fetches(consumer, arrived)
 
 
 def _note_answer(consumer: AIOKafkaConsumer, request: FetchRequest) -> None:
     """A broker that slows this client down answers without topics: a time stamp on each tells that it is there."""
-    subscription = consumer._subscription.subscription
-    assignment = subscription.assignment if subscription is not None else None
-    if assignment is None:
-        return
-    for topic, partitions in request.topics:
-        for tp in (TopicPartition(topic, partition) for partition, *_ in partitions):
-            if tp in assignment.tps:
-                assignment.state_value(tp).timestamp = time.time_ns() // 1_000_000
+    tps = [TopicPartition(topic, partition) for topic, partitions in request.topics for partition, *_ in partitions]
+    inside.stamp(consumer, tps, time.time_ns() // 1_000_000)
 
 
 def new_member(
@@ -235,9 +226,8 @@ def _larger(topic: str) -> str:
 
 def hear_drains(producer: AIOKafkaProducer, topic: str) -> None:
     """Nobody waits for the end of a batch as such; asyncio would report its error as never retrieved."""
-    batches = producer._message_accumulator._batches.get(TopicPartition(topic, 0))
-    if batches:
-        batches[-1]._drain_waiter.add_done_callback(of_no_interest)
+    if (drained := inside.newest_batch_end(producer, topic)) is not None:
+        drained.add_done_callback(of_no_interest)
 
 
 async def started(make: Callable[[], C], link: Link) -> C:
@@ -247,7 +237,7 @@ async def started(make: Callable[[], C], link: Link) -> C:
     """
     while True:
         client = make()
-        heed_quotas(_connections(client), link)
+        heed_quotas(inside.connections(client), link)
         curious = asyncio.create_task(_find_out(client, link, after_s=CURIOUS_S))
         try:
             async with asyncio.timeout(START_S):
@@ -274,13 +264,6 @@ async def started(make: Callable[[], C], link: Link) -> C:
             curious.add_done_callback(of_no_interest)
 
 
-def _connections(client: Client) -> AIOKafkaClient:
-    """What a client sends its requests with."""
-    if isinstance(client, AIOKafkaProducer):
-        return client.client
-    return client._client if isinstance(client, AIOKafkaConsumer | AIOKafkaAdminClient) else client
-
-
 def _watch(producer: AIOKafkaProducer, link: Link) -> None:
     def stall_s() -> float:
         return link.stall_s("producer", watch.STALL_S)
@@ -305,7 +288,7 @@ async def end(client: Client) -> None:
 
 async def _start(client: Client) -> None:
     await (client.bootstrap() if isinstance(client, AIOKafkaClient) else client.start())
-    connections = _connections(client)
+    connections = inside.connections(client)
     nodes = [broker.nodeId for broker in connections.cluster.brokers()]
     for node in nodes:  # the address that was written may answer, and those to which it sends its clients may not
         if await connections.ready(node):
@@ -317,7 +300,7 @@ async def _start(client: Client) -> None:
 async def _find_out(client: Client, link: Link, *, after_s: float = 0.0) -> None:
     """Why a client could not start: by the address that was written, or by those to which it is sent from there."""
     await asyncio.sleep(after_s)
-    connections = _connections(client)
+    connections = inside.connections(client)
     trouble = await why_away(f"{host}:{port}" for host, port, _ in connections.hosts)
     if trouble is None:
         told = [f"{broker.host}:{broker.port}" for broker in connections.cluster.brokers()]
@@ -330,17 +313,15 @@ async def _find_out(client: Client, link: Link, *, after_s: float = 0.0) -> None
 
 
 async def _end(client: Client) -> None:
-    if isinstance(client, AIOKafkaProducer) and client._txn_manager is not None:
-        waiter = client._txn_manager._transaction_waiter
-        if waiter is not None:
-            waiter.add_done_callback(of_no_interest)
+    if isinstance(client, AIOKafkaProducer) and (waiter := inside.transaction_end(client)) is not None:
+        waiter.add_done_callback(of_no_interest)
     has_stop = isinstance(client, AIOKafkaConsumer | AIOKafkaProducer)
     if await _finished(client.stop() if has_stop else client.close(), STOP_S):
         return
     if isinstance(client, AIOKafkaProducer):
         await _kill_producer(client)
     elif isinstance(client, AIOKafkaConsumer):
-        await _finished(client._client.close(), STOP_S / 2)
+        await _finished(inside.connections(client).close(), STOP_S / 2)
 
 
 async def _finished(work: Coroutine[Any, Any, None], seconds: float) -> bool:
@@ -359,23 +340,9 @@ def of_no_interest(task: "asyncio.Future[Any]") -> None:
 
 async def _kill_producer(producer: AIOKafkaProducer) -> None:
     """Give up what a producer still holds, so that none of its tasks waits for a broker that is away."""
-    accumulator, sender = producer._message_accumulator, producer._sender
-    if sender.sender_task is not None:
-        # aiokafka's own callback does what is done here, and trips over a producer without transactions.
-        sender.sender_task.remove_done_callback(sender._fail_all)
-        sender.sender_task.add_done_callback(of_no_interest)
-    queued = [batch for queue in accumulator._batches.values() for batch in queue]
-    batches = queued + list(accumulator._pending_batches)
-    # The end of a batch that was sent before takes it out of those on their way, where one that waits to be sent again
-    # is not; aiokafka would trip over that as well.
-    accumulator._pending_batches.update(batch for batch in queued if batch.retry_count)
-    accumulator.fail_all(errors.ProducerClosed())
-    for batch in batches:
-        for future in (batch.future, batch._drain_waiter, *(future for future, _ in batch._msg_futures)):
-            if future.done() and not future.cancelled():
-                future.exception()  # nobody waits for it; asyncio would report it as never retrieved
-    if sender.sender_task is not None:
-        sender.sender_task.cancel()
+    sender = inside.fail_all(producer, of_no_interest)
+    if sender is not None:
+        sender.cancel()
     await _finished(producer.client.close(), STOP_S / 2)
-    if sender.sender_task is not None:
-        await asyncio.wait({sender.sender_task}, timeout=STOP_S / 2)
+    if sender is not None:
+        await asyncio.wait({sender}, timeout=STOP_S / 2)

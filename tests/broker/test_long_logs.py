@@ -49,8 +49,11 @@ async def test_a_history_is_the_same_without_the_signs_of_life_that_say_nothing_
         ) as view:
             history = await view.history("long-log")
             assert fed.count(topics.offers(names[0])) < 500  # 1,500 signs of life, a change in 10 of them
-            fed.clear()
-            monkeypatch.setattr("transport.clients.thinned", lambda records, _tell: records)
+        fed.clear()
+        monkeypatch.setattr("transport.clients.thinned", lambda records, _tell: records)
+        async with AsyncFederation(  # another one, that has read nothing yet
+            kafka.bootstrap, registrar_key=public, opening_key=tmp_path / "coordinator.open"
+        ) as view:
             whole = await view.history("long-log")
     assert fed.count(topics.offers(names[0])) > 1500
     for seen in (history, whole):
@@ -68,7 +71,7 @@ async def test_a_history_is_the_same_without_the_signs_of_life_that_say_nothing_
 async def test_a_reading_that_gets_on_is_never_given_up_however_long_it_takes(
     kafka: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("audit.federation.BROKER_S", 5.0)
+    monkeypatch.setattr("audit.reading.BROKER_S", 5.0)
     batch, slow_ones = LogReader.batch, iter(range(4))  # each below the limit, together above it
 
     async def slow(self: LogReader, **how: int) -> object:

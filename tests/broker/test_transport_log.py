@@ -165,7 +165,7 @@ async def test_of_what_was_fetched_meanwhile_the_topic_named_first_is_delivered_
     await reader.assign({keys: EARLIEST, signed: EARLIEST})
     reader.pause(keys, signed)
     async with asyncio.timeout(30):
-        while not all(reader._fetched.values()):
+        while not all(reader._held._fetched.values()):
             assert await reader.batch(wait_ms=50) == []
     reader.resume(keys, signed)
     assert numbers(await reader.batch()) == [0, 1, 2]

@@ -186,7 +186,7 @@ async def test_topics_of_one_study_that_nobody_can_settle_do_not_keep_another_fr
     await writer.start()
     await writer.settle((log.rounds, log.receipts))
     await writer.settle((other,))
-    await writer._drop()
+    await writer._live.drop()
     with monkeypatch.context() as foreign:
         foreign.setattr(Label, "to_bytes", lambda self: b"another program's")
         await log.left(log.version, lost={log.rounds, log.receipts}, commit=True)

@@ -115,7 +115,7 @@ async def test_what_a_reader_of_many_topics_holds_ahead_is_one_answer_of_the_bro
     while time.monotonic() < until_s:
         assert await reader.batch(records_max=8)
         await asyncio.sleep(0.15)
-        waiting = reader._consumer._fetcher._records.values() if reader._consumer else []
+        waiting = reader._live.now._fetcher._records.values() if reader._live.now else []
         held.append(sum(one._partition_records._records.size_in_bytes() for one in waiting))
     assert 0 < max(held) <= settings.fetch_bytes
     await reader.close()

@@ -130,9 +130,9 @@ async def test_who_was_away_fences_its_successor_and_still_writes_nothing_over_i
     await old.start()
     old.watch({topic: 0, other: 0})
     await old.write([(topic, b"old", None)])
-    await old._drop()  # as after a broken connection: the next transaction starts a producer, which fences
+    await old._live.drop()  # as after a broken connection: the next transaction starts a producer, which fences
     await old.write([(topic, b"old, nobody was there meanwhile", None)])
-    await old._drop()
+    await old._live.drop()
     await new.start()
     await new.write([(other, b"new", None)])
     with pytest.raises(Fenced):
@@ -177,7 +177,7 @@ async def test_a_lost_commit_answer_is_found_out_from_the_log(
     await writer.start()
 
     def break_commit(*, after: bool) -> None:
-        producer = writer._producer
+        producer = writer._live.now
         assert producer is not None
         commit = producer.commit_transaction
 

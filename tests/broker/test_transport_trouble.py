@@ -13,7 +13,7 @@ from schemas.errors import TransientError
 from tests.broker.conftest import make_topics
 from tests.broker.topics import numbers, read, write
 from transport.admin import Admin, within
-from transport.reading import damage, log
+from transport.reading import damage
 from transport.reading.log import EARLIEST, LogReader, read_to_end
 from transport.settings import KafkaSettings
 from transport.staying.link import Link
@@ -156,7 +156,7 @@ async def test_a_producer_that_hangs_while_others_are_answered_is_replaced_and_c
 async def test_a_reader_that_hangs_is_replaced_counted_and_reads_on(
     cut_link: tuple[LinkProxy, str], name: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(log, "_STALL_S", 1.0)
+    monkeypatch.setattr(watching, "STALL_S", 1.0)
     proxy, address = cut_link
     settings = KafkaSettings(address, "tests", fetch_wait_ms=50)
     link, topic = Link(settings), name("log")
@@ -181,7 +181,7 @@ async def test_a_reader_that_hangs_is_replaced_counted_and_reads_on(
 async def test_topics_without_records_beside_lively_and_paused_ones_are_not_taken_for_silent(
     settings: KafkaSettings, link: Link, name: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(log, "_STALL_S", 1.0)
+    monkeypatch.setattr(watching, "STALL_S", 1.0)
     lively, held, quiet = name("lively"), name("held"), name("quiet")
     await make_topics(settings, lively, held, quiet)
     rebuilt: list[str] = []

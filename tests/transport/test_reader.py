@@ -24,7 +24,7 @@ class Deaf:
 async def test_a_consumer_that_is_not_told_which_topics_there_are_is_replaced() -> None:
     settings, deaf = KafkaSettings("127.0.0.1:1", "test"), Deaf()
     reader = LogReader(settings, Link(settings))
-    reader._consumer = cast(Any, deaf)
+    reader._live.now = cast(Any, deaf)
     assert await reader.missing({"lost"}) is None
-    assert reader._consumer is None
+    assert reader._live.now is None
     assert deaf.stopped

@@ -7,7 +7,8 @@ from typing import Any, cast
 import pytest
 from aiokafka import TopicPartition
 
-from transport.reading import log
+from transport.reading import consumer as consumer_module
+from transport.reading import log, watching
 from transport.reading.log import LogReader
 from transport.reading.silence import ASKED_S, Silence
 from transport.settings import KafkaSettings
@@ -74,17 +75,18 @@ class Consumer:
 def reading(monkeypatch: pytest.MonkeyPatch) -> tuple[LogReader, Consumer, list[float]]:
     """A reader whose consumer is played, and the clock."""
     now = [0.0]
-    monkeypatch.setattr(log, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    for module in (log, watching):
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now[0]))
     settings = KafkaSettings("127.0.0.1:1", "tests")
     reader, consumer = LogReader(settings, Link(settings)), Consumer(now)
-    reader._consumer = cast(Any, consumer)
+    reader._live.now = cast(Any, consumer)
     return reader, consumer, now
 
 
 def said(reader: LogReader, now: list[float], seconds: int) -> str:
     for _ in range(seconds):
         now[0] += 1
-        if found := reader._silent():
+        if found := reader._watching.silent(cast(Any, reader._live.now)):
             return found
     return ""
 
@@ -116,7 +118,7 @@ async def test_the_client_is_replaced_and_the_link_stays_as_it_is(
     async def end(client: object) -> None:
         ended.append(client)
 
-    monkeypatch.setattr(log, "end", end)
+    monkeypatch.setattr(consumer_module, "end", end)
     reader._link.on_rebuild(rebuilt.append)
     reader._link.up()
     said(reader, now, 29)

@@ -8,13 +8,13 @@ Used by:  coordinator.shell alone.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 
 from schemas import topics
 from schemas.errors import LocalError
+from transport import inside
 from transport.clients import end, new_member, refused, started
 from transport.errors import TopicMissing
 from transport.settings import KafkaSettings
@@ -107,10 +107,10 @@ class Election:
     async def _count_partitions(self, consumer: AIOKafkaConsumer) -> None:
         """Without this a missing topic would simply never be assigned. The number is part of who fences whom."""
         await absent({topics.LEAD}, consumer.topics)
-        cluster = await consumer._client.fetch_all_metadata()
+        cluster = await inside.connections(consumer).fetch_all_metadata()
         found = len(cluster.partitions_for_topic(topics.LEAD) or ())
         if not found:
-            closed = await forbidden(consumer._client, [topics.LEAD])
+            closed = await forbidden(inside.connections(consumer), [topics.LEAD])
             raise TopicMissing([topics.LEAD], self._settings.bootstrap, forbidden=closed)
         self._refuse_other_number(found)
         self.partitions = found
@@ -123,29 +123,23 @@ class Election:
             )
 
     def _listen(self, consumer: AIOKafkaConsumer) -> None:
-        """Hear what aiokafka keeps to itself: heartbeats that were answered, and what each generation gives out.
+        """Hear what aiokafka keeps to itself: heartbeats that were answered, and what each generation gives out."""
 
-        Its own listener would have to be waited for before anything is given out; here nobody is.
-        """
-        coordinator = consumer._coordinator
-        beat, complete = coordinator._do_heartbeat, coordinator._on_join_complete
-
-        async def heard() -> bool:
+        async def beat(sending: Awaitable[bool]) -> bool:
             sent_s = time.monotonic()
-            success = bool(await beat())
+            success = bool(await sending)
             if success:
                 self._heard(sent_s)
             return success
 
-        async def joined(generation: int, *rest: Any) -> None:
-            await complete(generation, *rest)
+        def joined(generation: int) -> None:
             assigned = consumer.assignment()
             consumer.pause(*assigned)  # there is nothing to read
             self._generation, self._assigned = generation, frozenset(tp.partition for tp in assigned)
             self._heard(time.monotonic())
             self._news.set()
 
-        coordinator._do_heartbeat, coordinator._on_join_complete = heard, joined
+        inside.hear_member(consumer, beat, joined)
 
     def _heard(self, at_s: float) -> None:
         self._heard_s = at_s
@@ -155,7 +149,7 @@ class Election:
 
     async def _take_part(self, consumer: AIOKafkaConsumer, on_held: OnHeld) -> None:
         while True:
-            consumer._coordinator.check_errors()
+            inside.check_member(consumer)
             if self._assigned is not None:
                 self._refuse_other_number(max(self._assigned, default=-1) + 1)
                 self.held, self._assigned = self._assigned, None

@@ -9,34 +9,30 @@ Used by:  coordinator.shell alone; nobody else may hold back readers.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping, Set
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 import structlog
-from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.errors import IllegalOperation, InvalidProducerEpoch, KafkaError, ProducerFenced
+from aiokafka import AIOKafkaProducer
 from aiokafka.structs import RecordMetadata
 
-from transport.clients import STOP_S, end, hear_drains, new_producer, of_no_interest, refused, started
-from transport.errors import CommitUnknown, Fenced, LogReset, LogUndecided, TopicMissing, TransactionAborted
+from transport.clients import hear_drains, of_no_interest
+from transport.errors import CommitUnknown, Fenced, LogReset, LogUndecided, TransactionAborted
 from transport.reading.log import read_to_end
 from transport.settings import KafkaSettings
 from transport.staying.link import Link
-from transport.writing.labels import HEADER, Label, all_there, ours
+from transport.writing.labels import HEADER, Label, ours
 from transport.writing.outcome import Records, outcome
-from transport.writing.visible import VisibleWatch, ends_of, read_around, require_visible
+from transport.writing.producer import BROKEN, LiveProducer, is_fenced
+from transport.writing.settling import Settling
+from transport.writing.visible import VisibleWatch, ends_of
 from transport.writing.writer import check_topic
 
-COMMIT_S = 30.0
 SHOW_S = 1.0  # how long what was committed may be on its way to readers before the next transaction helps it along
 _AGAIN_S = 0.01
 
 _log = structlog.get_logger("transport")
-
-_FENCED = ProducerFenced | InvalidProducerEpoch
-# aiokafka's state machine asserts where a producer died under it
-_BROKEN = (KafkaError, IllegalOperation, AssertionError, OSError)
 
 
 @dataclass(slots=True, eq=False)
@@ -61,7 +57,7 @@ class Transaction:
             hear_drains(self._producer, topic)
             acknowledged.add_done_callback(of_no_interest)
             self.sent.append((topic, value, acknowledged))
-        except _BROKEN as error:
+        except BROKEN as error:
             raise self._writer.failure(error, self._producer, topic) from error
 
     async def acknowledged(self) -> list[int]:
@@ -71,7 +67,7 @@ class Transaction:
         for topic, _, future in self.sent:
             try:
                 offsets.append(int((await future).offset))
-            except _BROKEN as error:
+            except BROKEN as error:
                 raise self._writer.failure(error, self._producer, topic) from error
         return offsets
 
@@ -83,9 +79,8 @@ class TransactionalWriter:
         self._settings = settings
         self._link = link
         self._id = transactional_id
-        self._producer: AIOKafkaProducer | None = None
-        self._topics: set[str] = set()
-        self._aside: dict[str, LogUndecided | TopicMissing] = {}  # topics that nobody can settle: one study's trouble
+        self._live = LiveProducer(settings, link, transactional_id)
+        self._settling = Settling(settings, link, transactional_id, self._live)
         self._ends: dict[str, int] = {}  # topic -> the offset before which all is known to whoever uses this writer
         self._started = False
         self._one_at_a_time = asyncio.Lock()
@@ -108,8 +103,8 @@ class TransactionalWriter:
         """Nobody decides on these topics any more."""
         for topic in topics:
             self._ends.pop(topic, None)
-            self._aside.pop(topic, None)
-            self._topics.discard(topic)
+            self._settling.aside.pop(topic, None)
+            self._settling.topics.discard(topic)
             self._visible.forget(topic)
 
     async def settle(self, topics: Iterable[str]) -> None:
@@ -123,11 +118,11 @@ class TransactionalWriter:
             try:
                 async with self._one_at_a_time:
                     producer = await self._live_producer()
-                    async with self._dropped_after_errors(producer):
-                        await self._settle(producer, names)
+                    async with self._live.guarded(producer):
+                        await self._settling.settle(producer, names)
                         self._ends |= await ends_of(self._settings, self._link, names, committed=True)
                 for name in names:
-                    self._aside.pop(name, None)
+                    self._settling.aside.pop(name, None)
                 return
             except TransactionAborted as error:
                 self._link.down(error)
@@ -168,7 +163,7 @@ class TransactionalWriter:
         """
         async with self._one_at_a_time:
             producer = await self._live_producer()
-            async with self._dropped_after_errors(producer):
+            async with self._live.guarded(producer):
                 await self._show_last(producer)
                 await producer.begin_transaction()
             transaction = Transaction(self, producer, Label.fresh(count))
@@ -177,7 +172,7 @@ class TransactionalWriter:
                 offsets = await transaction.acknowledged()
                 self._refuse_reset(transaction, offsets)
             except BaseException:
-                await self._abort(producer)
+                await self._live.abort(producer)
                 raise
             await self._commit(producer, transaction, offsets)
             self._written(transaction, offsets)
@@ -185,68 +180,39 @@ class TransactionalWriter:
 
     async def close(self) -> None:
         """End the producer; bounded. A transaction still open is ended by the next start of this id."""
-        await asyncio.gather(self._drop(), self._visible.close())
+        await asyncio.gather(self._live.drop(), self._visible.close())
+
+    def failure(self, error: BaseException, producer: AIOKafkaProducer, topic: str = "") -> Exception:
+        """What an error before the commit means: nothing was committed, whatever else."""
+        return self._live.failure(error, producer, topic)
 
     async def check(self, producer: AIOKafkaProducer, topic: str) -> None:
         """Raise LocalError when the producer knows no such topic and there is none, or when nobody can settle it."""
-        trouble = self._aside.get(topic)
+        trouble = self._settling.aside.get(topic)
         if isinstance(trouble, LogUndecided):
             raise trouble
         if not producer.client.cluster.partitions_for_topic(topic):
             await check_topic(producer.client, topic, self._settings.bootstrap)
-        self._topics.add(topic)
-
-    def failure(self, error: BaseException, producer: AIOKafkaProducer, topic: str = "") -> Exception:
-        """What an error before the commit means: nothing was committed, whatever else."""
-        if _is_fenced(error, producer):
-            return Fenced(f"another process has taken over {self._id}")
-        return refused(error, topic) or TransactionAborted(f"transaction of {self._id} was not committed: {error!r}")
+        self._settling.topics.add(topic)
 
     async def _live_producer(self) -> AIOKafkaProducer:
         """The producer; a fresh one fences others first, and is used only where nobody else has written."""
-        if self._producer is None:
-            producer = await self._new_producer()
+        if self._live.now is None:
+            producer = await self._live.new()
             if self._started:
                 await self._refuse_others(producer)
             self._started = True
             return producer
-        return self._producer
-
-    async def _new_producer(self) -> AIOKafkaProducer:
-        self._producer = await started(lambda: new_producer(self._settings, transactional_id=self._id), self._link)
-        return self._producer
+        return self._live.now
 
     async def _refuse_others(self, producer: AIOKafkaProducer) -> None:
         """What was not looked through is never used."""
-        async with self._dropped_after_errors(producer):
-            names = await self._settle_most(producer, self._topics | self._ends.keys())
+        async with self._live.guarded(producer):
+            names = await self._settling.settle_most(producer, self._settling.topics | self._ends.keys())
             start = {topic: end for topic, end in self._ends.items() if topic in names}
             entries = ours(await read_to_end(self._settings, self._link, list(start), start=start))
             if entries:
                 raise Fenced(f"another process has written under {self._id}, on {entries[0].topic}")
-
-    async def _settle_most(self, producer: AIOKafkaProducer, topics: Set[str]) -> Set[str]:
-        """Settle all topics that can be; the others are set aside, for those to hear of who write there."""
-        while True:
-            names = topics - self._aside.keys()
-            try:
-                await self._settle(producer, names)
-                return names
-            except (LogUndecided, TopicMissing) as error:
-                self._aside.update(dict.fromkeys(error.topics, error))
-                self._topics.difference_update(error.topics)
-
-    @asynccontextmanager
-    async def _dropped_after_errors(self, producer: AIOKafkaProducer) -> AsyncIterator[None]:
-        """Raises what an error in the block means for a transaction that was not committed."""
-        try:
-            yield
-        except (*_BROKEN, TimeoutError) as error:
-            await self._drop()
-            raise self.failure(error, producer) from error
-        except BaseException:
-            await self._drop()
-            raise
 
     def _refuse_reset(self, transaction: Transaction, offsets: list[int]) -> None:
         """Before the commit: a record that would lie where another one was read before must not appear there."""
@@ -267,132 +233,49 @@ class TransactionalWriter:
                 producer = await self._live_producer()
                 hidden = await self._visible.hidden()
                 if still := [topic for topic in topics if topic in hidden]:
-                    await self._end_hidden(producer, still, commit=True)
+                    await self._settling.end_hidden(producer, still, commit=True)
 
     async def _show_last(self, producer: AIOKafkaProducer) -> None:
         """See that the last transaction is visible before the next begins, which would take it back with itself."""
         until_s = time.monotonic() + SHOW_S
         while hidden := await self._visible.hidden():
             if time.monotonic() > until_s:
-                await self._end_hidden(producer, sorted(hidden), commit=True)
+                await self._settling.end_hidden(producer, sorted(hidden), commit=True)
                 until_s = time.monotonic() + SHOW_S
             await asyncio.sleep(_AGAIN_S)
 
-    async def _settle(self, producer: AIOKafkaProducer, topics: Iterable[str]) -> None:
-        """Behind the fence and under the lock: whatever is hidden now has lost its markers."""
-        names = sorted(topics)
-        try:
-            await require_visible(self._settings, self._link, names)
-        except LogUndecided as error:
-            complete = all_there(*await read_around(self._settings, self._link, names))
-            await self._end_hidden(producer, error.topics, commit=complete)
-            await require_visible(self._settings, self._link, names)
-
-    async def _end_hidden(self, producer: AIOKafkaProducer, topics: list[str], *, commit: bool) -> None:
-        """A transaction without a record, under the lock: its markers end what those of an earlier one should have.
-
-        Raises Fenced and CommitUnknown when a commit fails in the middle: whoever starts next under this id takes it
-        back then, and with it what it was to end.
-        """
-        how = "committing" if commit else "taking back"
-        _log.warning(f"hidden records, {how} once more", topics=topics, transactional_id=self._id)
-        marking = asyncio.ensure_future(self._mark(producer, topics, commit=commit))
-        marking.add_done_callback(of_no_interest)
-        try:
-            await asyncio.shield(marking)
-        except asyncio.CancelledError:
-            await asyncio.wait({marking}, timeout=STOP_S)  # half of it is the worst of all
-            marking.cancel()
-            raise
-        except (*_BROKEN, TimeoutError) as error:
-            await self._drop()
-            failure = self.failure(error, producer)
-            if commit and isinstance(failure, TransactionAborted):
-                raise CommitUnknown(f"hidden records of {self._id} could not be committed once more") from error
-            raise failure from error
-
-    async def _mark(self, producer: AIOKafkaProducer, topics: list[str], *, commit: bool) -> None:
-        await producer.begin_transaction()
-        for topic in topics:
-            producer._txn_manager.maybe_add_partition_to_txn(TopicPartition(topic, 0))
-        if commit:
-            await self._commit_in_time(producer)
-        else:
-            async with asyncio.timeout(COMMIT_S):
-                await producer.abort_transaction()
-
     async def _commit(self, producer: AIOKafkaProducer, transaction: Transaction, offsets: list[int]) -> None:
         try:
-            await self._commit_in_time(producer)
-        except (*_BROKEN, TimeoutError) as error:
-            await self._drop()
-            if _is_fenced(error, producer):
-                raise self.failure(error, producer) from error
+            await self._live.commit(producer)
+        except (*BROKEN, TimeoutError) as error:
+            await self._live.drop()
+            if is_fenced(error, producer):
+                raise self._live.failure(error, producer) from error
             _log.warning("outcome of a commit unknown, asking the log", transactional_id=self._id, reason=repr(error))
             if not await self._was_committed(transaction, offsets):
-                raise self.failure(error, producer) from error
+                raise self._live.failure(error, producer) from error
         except BaseException:
-            await self._drop()  # cancelled in the middle: whoever starts next finds out from the log
+            await self._live.drop()  # cancelled in the middle: whoever starts next finds out from the log
             raise
-
-    async def _commit_in_time(self, producer: AIOKafkaProducer) -> None:
-        """A commit that is not answered is in doubt; the log knows more than a longer wait would."""
-        stall_s = self._link.stall_s("commit", COMMIT_S)
-        try:
-            async with asyncio.timeout(stall_s):
-                await producer.commit_transaction()
-        except TimeoutError:
-            self._link.rebuilt("commit", f"a commit of {self._id} not answered for {stall_s:.0f} s")
-            raise
-        self._link.got_on("commit")
-        self._link.got_on("producer")
 
     async def _was_committed(self, transaction: Transaction, offsets: list[int]) -> bool:
         """Ask the log. Our next start ends whatever is open under this id, so what is visible afterwards is final."""
         if min(offsets, default=0) < 0:
             raise CommitUnknown(f"a record of {self._id} was stored, but the broker forgot where")
-        producer = await self._new_producer()
+        producer = await self._live.new()
         expected: Records = {}
         for (topic, value, _), offset in zip(transaction.sent, offsets, strict=True):
             expected.setdefault(topic, []).append((offset, value))
         start = {topic: sent[0][0] for topic, sent in expected.items()} | self._ends
         try:
-            names = await self._settle_most(producer, start.keys())
+            names = await self._settling.settle_most(producer, start.keys())
             if not expected.keys() <= names:
                 raise CommitUnknown(f"a transaction of {self._id} cannot be looked for on all its topics")
             entries = await read_to_end(self._settings, self._link, sorted(names), start={n: start[n] for n in names})
             return outcome(expected, entries, self._id)
-        except (*_BROKEN, TimeoutError) as error:
-            await self._drop()
+        except (*BROKEN, TimeoutError) as error:
+            await self._live.drop()
             raise CommitUnknown(f"a transaction of {self._id} is hidden, and could not be ended") from error
         except BaseException:
-            await self._drop()
+            await self._live.drop()
             raise
-
-    async def _abort(self, producer: AIOKafkaProducer) -> None:
-        """Take an open transaction back; where that fails in time, the next start of this id does it.
-
-        Either way a new producer comes next, which looks whether readers were told: records that were taken back and
-        hang would count with its first commit.
-        """
-        task = asyncio.ensure_future(producer.abort_transaction())
-        task.add_done_callback(of_no_interest)
-        try:
-            await asyncio.wait({task}, timeout=STOP_S)
-        finally:
-            task.cancel()
-            await self._drop()
-
-    async def _drop(self) -> None:
-        producer, self._producer = self._producer, None
-        if producer is not None:
-            await end(producer)
-
-
-def _is_fenced(error: BaseException, producer: AIOKafkaProducer) -> bool:
-    """Whether a producer was overtaken; its own task may have heard of it while the caller meets only the wreck."""
-    manager = producer._txn_manager
-    if isinstance(error, _FENCED) or not manager.is_fatal_error():
-        return isinstance(error, _FENCED)
-    waiter = manager._transaction_waiter
-    return waiter is not None and waiter.done() and isinstance(waiter.exception(), _FENCED)

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 
 from aiokafka import AIOKafkaProducer
 
+from transport import inside
 from transport.staying.link import Link
 
 LOOK_S = 1.0
@@ -48,7 +49,7 @@ async def watch_producer(
         if not link.connected or link.throttled_until_s("produce") > time.monotonic():
             heads.forget()
             continue
-        now = _heads(producer)
+        now = inside.oldest_batches(producer)
         waited_s = heads.oldest_s(now, time.monotonic())
         if waiting and waited_s < LOOK_S:
             link.got_on("producer")
@@ -57,11 +58,3 @@ async def watch_producer(
             link.rebuilt("producer", f"nothing acknowledged for {waited_s:.0f} s")
             await give_up()
             return
-
-
-def _heads(producer: AIOKafkaProducer) -> dict[object, object]:
-    """The oldest unacknowledged batch of each partition: the one on its way, else the next to go."""
-    accumulator = producer._message_accumulator
-    heads: dict[object, object] = {tp: batches[0] for tp, batches in accumulator._batches.items() if batches}
-    heads.update({batch.tp: batch for batch in accumulator._pending_batches})
-    return heads
