@@ -2,7 +2,6 @@
 
 Knows:    versions and their cohorts, what became of every offer, what sites measured, when they showed themselves.
 Never:    verifies (audit.federation does), reads a topic, a file or a clock: times are the log's append times.
-Used by:  audit.federation, wardround.report, wardround.demo, `wardround status`.
 """
 
 from bisect import bisect_right, insort

@@ -2,7 +2,6 @@
 
 Knows:    the best version that is still kept; that the task on this machine must be the one the plan approved.
 Never:    fetches or opens a version itself (audit.federation does).
-Used by:  audit.federation, `wardround model`.
 """
 
 from __future__ import annotations

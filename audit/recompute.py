@@ -2,7 +2,6 @@
 
 Knows:    which bodies a Request names, who signed them, how they open. The arithmetic is protocol.recompute.
 Never:    imports the coordinator; writes anything.
-Used by:  wardround.commands.recompute.
 """
 
 import asyncio

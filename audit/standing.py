@@ -2,7 +2,6 @@
 
 Knows:    what the log tells of each site: when it was there, what it did, what was counted or refused, what failed.
 Never:    guesses: where the log does not tell a reason, it says where to look.
-Used by:  `wardround status`, wardround.report, bench.fairness.
 """
 
 from bisect import bisect_right

@@ -2,7 +2,6 @@
 
 Knows:    plan, members, the chain of rounds, the study keys that one opening key opens.
 Never:    imports the coordinator, writes to a topic; leaves out what is wrong (audit.study_log does, for display).
-Used by:  audit.recompute.
 """
 
 from contextlib import suppress

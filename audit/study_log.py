@@ -2,7 +2,6 @@
 
 Knows:    who may have signed what; the chain of `rounds`; epoch keys that are sealed to one member.
 Never:    reads a topic itself; a record that does not hold is left out and said in one log line.
-Used by:  audit.federation.
 """
 
 import time

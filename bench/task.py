@@ -1,7 +1,4 @@
-"""A task that learns nothing: its update is noise of a chosen size, other bytes for each site and round; no torch.
-
-Used by:  bench.cells; a study names one of the instances below by its size.
-"""
+"""A task that learns nothing: its update is noise of a chosen size, other bytes for each site and round; no torch."""
 
 import numpy as np
 

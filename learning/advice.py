@@ -1,7 +1,7 @@
 """What deserves a word when a study is tried: clipped updates, a rate that is far off, a federation below alone.
 
 Knows:    the one rule for each, whoever asks: plan check, simulate, experiment, report.
-Imports:  stdlib.   Used by: rehearsal.experiment, wardround.
+Imports:  stdlib.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Where in a task's own code something went wrong: its author's file and line, not the framework's.
 
 Never:    shows an exception's text, which may hold a patient's value, unless no patient was there.
-Imports:  stdlib, schemas.errors.   Used by: participant.training.worker, wardround.
+Imports:  stdlib, schemas.errors.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Knows:    how a number is written (digits 0-9, a sign, a decimal mark, an exponent), and which marks stand for nothing.
 Never:    guesses: `1_23`, `0x10`, `1,234.5`, `nan`, `inf` and digits of other scripts are no numbers.
-Imports:  numpy.   Used by: learning.columns, learning.table.
+Imports:  numpy.
 """
 
 from __future__ import annotations

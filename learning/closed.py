@@ -4,7 +4,7 @@ Knows:    an import of the task's code goes to the manifest, to `learning` and `
           what is installed. Each folder's code has a package of its own, named by its digest: two versions of a task
           can be in one process, and what else carries the task's name there is not touched.
 Never:    reads a `.pyc`, writes one, runs the `__init__.py` of a package above the folder or a file beside it.
-Imports:  stdlib, schemas.errors, learning.manifest.   Used by: learning.entry, participant.training.fork_server.
+Imports:  stdlib, schemas.errors, learning.manifest.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Knows:    numbers within a range, whole numbers, one of some words, free text; which column is the label.
 Never:    puts a patient's value into a message.
-Imports:  numpy, learning.cells, learning.quarantine, schemas.errors.   Used by: learning.contract, learning.table.
+Imports:  numpy, learning.cells, learning.quarantine, schemas.errors.
 """
 
 from __future__ import annotations

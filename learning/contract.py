@@ -3,7 +3,6 @@
 Knows:    the columns a task declares, how many rows break them, and which rows those are.
 Never:    puts a patient's value into a message.
 Imports:  numpy, learning.columns, learning.table, learning.quarantine, schemas.errors.
-Used by:  learning.task, studies, participant.training.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Find a task by `package.module:attribute`, and the digest of its folder, which a plan approves.
 
 Knows:    a digest is compared before a line of the folder is run, and only what was digested is run.
-Imports:  stdlib, schemas.errors, learning.task, learning.closed.   Used by: participant.training, wardround.
+Imports:  stdlib, schemas.errors, learning.task, learning.closed.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Knows:    what spreadsheets export; the option that would read what is refused.
 Never:    puts a cell into a message, reads one format where another was named.
-Imports:  stdlib, learning.cells, learning.columns, schemas.errors.   Used by: learning.table, learning.task.
+Imports:  stdlib, learning.cells, learning.columns, schemas.errors.
 """
 
 from __future__ import annotations

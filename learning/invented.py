@@ -3,7 +3,7 @@
 Knows:    every value that a column names comes up, columns that may be missing are missing now and then; the same seed
           invents the same patients.
 Never:    looks at a patient. Says anything about how real ones are: an invented model has learnt nothing.
-Imports:  numpy, learning.contract, learning.source.   Used by: rehearsal.trial, tests.
+Imports:  numpy, learning.contract, learning.source.
 """
 
 from __future__ import annotations

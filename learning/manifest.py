@@ -2,7 +2,7 @@
 
 Knows:    the rule of today and the one before (docs/decisions/0037); a digest covers names and contents.
 Never:    runs or believes anything it finds: sources are kept as the bytes that were digested.
-Imports:  stdlib, schemas.errors.   Used by: learning.entry, learning.closed, wardround.
+Imports:  stdlib, schemas.errors.
 """
 
 from __future__ import annotations

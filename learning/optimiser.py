@@ -4,7 +4,7 @@ Knows:    the update rules of torch.optim's SGD (momentum without dampening) and
           gradient, defaults 0.9, 0.999, 1e-8), to which a test compares them.
 Why here: importing torch.optim loads torch's compiler: seconds and 600 MB for each trainer, for these few lines.
 Source:   Kingma and Ba, arXiv 1412.6980, algorithm 1; FedProx's proximal term, arXiv 1812.06127, equation 2.
-Imports:  torch.   Used by: learning.torch_task.
+Imports:  torch.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What a model's raw outputs mean to a person: probabilities.
 
-Imports:  numpy.   Used by: studies.
+Imports:  numpy.
 """
 
 from typing import Any

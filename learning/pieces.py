@@ -2,7 +2,7 @@
 
 Knows:    between two pieces such work can be put aside for anything else, and gone on with as if nothing had been.
 Never:    loses a piece that was done; the result is the same however often the work was put aside.
-Imports:  stdlib, schemas.errors.   Used by: learning.task, learning.torch_task, participant.training.worker.
+Imports:  stdlib, schemas.errors.
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 
 Knows:    how a task's folder, its entry and the place that both are seen from belong together.
 Never:    puts a folder before what is installed: a `json` or a `learning` of its own shadows nothing.
-Used by:  learning.entry's users: participant.training, wardround.
 """
 
 import contextlib

@@ -2,7 +2,6 @@
 
 Knows:    a row that breaks the contract has no prediction and its reason; labels are not needed.
 Never:    holds more than a piece of the table; puts a patient's value into a message.
-Used by:  `wardround predict`, notebooks.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Knows:    how many records were read, how many were set aside, the share that the plan allows, and how many records of
           each label are among them: a rule that takes away the dead alone would change what is learnt.
 Never:    keeps a record or a value of one.
-Imports:  schemas.errors.   Used by: learning.columns, learning.contract, learning.task, participant.training.
+Imports:  schemas.errors.
 """
 
 from __future__ import annotations

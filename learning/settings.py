@@ -1,6 +1,6 @@
 """A plan's [training] section as a task takes it.
 
-Imports:  schemas.plan, learning.task.   Used by: studies, wardround.
+Imports:  schemas.plan, learning.task.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Knows:    the site's folder and options, and the quarantine of this loading.
 Never:    puts a patient's value into a message.
-Imports:  learning.contract, learning.formats, learning.quarantine.   Used by: learning.task, participant.training.
+Imports:  learning.contract, learning.formats, learning.quarantine.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Knows:    lines are counted against the file, also those that a quote swallowed; which option reads what it refuses.
 Never:    puts a cell into a message: the first line of a table may be a patient. Guesses a format.
-Imports:  numpy, learning.cells, learning.columns, learning.formats.   Used by: learning.contract, learning.task.
+Imports:  numpy, learning.cells, learning.columns, learning.formats.
 """
 
 from __future__ import annotations

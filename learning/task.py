@@ -2,7 +2,7 @@
 
 Knows:    how a site's patients are loaded and split, what an update is, how a version is judged.
 Never:    sends anything, reads the network, or puts a patient's value into a message.
-Imports:  numpy, schemas.errors, learning.contract.   Used by: participant.training, wardround, studies.
+Imports:  numpy, schemas.errors, learning.contract.
 """
 
 from __future__ import annotations

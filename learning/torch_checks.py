@@ -1,6 +1,6 @@
 """What a task's model and loss have to give back, said to their author where they give something else.
 
-Imports:  torch, learning.task, schemas.errors.   Used by: learning.torch_task.
+Imports:  torch, learning.task, schemas.errors.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Knows:    batches, training, early stopping, prediction; one thread, the same result for the same seed.
 Never:    imports torch.optim (slow, large: see learning.optimiser), keeps optimiser state between rounds.
-Imports:  torch, numpy, learning.   Used by: studies.
+Imports:  torch, numpy, learning.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ Knows:    trainable parameters first, in the model's order, then frozen ones, th
           part of the vector: they are as a new model has them each time a vector is written. A running variance is
           never negative in the model, whatever the vector holds.
 Never:    copies a parameter to read or write one: the model's tensors are views of the flat one.
-Imports:  torch, numpy.   Used by: learning.torch_task.
+Imports:  torch, numpy.
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 
 Knows:    who is connected through it; whether it is cut, forgets what it is given, or is merely slow or unfaithful.
 Never:    understands what it forwards, or listens anywhere but on the loopback.
-Used by:  wardround.demo, bench, tests.
 """
 
 import asyncio

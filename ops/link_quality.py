@@ -2,7 +2,6 @@
 
 Knows:    one capacity each way for all connections of a link; which bytes may be flipped.
 Never:    awaits or opens anything; clock and randomness are handed in.
-Used by:  ops.link_proxy.
 """
 
 import random

@@ -1,7 +1,4 @@
-"""The participant as one process: opens keys, site.db, connections and trainer, then follows the log.
-
-Used by: wardround (`wardround participant`), tests.
-"""
+"""The participant as one process: opens keys, site.db, connections and trainer, then follows the log."""
 
 import asyncio
 import os

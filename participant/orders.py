@@ -2,7 +2,6 @@
 
 Knows:    an order is a wish in the data folder; a service that runs takes it within a second, another at its start.
           `forget` alone changes site.db itself, while no service runs.
-Used by:  wardround.commands.participant.
 """
 
 import sqlite3

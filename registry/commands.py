@@ -2,7 +2,6 @@
 
 Knows:    the registrar's public key, the operator's private one.
 Never:    waits for the coordinator: a command stands on the log and is obeyed by whoever leads, now or later.
-Used by:  wardround.commands.operator, tests.
 """
 
 import asyncio

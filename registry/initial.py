@@ -1,7 +1,6 @@
 """Version 0 on its way to the log: checked against the plan, sealed to the coordinator, sent chunk by chunk.
 
 Knows:    the body is float32 little-endian, p of them; memory stays at a few chunks for any size.
-Used by:  registry.registrar.
 """
 
 import asyncio

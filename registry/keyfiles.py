@@ -1,7 +1,6 @@
 """Key files as people hand them around: a member's card (NAME.pub) and the registrar's public key.
 
 Knows:    private keys stay where they were made; a card holds public halves alone.
-Used by:  wardround.commands, wardround.demo, tests.
 """
 
 import os

@@ -1,7 +1,7 @@
 """How a simulated study went: versions over time, staleness, shares, waste and bytes.
 
 Knows:    what an observer of the world sees, added up.
-Imports:  stdlib, protocol.rounds, schemas.records.   Used by: wardround.simulate.
+Imports:  stdlib, protocol.rounds, schemas.records.
 """
 
 from collections import Counter

@@ -3,7 +3,7 @@
 Knows:    the formula of docs/design.md, section 4 (16ths, cohorts of `goal`, staleness, clip), and the server steps, in
           float64.
 Never:    stands in for the coordinator: no round is signed, recorded or repeatable bit for bit.
-Imports:  numpy, learning, schemas.   Used by: the experiment scripts of the studies, wardround.simulate.
+Imports:  numpy, learning, schemas.
 """
 
 from __future__ import annotations

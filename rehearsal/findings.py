@@ -1,7 +1,6 @@
 """What was found when a task was tried: what is well, what to look at, what would fail at hospitals.
 
 Never:    shows the text of an error that patients of the author's may be in.
-Used by:  rehearsal.trial, rehearsal.trial_rounds, wardround.commands.task, wardround.commands.plan.
 """
 
 from collections.abc import Callable

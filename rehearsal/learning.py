@@ -2,7 +2,6 @@
 
 Knows:    the task, its sites' patients, and the pooled model that the federation is measured against.
 Never:    changes who is heard when: that is the world's, with or without learning.
-Used by:  wardround.commands.simulate, studies' experiments on virtual time.
 """
 
 from collections.abc import Mapping

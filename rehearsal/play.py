@@ -1,7 +1,6 @@
 """One plan played on virtual time: builds the world, lets it run to the end or the limit, gathers what is shown.
 
 Knows:    windows are drawn as far as they are needed: first for eight days, then four times as far.
-Used by:  wardround.commands.simulate, rehearsal.learning.
 """
 
 from collections.abc import Callable, Mapping, Sequence

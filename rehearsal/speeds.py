@@ -1,7 +1,7 @@
 """How fast sites train and how fast their links are: drawn around a median, or what somebody measured.
 
 Knows:    seconds of training for one update, bytes a second up and down.
-Imports:  stdlib, schemas.errors.   Used by: wardround.simulate.
+Imports:  stdlib, schemas.errors.
 """
 
 import csv

@@ -2,7 +2,7 @@
 
 Knows:    windows of connection in whole milliseconds from the study's beginning, in order, never touching.
 Never:    reads a file or a clock; the same seed and site give the same windows.
-Imports:  stdlib, schemas.errors.   Used by: wardround.simulate.
+Imports:  stdlib, schemas.errors.
 """
 
 import csv

@@ -2,7 +2,6 @@
 
 Knows:    what a site will do with the task, and every way that is known for it to fail there.
 Never:    shows the text of an error that patients of the author's may be in; talks to a broker.
-Used by:  wardround.commands.task, wardround.commands.plan, tests.
 """
 
 import resource

@@ -1,7 +1,4 @@
-"""What a trial does with patients: train, judge, sites that come up sooner or later, patients without an outcome.
-
-Used by:  rehearsal.trial.
-"""
+"""What a trial does with patients: train, judge, sites that come up sooner or later, patients without an outcome."""
 
 import time
 from collections.abc import Mapping

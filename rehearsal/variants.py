@@ -2,7 +2,6 @@
 
 Knows:    a plan's text as TOML tables; every alternative is checked as a plan of its own.
 Never:    plays anything.
-Used by:  wardround.commands.simulate.
 """
 
 import itertools

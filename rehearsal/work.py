@@ -1,7 +1,4 @@
-"""How much longer one plan's training takes than another's: by the patients that pass through the model in one update.
-
-Used by:  wardround.commands.simulate.
-"""
+"""How much longer one plan's training takes than another's: by the patients that pass through it in an update."""
 
 from collections.abc import Mapping
 

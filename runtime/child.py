@@ -1,7 +1,6 @@
 """How a service starts Python processes of this very installation, whatever folder it was started in.
 
 Knows:    where our rooms lie; that a folder of a person may hold a `learning` or `runtime` of its own.
-Used by:  participant.training.launch, wardround.demo.
 """
 
 import os

@@ -1,7 +1,4 @@
-"""What the operating system says of a file, with its path, and what helps against it.
-
-Used by: coordinator, participant; wardround by way of participant.
-"""
+"""What the operating system says of a file, with its path, and what helps against it."""
 
 import errno
 import os

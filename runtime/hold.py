@@ -1,7 +1,4 @@
-"""How long a service's event loop was held: by whatever ran in it, a collection of garbage, or a machine that is busy.
-
-Used by:  coordinator.app.
-"""
+"""How long a service's event loop was held: by what ran in it, a collection of garbage, or a machine that is busy."""
 
 import asyncio
 import time

@@ -1,7 +1,6 @@
 """How many log lines one source may cost: what a stranger repeats is counted, and said now and then.
 
 Knows:    per source, how many lines are left to it and how many were kept back; time is passed in.
-Used by:  the shells of coordinator and participant, wardround.
 """
 
 from dataclasses import dataclass

@@ -2,7 +2,6 @@
 
 Knows:    how many lines were lost and why: counted at once, and said as soon as a line can be written again.
 Never:    raises; waits longer than a moment. Python's own stream keeps what it could not write, and fails at the exit.
-Used by:  runtime.logs, runtime.service, wardround.cli.
 """
 
 import io

@@ -1,7 +1,4 @@
-"""Sizes and times as people read them, the same in every command, log and report.
-
-Used by:  wardround, registry.
-"""
+"""Sizes and times as people read them, the same in every command, log and report."""
 
 
 def human_bytes(count: float) -> str:

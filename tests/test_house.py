@@ -217,6 +217,62 @@ def test_what_is_private_to_aiokafka_stands_in_one_file() -> None:
     assert found == []
 
 
+CLASS_LINES_MAX = 200  # docstrings apart: beyond that a class has several ideas
+
+
+def lines_of(cls: ast.ClassDef) -> int:
+    """Of a class, without docstrings."""
+    assert cls.end_lineno is not None
+    lines = cls.end_lineno - cls.lineno + 1
+    for node in ast.walk(cls):
+        if not isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        first = node.body[0]
+        if ast.get_docstring(node, clean=False) is not None and first.end_lineno is not None:
+            lines -= first.end_lineno - first.lineno + 1
+    return lines
+
+
+def test_no_class_has_more_lines_than_one_idea_takes() -> None:
+    everywhere = {
+        path.relative_to(ROOT).as_posix(): ast.parse(path.read_text(encoding="utf-8"))
+        for folder in ("tests", "bench")
+        for path in (ROOT / folder).rglob("*.py")
+    }
+    found = [
+        f"{path}:{node.lineno} {node.name}: {lines_of(node)} lines"
+        for path, tree in {**TREES, **everywhere}.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef) and lines_of(node) > CLASS_LINES_MAX
+    ]
+    assert found == []
+
+
+def test_the_check_itself_counts_the_lines_of_a_class_without_its_docstrings() -> None:
+    source = 'class A:\n    """One.\n\n    Two."""\n\n    def f(self):\n        """Three."""\n        return 1\n'
+    (cls,) = ast.parse(source).body
+    assert isinstance(cls, ast.ClassDef)
+    assert lines_of(cls) == 4
+
+
+SPEAKS = (
+    "wardround/",
+    "participant/training/",
+    "rehearsal/experiment.py",
+)  # a trainer says its last words to its output
+
+
+def test_only_the_face_prints() -> None:
+    found = [
+        f"{path}:{node.lineno}"
+        for path, tree in TREES.items()
+        if not path.startswith(SPEAKS)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "print"
+    ]
+    assert found == []
+
+
 def test_every_python_folder_at_the_top_is_a_room_that_the_table_knows() -> None:
     folders = {path.parent.name for path in ROOT.glob("*/__init__.py")}
     assert folders <= {*ROOMS, "bench", "tests"}

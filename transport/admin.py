@@ -1,7 +1,4 @@
-"""Creates and checks topics, trims them, and bounds every wait of a command that a person started.
-
-Used by:  wardround (registrar, study create, kafka), coordinator.shell (trimming), tests.
-"""
+"""Creates and checks topics, trims them, and bounds every wait of a command that a person started."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping

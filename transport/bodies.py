@@ -2,7 +2,6 @@
 
 Knows:    where each chunk lies (runs of offsets), which were acknowledged before a cut, how to fetch side by side.
 Never:    opens, digests or keeps a body; memory stays at a few chunks for any size.
-Used by:  participant.shell, coordinator.shell, registrar, auditors.
 """
 
 import asyncio

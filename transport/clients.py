@@ -2,7 +2,6 @@
 
 Knows:    which calls of aiokafka 0.14 hang: start() in a silent network, stop() while the broker is away.
 Never:    waits without a bound while ending something.
-Used by:  the other modules of transport, nobody else.
 """
 
 import asyncio

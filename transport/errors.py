@@ -1,7 +1,4 @@
-"""What can go wrong between a service and the broker, beyond the broker being away.
-
-Used by: coordinator.shell, participant.shell, wardround.
-"""
+"""What can go wrong between a service and the broker, beyond the broker being away."""
 
 from collections.abc import Iterable
 

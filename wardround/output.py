@@ -1,7 +1,6 @@
 """Stdout of a command, watched: output that could not be written is no success, whoever swallows the error.
 
 Knows:    libraries, argparse among them, pass over an error of a stream; what waits in a buffer fails at the exit.
-Used by:  wardround.cli.
 """
 
 import io

@@ -2,7 +2,6 @@
 
 Knows:    a StudyHistory and the time; what the screen can show.
 Never:    reads a topic, asks a service.
-Used by:  wardround.demo.
 """
 
 import sys

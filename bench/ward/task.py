@@ -1,7 +1,4 @@
-"""Made patients, as many at each site as the plan's options say, and a metric that takes `metric_ms`.
-
-Used by:  bench.fairness.
-"""
+"""Made patients, as many at each site as the plan's options say, and a metric that takes `metric_ms`."""
 
 import time
 from typing import Any

@@ -2,7 +2,7 @@
 
 Knows:    what was read of each site, against a share that refills with time; time is passed in.
 Never:    reads, or looks at what a record says: a flood of good records costs as much as one of bad ones.
-Imports:  stdlib.   Used by: coordinator.shell, the simulator.
+Imports:  stdlib.
 Source:   a token bucket, RFC 2697; docs/decisions/0041.
 """
 

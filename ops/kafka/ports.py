@@ -2,7 +2,6 @@
 
 A client that keeps trying a dead port of that range can end up connected to itself, and any connection may take the
 port of a broker that is being restarted.
-Used by:  ops.kafka, ops.link_proxy, tests.
 """
 
 import random

@@ -1,7 +1,4 @@
-"""Small things around the JVM's processes and files.
-
-Used by:  ops.kafka.install, ops.kafka.broker.
-"""
+"""Small things around the JVM's processes and files."""
 
 import os
 import subprocess

@@ -4,7 +4,6 @@ Knows:    the update of a site that counted in every n-th version stands for n v
           cap, each site counts alike in the long run.
 Source:   Horvitz and Thompson, J Am Stat Assoc 47 (1952) 663-685, the chance of being heard taken from the past; the
           cap: Ionides, J Comput Graph Stat 17 (2008) 295-311.
-Used by:  participant.core.work, participant.shell.outgoing, simulation.
 """
 
 from schemas.plan import ABSENCE, Plan

@@ -1,7 +1,6 @@
 """When a study's task and data are loaded, and what it means that they cannot be.
 
 Knows:    how often that failed in a row, and whether the operator lets anything begin.
-Used by:  participant.shell.setup.
 
 What may come right by itself is tried again for ever: a share is mounted a minute after the machine has started, a
 process is killed for memory. A mistake of the settings ends the service, where a person may be at the keyboard and

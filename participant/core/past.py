@@ -3,7 +3,6 @@
 Knows:    the newest record and the newest version that this site has met, in this life and in those before.
 Never:    judges a log that was not read to its end: whoever still reads has not met everything yet.
 Source:   docs/decisions/0032.
-Used by:  participant.core.study; what to do about it also by participant.shell.follow.
 """
 
 from participant.core.restored import Restored

@@ -1,7 +1,4 @@
-"""When something that failed may be tried again: pauses that double, with jitter handed in.
-
-Used by: participant.core.study, participant.core.work, participant.core.outbox.
-"""
+"""When something that failed may be tried again: pauses that double, with jitter handed in."""
 
 from collections.abc import Callable
 

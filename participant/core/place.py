@@ -2,7 +2,6 @@
 
 Knows:    a site that the roster does not list yet waits; one that it knows under other keys is set up wrongly, or its
           new keys are not published yet.
-Used by:  participant.shell.follow.
 """
 
 from dataclasses import dataclass

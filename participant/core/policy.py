@@ -1,7 +1,6 @@
 """What this hospital agreed to: which plans it takes part in, and how small a cohort may be.
 
 Knows:    the digests that the operator approved, and the least cohort.
-Used by:  participant.app, participant.core.study, tests.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,4 @@
-"""What a study's core is told when the service starts.
-
-Used by: participant.core.study, participant.core.work, participant.shell.
-"""
+"""What a study's core is told when the service starts."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,7 +1,6 @@
 """How much the outbox may hold, over all studies: what lies there, and what is being made for it.
 
 Knows:    finished work is never dropped for want of space: it is new training that waits.
-Used by:  participant.shell.
 """
 
 from collections.abc import Callable

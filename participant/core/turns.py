@@ -6,7 +6,6 @@
 Knows:    who has the trainer and who waits. Among equals, who asked first is served first: studies take turns. Work of
           the second kind begins when nothing of the first is wanted, and is put aside as soon as something is.
 Never:    drops what was put aside: it asks again, and goes on where it was.
-Used by:  participant.training.client.
 
 In one study a version is measured before it is trained from (participant.core.work): one pass over the test patients,
 without a bootstrap, on which the stop rules of all sites depend. When measuring fails, training does not wait for it.

@@ -2,7 +2,6 @@
 
 Knows:    the stored bytes are the encoded (one day masked) words, so that an update sent again is the same update.
 Never:    holds more than a block in memory, leaves half a file under the final name.
-Used by:  participant.shell.study, in a worker thread.
 """
 
 import os

@@ -3,7 +3,6 @@
 Knows:    `wish.json` says what is wanted (a state, not a queue of orders: it survives restarts, and waits for a service
           that is not running); `state.json` is the service's answer. Both are read and replaced whole, mode 0600.
 Never:    listens on anything; who may write the data folder may command the participant, nobody else.
-Used by:  participant.shell.desk (the service), wardround (`wardround participant pause|resume|leave`).
 """
 
 import fcntl

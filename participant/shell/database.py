@@ -1,7 +1,4 @@
-"""What SQLite says, as an operator reads it: a full disk, a lost right, a damaged page, a fault of this software.
-
-Used by: participant.shell, participant.app.
-"""
+"""What SQLite says, as an operator reads it: a full disk, a lost right, a damaged page, a fault of this software."""
 
 import sqlite3
 from pathlib import Path

@@ -1,7 +1,6 @@
 """Where a site's operator is served: takes what is wanted from `wish.json`, tells how things stand in `state.json`.
 
 Knows:    a wish that cannot be read changes nothing, and is said once.
-Used by:  participant.app.
 """
 
 import asyncio

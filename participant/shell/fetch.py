@@ -2,7 +2,6 @@
 
 Knows:    what an interrupted fetch left is checked against the announced digests, and gone on with.
 Never:    leaves a file under the final name that is not the announced model.
-Used by:  participant.shell.study.
 """
 
 import asyncio

@@ -3,7 +3,6 @@
 Knows:    the chain of `rounds`, and what site.db remembers of it; the newest Announcement; the keys of epochs sealed to
           this site.
 Never:    believes a record that its writer did not sign; works on after the chain broke.
-Used by:  participant.app (feeds entries), participant.shell.study (reads what is known).
 """
 
 import asyncio

@@ -2,7 +2,6 @@
 
 Knows:    the allow-lists of the plan and of the site's policy, and how small a test set may be.
 Never:    lets out what is not named in both, or a value that is no finite number.
-Used by:  participant.shell (updates, evaluations, presence).
 """
 
 import math

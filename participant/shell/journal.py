@@ -3,7 +3,6 @@
 Knows:    small things wait for the next transaction or a flush. What no database would take is dropped by itself, and
           said: what waits beside it is written all the same.
 Never:    knows what a row means; goes on in a file that is no more the one of its name.
-Used by:  participant.shell.store; one process (runtime.lock), several threads.
 """
 
 import contextlib

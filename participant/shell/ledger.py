@@ -1,7 +1,6 @@
 """What left a site and what became of it, read from site.db while the service runs or not.
 
 Never:    changes anything: the database is opened read-only.
-Used by:  wardround (`wardround participant ledger`).
 """
 
 import contextlib

@@ -4,7 +4,6 @@ Knows:    the database's random id, and how many lines its ledger had; written a
           is never ahead of the database that wrote it: what is ahead of a database has met a newer one.
 Never:    is believed when it cannot be read: a cut in power may leave it empty, and then it says nothing.
 Source:   docs/reliability.md, "What is promised".
-Used by:  participant.shell.store.
 """
 
 import contextlib

@@ -1,7 +1,4 @@
-"""Tells the federation what this site is doing: on a change, but not too often, and now and then anyway.
-
-Used by: participant.app, participant.shell.study (by `show`).
-"""
+"""Tells the federation what this site is doing: on a change, but not too often, and now and then anyway."""
 
 import asyncio
 import contextlib

@@ -3,7 +3,6 @@
 Knows:    where reading stands in each topic; whose topics the broker has not, and that they may come (back); which were
           read to the end.
 Never:    lets the topics of one study end the service, or keep another study from being read.
-Used by:  participant.shell.site.
 """
 
 import asyncio

@@ -1,7 +1,4 @@
-"""What the studies of one participant share: connections, keys, site.db, the trainer, the gate.
-
-Used by: participant.app, participant.shell.
-"""
+"""What the studies of one participant share: connections, keys, site.db, the trainer, the gate."""
 
 import asyncio
 import threading

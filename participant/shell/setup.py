@@ -2,7 +2,6 @@
 
 Knows:    the settings of the study, and whether what is wrong may come right by itself.
 Never:    keeps finished work from going out: the study is followed meanwhile, held for its setup.
-Used by:  participant.shell.site, participant.shell.study.
 """
 
 import asyncio

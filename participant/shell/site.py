@@ -1,7 +1,6 @@
 """Follows the log for all studies of this site with one reader, and runs those that its policy approves.
 
 Knows:    which plans are on the log, which of them the operator approved, and a runner for each of these.
-Used by:  participant.app.
 """
 
 import random

@@ -2,7 +2,6 @@
 
 Knows:    one transaction puts an update into outbox and ledger; small facts wait for the next transaction or a flush.
 Never:    holds a body (those are files), forgets a ledger row, is restored from a backup.
-Used by:  participant.shell; one process (runtime.lock), several threads.
 """
 
 import math

@@ -1,7 +1,4 @@
-"""Records of others that could not be believed: counted, and said with few lines.
-
-Used by: participant.shell.
-"""
+"""Records of others that could not be believed: counted, and said with few lines."""
 
 import time
 

@@ -1,7 +1,4 @@
-"""The tables of site.db, their format, and bringing an older file up to date.
-
-Used by: participant.shell.store, participant.shell.ledger.
-"""
+"""The tables of site.db, their format, and bringing an older file up to date."""
 
 import secrets
 import sqlite3

@@ -2,7 +2,6 @@
 
 Knows:    the task's own code runs in the trainer, so an answer is whatever that code wants it to be.
 Never:    lets a number through that is not finite, or a text that was not cleaned.
-Used by:  participant.training.client.
 """
 
 import math

@@ -3,7 +3,6 @@
 Knows:    framing for both sides; a message is a map with a `kind`. Vectors never pass here: they lie in files, which
           the service opens and hands over as descriptors (SCM_RIGHTS), so that no name of a file is ever believed.
 Never:    takes anything else for a message: whatever a trainer writes is looked at as if a stranger had written it.
-Used by:  participant.training.client (asyncio), participant.training.worker (blocking).
 """
 
 import asyncio

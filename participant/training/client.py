@@ -3,7 +3,6 @@
 Knows:    which studies a trainer has loaded; a new trainer gets them again before it is asked for anything else. Whose
           turn it is says participant.core.turns; a trainer that is lost, by whatever, is said with the reason.
 Never:    imports numpy or torch, waits for a trainer that gives no sign for longer than the plan allows.
-Used by:  participant.shell.
 """
 
 import asyncio

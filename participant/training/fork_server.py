@@ -3,8 +3,6 @@
 Knows:    who holds PATH.lock is the server of PATH; a socket without a holder is stale and replaced.
 Never:    runs a line of a task (only a trainer knows what was approved), touches data, starts a thread (a process with
           threads cannot fork safely), outlives parent and trainers.
-Used by:  `wardround try` and the demo, benchmarks and tests, where many participants share a machine, and by them
-          alone: a real site has one trainer and needs none.
 
 Connections made before the imports are done wait in the socket's queue. When its parent has gone (a participant that
 was killed, say) it stays as long as it has trainers.

@@ -2,7 +2,6 @@
 
 Knows:    how to start a fork server that is dead (one starter at a time), and how to kill a trainer for certain.
 Never:    imports numpy or torch: this runs in the service.
-Used by:  participant.training.client.
 """
 
 import asyncio

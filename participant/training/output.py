@@ -3,7 +3,6 @@
 Knows:    how much lies there, and how much was left out. A task may print what it likes, patients' rows too, and its
           libraries warn; a log often goes to others, so nothing of it is let through there.
 Never:    reads what is written, or lets a flood take the disk or the service's time: then the task's writing waits.
-Used by:  participant.training.launch.
 """
 
 import asyncio

@@ -1,7 +1,4 @@
-"""What trainer and fork server tell the kernel about themselves.
-
-Used by: participant.training.worker, participant.training.fork_server.
-"""
+"""What trainer and fork server tell the kernel about themselves."""
 
 import contextlib
 import ctypes

@@ -3,7 +3,7 @@
 Knows:    as a subreaper it inherits whatever the task leaves behind, daemons of sessions of their own too, so nothing
           that descends from the trainer can hide.
 Never:    runs a line of a task, holds data, or ends before all that is gone; it costs a process that sleeps.
-Imports:  stdlib.   Used by: participant.training.worker, participant.training.fork_server.
+Imports:  stdlib.
 """
 
 import contextlib

@@ -1,6 +1,6 @@
 """One throw-away training step, so that what torch loads on its first one is shared by all forked trainers.
 
-Imports: torch.   Used by: participant.training.fork_server, when a task it imported brought torch along.
+Imports: torch.
 """
 
 import torch

@@ -4,7 +4,6 @@ Knows:    the tasks and data of its studies; answers load, train, evaluate and a
           done of a baseline or a measurement is kept: asked for the same again, it goes on where it was stopped.
 Never:    talks to anybody else, puts a patient's value or a task's own error text into an answer, outlives its user.
 Imports:  numpy and learning when something is loaded; torch only if the task does.
-Used by:  participant.training.launch (`python -m participant.training.worker`), participant.training.fork_server.
 """
 
 import argparse

@@ -2,7 +2,6 @@
 
 Knows:    version 0 comes from the plan's seed, or warm from a file of float32; plan files and how they are signed.
 Never:    talks to a broker.
-Used by:  wardround.commands.plan, wardround.demo, tests.
 """
 
 from dataclasses import dataclass

@@ -13,7 +13,7 @@ from schemas.errors import TransientError
 from tests.broker.conftest import make_topics
 from tests.broker.topics import numbers, read, write
 from transport.admin import Admin, within
-from transport.reading import damage
+from transport.reading import damage, watching
 from transport.reading.log import EARLIEST, LogReader, read_to_end
 from transport.settings import KafkaSettings
 from transport.staying.link import Link

@@ -3,7 +3,6 @@
 Knows:    our software compresses nothing. What comes compressed can be of any size once unpacked, or of a codec that is
           not installed here; and aiokafka gets past no batch that it cannot parse, nor to any topic behind it.
 Never:    unpacks anything; refuses what was changed on its way, which may be right the next time.
-Used by:  transport.clients, transport.bodies, transport.reading.log.
 Source:   https://kafka.apache.org/documentation/#messageformat, record batches and the message sets before them.
 """
 

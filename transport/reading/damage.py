@@ -2,7 +2,6 @@
 
 Knows:    a link changes bytes now and then; what lies on a disk is wrong each time, and only a person can mend it.
 Never:    gives up: whoever reads tries again, after the pause that it is told.
-Used by:  transport.reading.log.
 """
 
 import structlog

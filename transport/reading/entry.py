@@ -1,7 +1,4 @@
-"""One record of a topic as readers hand it out; a batch that nobody may open is one as well, for its reader to refuse.
-
-Used by:  transport.reading.log.
-"""
+"""One record of a topic as readers hand it out; so is a batch that nobody may open, for its reader to refuse."""
 
 import time
 from collections.abc import Sequence

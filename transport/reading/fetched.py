@@ -1,6 +1,5 @@
 """What a broker answered to a fetch. It need not hold what was asked for: every answer is told for what it is.
 
-Used by:  transport.bodies, transport.clients.
 Source:   https://kafka.apache.org/protocol#The_Messages_Fetch: an error for the whole since version 7; no topics where
           a quota slows the client down (KIP-219).
 """

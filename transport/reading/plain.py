@@ -1,7 +1,6 @@
 """Bodies as readers want them: fetched, opened, and every chunk the one that is listed.
 
 Never:    hands on a chunk that another digest names, or keeps one: memory stays at what BodyReader holds.
-Used by:  coordinator.shell, wardround.
 """
 
 import hashlib

@@ -2,7 +2,6 @@
 
 Knows:    when the answer for each topic last changed, as far as somebody asked without a pause.
 Never:    suspects a topic because all are silent (the broker is away then), or because nobody asked.
-Used by:  transport.reading.log.
 """
 
 from collections.abc import Mapping

@@ -4,7 +4,6 @@ is a million of them.
 Knows:    a Presence in a batch of its own, as participants write it, told by its first bytes. The same states under the
           same key are the same bytes, so what is left out between two of them says nothing else.
 Never:    leaves out another record, the newest Presence of an answer, or a batch that was changed on its way.
-Used by:  transport.clients, for readers that want a history; who decides reads everything.
 """
 
 import struct

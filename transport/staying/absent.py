@@ -1,7 +1,6 @@
 """Tells a topic that does not exist from one that a broker has not heard of yet, and from one that is not allowed.
 
 Knows:    a topic just made is announced a moment later, and a broker just started learns of its topics a moment later.
-Used by:  the other modules of transport that read and write.
 """
 
 import asyncio

@@ -2,7 +2,6 @@
 
 Knows:    what its readers and writers saw last.
 Never:    opens a connection itself.
-Used by:  every client in transport; shells read `connected` for their metrics.
 """
 
 import asyncio

@@ -3,7 +3,6 @@
 Knows:    what the last requests brought and how long they took. A request that outlasts its limit is dropped and sent
           again, as large as before: over a slow link it would never end.
 Never:    reads a clock: times are handed in.
-Used by:  transport.bodies.
 """
 
 SHARE = 8  # a request takes an eighth of its time at the rate seen last: rates fall, and others use the link too

@@ -1,7 +1,6 @@
 """How long a command waits for a broker: as long as something moves, and not longer than it makes sense.
 
 Never:    says that a broker is not there which answers; waits on where its address can only be wrong.
-Used by:  wardround, by way of transport.admin too.
 """
 
 import asyncio

@@ -3,7 +3,6 @@
 Knows:    which of its messages repeat what link or writer say themselves, once in 30 s.
           What the broker answers instead of storing is told to whoever counts it: aiokafka tries again in silence.
 Never:    hides anything else: what is left passes once in 30 s for each kind of message.
-Used by:  transport.clients.
 """
 
 import logging

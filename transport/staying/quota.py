@@ -2,7 +2,6 @@
 
 Knows:    what an answer says of a quota: how long the next request of its kind should wait, at that one broker.
 Never:    gives anything up for it. A client that goes on would be left without an answer until its time was over.
-Used by:  transport.clients.
 Source:   KIP-219: the broker answers at once (a fetch without any records), and the client waits.
 """
 

@@ -2,7 +2,6 @@
 
 Knows:    what servers of another kind answer to a client of Kafka, and what a client sees where a name has no address.
 Never:    is on the way of anything: it looks when something failed already, for a few seconds at most.
-Used by:  transport.clients.
 Source:   https://kafka.apache.org/protocol#protocol_api_keys (ApiVersions, 18); RFC 8446 section 5.1 (records of TLS).
 """
 

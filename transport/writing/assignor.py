@@ -2,7 +2,6 @@
 
 Knows:    what each member says it holds, and since which generation of the group; which partitions have studies.
 Never:    moves a partition that need not move: a move makes its studies begin again from the log.
-Used by:  transport.writing.election; aiokafka calls it by the names of its methods.
 """
 
 import struct

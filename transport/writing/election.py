@@ -2,7 +2,6 @@
 
 Knows:    what the group gave this member last, and when the broker last heard its heartbeat.
 Never:    fences anybody: for seconds two members may both believe that they lead; the transactional id decides.
-Used by:  coordinator.shell alone.
 """
 
 import asyncio

@@ -1,7 +1,6 @@
 """What every record of a transaction says of it: its number and how many records it has, in a header of Kafka's.
 
 Knows:    all records are stored before a commit is asked for, so one with a record missing was never committed by us.
-Used by:  transport.writing.transactions alone.
 """
 
 import secrets

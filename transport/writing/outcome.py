@@ -1,7 +1,4 @@
-"""Whether a transaction happened, by what lies on its topics.
-
-Used by:  transport.writing.transactions alone.
-"""
+"""Whether a transaction happened, by what lies on its topics."""
 
 from collections.abc import Iterable
 

@@ -3,7 +3,6 @@
 Knows:    brokers that are away count as long as some topic has a replica there: a cluster of three of which one is
           down is one of three.
 Never:    asks a broker.
-Used by:  transport.admin.
 """
 
 from collections.abc import Iterable, Mapping

@@ -4,7 +4,6 @@ Knows:    when a commit is certain, when it certainly did not happen, and how to
           whether somebody else has written since its reader looked, whenever the producer has to be made anew; how a
           transaction ended whose markers a dying broker has lost (transport.writing.labels).
 Never:    lets a doubtful transaction pass as done, or uses a producer of aiokafka again after an error.
-Used by:  coordinator.shell alone; nobody else may hold back readers.
 """
 
 import asyncio

@@ -3,7 +3,6 @@
 Knows:    Kafka's transaction coordinator skips the markers of topics that its restarting broker does not know yet
           ("these partitions are likely deleted already"); their records stay hidden, and everything behind them, until
           the next transaction on the topic ends. Where every site waits for the hidden version none would ever begin.
-Used by:  transport.writing.transactions.
 """
 
 import asyncio

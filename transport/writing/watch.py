@@ -3,7 +3,6 @@
 Knows:    the batch at the head of each partition and since when it is there; a new head is progress.
 Never:    counts time in which the broker is away, or asks to wait: aiokafka sends again by itself, and a fresh producer
           would not help.
-Used by:  transport.clients.
 """
 
 import asyncio

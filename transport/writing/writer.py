@@ -2,7 +2,6 @@
 
 Knows:    one policy for producer errors: refused for good -> LocalError; else a fresh producer, sent again.
 Never:    gives up by itself; a duplicate after an ambiguous failure is possible, and readers recognise it.
-Used by:  participant.shell (offers), coordinator.shell and registrar (bodies, plans), transport.bodies.
 """
 
 import asyncio

@@ -1,7 +1,6 @@
 """What a person may bound of a rehearsal: versions, minutes, sites.
 
 Knows:    the plan that is played says so itself; the author's file stays as it is.
-Used by:  wardround.demo (rehearsal and main), wardround.demo.central, `wardround try`.
 """
 
 import argparse

@@ -1,7 +1,4 @@
-"""Which studies the demo knows by name, and what each needs: a demo is a rehearsal that is set up already.
-
-Used by:  wardround.demo.
-"""
+"""Which studies the demo knows by name, and what each needs: a demo is a rehearsal that is set up already."""
 
 from dataclasses import dataclass
 from pathlib import Path

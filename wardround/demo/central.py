@@ -5,7 +5,6 @@
 {site: [value, low, high]} of one model trained on all records.
 
 Knows:    the plan's author and central learning need torch: one process imports it once for both.
-Used by:  wardround.demo.main, as a process of its own that gives way to all others once the plans are made.
 """
 
 import argparse

@@ -2,7 +2,6 @@
 
 Knows:    a run's processes name the run's folder in their arguments, and are Python or Java.
 Imports:  stdlib alone: it is run as a file, and has to start in an instant.
-Used by:  wardround.demo.processes.
 """
 
 import contextlib

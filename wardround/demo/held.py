@@ -2,7 +2,6 @@
 
 Knows:    a site that has never begun and stays held is held for its data or its task: nobody mends them meanwhile.
 Never:    ends a demo over a site that had begun (it is told and waited for), or that its operator has paused.
-Used by:  wardround.demo.main.
 """
 
 from collections.abc import Mapping

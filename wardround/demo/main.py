@@ -2,7 +2,6 @@
 
 Knows:    when a study is over for good, and how long to wait for whom.
 Never:    restarts a service; one that is gone has 120 s to be started again by its line in processes.json.
-Used by:  wardround.demo.run_demo and run_rehearsal.
 """
 
 import asyncio

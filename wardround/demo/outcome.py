@@ -1,7 +1,4 @@
-"""What the demo leaves: the final table on the screen, and summary.json for a script.
-
-Used by:  wardround.demo.main.
-"""
+"""What the demo leaves: the final table on the screen, and summary.json for a script."""
 
 import json
 from collections.abc import Mapping

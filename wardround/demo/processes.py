@@ -2,7 +2,6 @@
 
 Knows:    each process by its argument list, which names the run's folder; processes.json tells it to everybody.
 Never:    restarts anything itself, or ends a process that is not of this run.
-Used by:  wardround.demo.
 """
 
 import contextlib

@@ -1,7 +1,6 @@
 """What is played on one machine: the plans of a study, its task and data, and how far.
 
 Knows:    how a study's folder becomes a rehearsal, with its plans or one written from its tables; what has to be there.
-Used by:  wardround.demo, `wardround try`.
 """
 
 import re

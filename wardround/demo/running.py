@@ -1,7 +1,6 @@
 """Brings the demo's federation up: torch, Kafka, keys side by side, then members, plans, services; plays the acts.
 
 Knows:    what has to be there before what; which sites reach the broker through a link that can be cut.
-Used by:  wardround.demo.main.
 """
 
 import asyncio

@@ -2,7 +2,6 @@
 
 Knows:    sites, goal, number of versions, seconds; goal and minimum can be met at any moment.
 Never:    touches a process or a link: it returns what is to be done.
-Used by:  wardround.demo.main.
 """
 
 from dataclasses import dataclass, field

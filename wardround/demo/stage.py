@@ -1,7 +1,4 @@
-"""The demo's federation before anything runs: keys, and one settings file a service, in the run's folder.
-
-Used by:  wardround.demo.main.
-"""
+"""The demo's federation before anything runs: keys, and one settings file a service, in the run's folder."""
 
 import json
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,6 @@
 """Alone, federated, pooled: the same metric of three models on the same test patients, per site and overall.
 
 Knows:    which version counts as the federated one, and how sites weigh in the overall figure.
-Used by:  wardround.report, wardround.demo (table and summary).
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,4 @@
-"""Figures of how the study went: who was there when, how late updates came, who shaped the model, what it moved.
-
-Used by:  wardround.report.page.
-"""
+"""Figures of how the study went: who was there when, how late updates came, who shaped the model, what it moved."""
 
 from typing import Any
 

@@ -1,7 +1,4 @@
-"""Figures of what was learnt: the metric per version, per site, and beside the models without a federation.
-
-Used by:  wardround.report.page.
-"""
+"""Figures of what was learnt: the metric per version, per site, and beside the models without a federation."""
 
 import math
 from typing import Any

@@ -1,7 +1,4 @@
-"""What the log can tell that deserves a word: the federation stays below what hospitals reach alone.
-
-Used by:  wardround.report.page, wardround.demo.
-"""
+"""What the log can tell that deserves a word: the federation stays below what hospitals reach alone."""
 
 from learning import advice
 from wardround.report.comparison import Comparison

@@ -2,7 +2,6 @@
 
 Knows:    which figure and table stands where.
 Never:    loads anything from elsewhere when it is opened: no script, no font, no address.
-Used by:  `wardround report`, wardround.demo.
 """
 
 import os

@@ -1,7 +1,6 @@
 """The words of a report: a plan and a study's course in sentences for somebody who keeps data, not code.
 
 Never:    says more than the log shows; what a plan leaves off (masking, noise) is said, not passed over.
-Used by:  wardround.report, wardround.demo.
 """
 
 from collections.abc import Iterable

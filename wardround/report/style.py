@@ -1,7 +1,7 @@
 """How figures look: one column wide, few lines, colours that colour-blind people and printers can tell apart.
 
 Knows:    the palette of Okabe and Ito (Color Universal Design, 2008) and one fixed marker or hatch beside each colour.
-Imports:  matplotlib, slow to import: `warm` does it early.   Used by: the other modules of wardround.report.
+Imports:  matplotlib, slow to import: `warm` does it early.
 """
 
 import io

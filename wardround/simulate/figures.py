@@ -1,7 +1,6 @@
 """Figures of plans side by side: versions and metric over time, staleness, shares, bytes and waste.
 
 Knows:    a plan keeps its colour and its dashes in every figure; dashes tell plans apart without colour.
-Used by:  wardround.simulate.page.
 """
 
 from collections.abc import Sequence

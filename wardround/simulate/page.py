@@ -1,7 +1,6 @@
 """Plans side by side as one self-contained HTML page: table, figures, what was assumed.
 
 Never:    loads anything from elsewhere when it is opened.
-Used by:  wardround.commands.simulate.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,4 @@
-"""What a person sees while plans are played: one bar a plan, on the terminal alone.
-
-Used by:  wardround.commands.simulate.
-"""
+"""What a person sees while plans are played: one bar a plan, on the terminal alone."""
 
 import sys
 from collections.abc import Callable, Sequence

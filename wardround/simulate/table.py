@@ -1,7 +1,4 @@
-"""Plans side by side: a table for a terminal, values for a script.
-
-Used by:  wardround.commands.simulate, wardround.simulate.page.
-"""
+"""Plans side by side: a table for a terminal, values for a script."""
 
 import argparse
 from collections.abc import Mapping, Sequence
