@@ -51,6 +51,7 @@ test: check
 check: $(DEV_INSTALLED)
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
+	git ls-files '*.md' ':!README.zh-CN.md' | xargs $(RUN) -m mdformat --check --compact-tables --wrap 100
 	$(RUN) -m mypy --strict .
 
 bench: $(INSTALLED)

@@ -189,7 +189,7 @@ def _keep(mix: Mix, site: str, version: int, processes: Processes, running: dict
     away = mix.away.get(site, (VERSIONS + 1, VERSIONS + 1))
     wanted = version >= mix.joins.get(site, 0) and not away[0] <= version < away[1]
     if wanted and site not in running:
-        running[site] = processes.start(site, "participant", "--config", str(settings))
+        running[site] = processes.start(site, "participant", "run", "--config", str(settings))
     elif not wanted and site in running:
         child = running.pop(site).child
         assert child is not None

@@ -114,7 +114,7 @@ async def _run(cell: Cell, broker: Broker) -> Result:
         processes.start(COORDINATOR, "coordinator", "--config", str(coordinator_settings(stage, broker.bootstrap)))
         for name in cell.names:
             path = participant_settings(stage, name, broker.bootstrap, [plan], None, period_s=None)
-            processes.start(name, "participant", "--config", str(path))
+            processes.start(name, "participant", "run", "--config", str(path))
         try:
             return await _measure(cell, plan, kafka, processes, broker)
         finally:

@@ -6,6 +6,7 @@ import sqlite3
 import threading
 from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ from transport.staying.link import Link
 from transport.staying.quiet import on_produce_error
 from transport.writing.writer import Writer
 
-SOFTWARE = "wardround 0.1.0"  # what Presence tells; a test compares it with pyproject.toml
+SOFTWARE = f"wardround {version('wardround')}"  # what Presence tells
 THREADS_MAX = 2
 FLUSH_S = 5.0
 CLOSE_S = 4.0  # with the tasks' own ends well below the 10 s that a service has

@@ -1,11 +1,15 @@
 """Pin everything once, with hashes: run `python requirements/compile.py` after a change in pyproject.toml.
 
+pyproject.toml gives ranges, as a library has to; what is installed and tested is what stands here. What is pinned stays
+as it is while the ranges allow it; `--upgrade` takes the newest of everything.
+
 Writes base.txt (all but torch), torch.txt (torch and what it needs for CUDA), dev.txt (what tests need besides) and
 uv.txt (the installer). One resolution for all of them, so that they fit together. No address of an index is written.
 """
 
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -19,8 +23,9 @@ COMPILE = (
 
 
 def main() -> None:
-    everything = resolve("pyproject.toml", extras=(*RUN, "dev"))
-    run = resolve("pyproject.toml", extras=RUN)
+    upgrade = "--upgrade" in sys.argv[1:]
+    everything = resolve("pyproject.toml", extras=(*RUN, "dev"), upgrade=upgrade)
+    run = resolve("pyproject.toml", extras=RUN, upgrade=upgrade)
     torch = {name for name in everything if TORCH.fullmatch(name)}
     write("base.txt", {name: text for name, text in everything.items() if name in run and name not in torch})
     write("torch.txt", {name: text for name, text in everything.items() if name in torch})
@@ -28,9 +33,11 @@ def main() -> None:
     write("uv.txt", resolve("-", text=UV))
 
 
-def resolve(source: str, *, extras: tuple[str, ...] = (), text: str = "") -> dict[str, str]:
+def resolve(source: str, *, extras: tuple[str, ...] = (), text: str = "", upgrade: bool = True) -> dict[str, str]:
     """Package name -> its lines, pinned and hashed."""
     asked = [word for extra in extras for word in ("--extra", extra)]
+    if not upgrade:
+        asked += [word for name in ("base", "torch", "dev") for word in ("--constraint", str(HERE / f"{name}.txt"))]
     done = subprocess.run(
         (*COMPILE, source, *asked), cwd=HERE.parent, input=text, text=True, stdout=subprocess.PIPE, check=True
     )

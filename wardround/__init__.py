@@ -1,6 +1,7 @@
 """What a person touches: commands, reports, the demo; for notebooks `Federation`, `AsyncFederation`, `open_model`."""
 
 from importlib import import_module
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -15,4 +16,6 @@ def __getattr__(name: str) -> Any:
     """Imported when it is asked for: a service started by its command line does not need it."""
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
+    if name == "__version__":
+        return version("wardround")
     raise AttributeError(f"module wardround has no attribute {name}")

@@ -34,7 +34,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = {  # name -> (module, what it does)
     "report": ("report", "write a study's report as one HTML file"),
     "model": ("model", "export a version as a safetensors file, or show what such a file holds"),
     "predict": ("predict", "predict for a table of patients with an exported model"),
-    "recompute": ("recompute", "audit: compute a version again from the log and compare"),
+    "audit": ("audit", "look behind what was announced: compute a version again and compare"),
+    "recompute": ("recompute", "the words of before for `audit recompute`"),
     "kafka": ("kafka", "start and stop a small Kafka on this machine"),
 }
 _EPILOG = """\

@@ -1,6 +1,6 @@
 """The plan of a study, a file a section; import from here, not from the files.
 
-To add a field: docs/recipes-plan.md.
+To add a field: CONTRIBUTING.md.
 """
 
 from schemas.plan.aggregation import ABSENCE_CAP_MAX, PRESETS, SERVER_OPTIMISERS, Aggregation

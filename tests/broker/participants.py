@@ -93,7 +93,7 @@ class Hospital:
 
     def start(self) -> None:
         with (self.folder / "log").open("ab") as log:
-            line = [sys.executable, "-m", "wardround", "participant", "--config", str(self.config)]
+            line = [sys.executable, "-m", "wardround", "participant", "run", "--config", str(self.config)]
             self.process = subprocess.Popen(line, cwd=ROOT, stdout=log, stderr=log)
 
     def kill(self) -> None:

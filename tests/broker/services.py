@@ -166,7 +166,7 @@ async def services(broker: Broker, out: Path, authored: AuthoredPlan, sites: Seq
         processes.start(COORDINATOR, "coordinator", "--config", str(coordinator_settings(stage, broker.bootstrap)))
         for site in sites:
             path = participant_settings(stage, site, broker.bootstrap, [authored.plan], None)
-            processes.start(site, "participant", "--config", str(path))
+            processes.start(site, "participant", "run", "--config", str(path))
         running = Services(broker, processes, stage, authored.plan, kafka)
         try:
             yield running

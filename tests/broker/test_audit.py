@@ -91,7 +91,7 @@ async def test_a_recomputation_without_the_cpus_features_and_in_another_order_gi
     finished: Federation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here = {version: (await check(finished, version)).computed.model_digest.hex() for version in (1, VERSIONS)}
-    words = ["recompute", finished.study, "--key", str(finished.folder / "coordinator.open"), "--json"]
+    words = ["audit", "recompute", finished.study, "--key", str(finished.folder / "coordinator.open"), "--json"]
     words += ["--registrar", str(finished.folder / "registrar.pub"), "--broker", finished.bootstrap]
     plain = {**os.environ, "NPY_DISABLE_CPU_FEATURES": " ".join(dispatched())}
     for version, digest in here.items():

@@ -322,7 +322,7 @@ def test_a_federation_set_up_by_hand_from_the_first_command_to_its_status(
     assert [one["site"] for one in told[0]["sites"]] == ["site-1"]
     assert main(["status", "none", *public]) == 2
     opening = ["--key", str(keys / "lead.open")]
-    assert main(["recompute", "small", "--version", "1", *opening, *public]) == 2
+    assert main(["audit", "recompute", "small", "--version", "1", *opening, *public]) == 2
     assert "not the work of a cohort" in capsys.readouterr().err
 
 

@@ -199,9 +199,9 @@ def _add(one: Federation, name: str, link: LinkProxy, metrics_port: int) -> None
         role, command, path = Role.COORDINATOR, "coordinator", coordinator_file(one.stage, place)
     else:
         forked = one.round.names.index(name) % 2 == 1
-        module, role, command = "wardround", Role.PARTICIPANT, "participant"
+        module, role, command = "wardround", Role.PARTICIPANT, "participant run"
         path = participant_file(one.stage, place, one.plan, forked=forked)
-    argv = [sys.executable, "-m", module, command, "--config", str(path)]
+    argv = [sys.executable, "-m", module, *command.split(), "--config", str(path)]
     one.services.append(Service(role, place, path, argv, link, one.processes.launch(name, argv)))
 
 

@@ -1,4 +1,4 @@
-"""A job that is added to a site touches the files that docs/recipes-job.md names: two of its own, and two tables.
+"""A job that is added to a site touches the files that CONTRIBUTING.md names: two of its own, and two tables.
 
 The job is made up here, in the places that the recipe names; all else follows from what it says.
 """

@@ -1,6 +1,6 @@
 """A field that is added to a section, and a section that is added to a plan, touch two files each: record and form.
 
-The field and the section are made up here, in the places that docs/recipes-plan.md names; all that users and authors
+The field and the section are made up here, in the places that CONTRIBUTING.md names; all that users and authors
 meet follows from them.
 """
 

@@ -104,7 +104,7 @@ def test_updates_of_another_plan_show_no_approval() -> None:
 
 
 def test_the_command_of_an_audit_can_be_copied(page: str) -> None:
-    assert "wardround recompute lung --version N --key FILE" in page
+    assert "wardround audit recompute lung --version N --key FILE" in page
 
 
 def test_a_running_study_shows_no_column_and_no_words_for_what_is_not_there_yet(page: str) -> None:

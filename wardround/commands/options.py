@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from runtime.stderr import STDERR
 from schemas.text import visible
 
 if TYPE_CHECKING:
@@ -57,6 +58,11 @@ def subcommand(
     )
     parser.set_defaults(run=run)
     return parser
+
+
+def note_old_words(old: str, new: str) -> None:
+    """Say once, beside the answer, what a command is called now."""
+    STDERR.write(f"note: `{old}` is `{new}` now; the old words work until the next release\n")
 
 
 def add_broker(parser: argparse.ArgumentParser) -> None:

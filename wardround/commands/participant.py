@@ -7,7 +7,7 @@ The other commands talk to a participant by files in its data folder. Run them o
 ask for survives restarts, and waits for a service that is not running.
 
 example:
-  wardround participant --config participant.toml
+  wardround participant run --config participant.toml
   wardround participant pause lung --config participant.toml
   wardround participant ledger --config participant.toml
 """
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from participant.shell.ledger import Update
 
 _CONFIG = "settings, see the annotated sample"
+_RUN = "Run the service, until SIGTERM or Ctrl-C, or until it has left."
 _PAUSE = (
     "Pause one study, or all. Training and transfers stop now; what is finished stays in the outbox and goes out after "
     "`resume`. The federation sees the study as paused."
@@ -51,9 +52,10 @@ _LEDGER = "Show what left this site, and what became of every update; times are 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", type=Path, metavar="FILE", help=_CONFIG)
-    parser.set_defaults(run=run)
-    into = parser.add_subparsers(metavar="pause|resume|leave|ledger|forget")
+    parser.set_defaults(run=_run_as_before)
+    into = parser.add_subparsers(metavar="run|pause|resume|leave|ledger|forget")
     for name, do, text in (
+        ("run", run, _RUN),
         ("pause", _pause, _PAUSE),
         ("resume", _resume, _RESUME),
         ("leave", _leave, _LEAVE),
@@ -64,10 +66,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         one = options.subcommand(into, name, do, text, f"wardround participant {name} {study}--config participant.toml")
         if name == "forget":
             one.add_argument("study", help="the study's id")
-        elif name != "leave":
+        elif name not in ("run", "leave"):
             one.add_argument("study", nargs="?", help="one study (default: all of them)")
         one.add_argument("--config", type=Path, metavar="FILE", default=argparse.SUPPRESS, help=_CONFIG)
-        options.add_json(one)
+        if name != "run":
+            options.add_json(one)
+
+
+def _run_as_before(arguments: argparse.Namespace) -> int:
+    if arguments.config is not None:
+        options.note_old_words("wardround participant --config", "wardround participant run --config")
+    return run(arguments)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -1,10 +1,12 @@
-"""Audit a version: fetch the updates it was made from, check every signature and digest, and compute it again.
+"""The words of before for `wardround audit recompute`: they work until the next release.
+
+Audit a version: fetch the updates it was made from, check every signature and digest, and compute it again.
 
 Needs the opening key of the coordinator, or of an auditor that the plan names, and trusts nothing but the registrar's
 public key. Exit code 0: the same bytes; 1: the coordinator announced something else, or the log breaks a rule.
 
 example:
-  wardround recompute lung --version 7 --key keys/coordinator.open
+  wardround audit recompute lung --version 7 --key keys/coordinator.open
 """
 
 import argparse
@@ -19,13 +21,23 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_what_to_compute(parser)
+    parser.set_defaults(run=_run_as_before)
+
+
+def add_what_to_compute(parser: argparse.ArgumentParser) -> None:
+    """Study, version and keys."""
     parser.add_argument("study", help="the study's id")
     parser.add_argument("--version", type=int, required=True, metavar="N", help="the version to compute again, from 1")
     parser.add_argument("--key", type=Path, required=True, metavar="FILE", help="an opening key, e.g. coordinator.open")
     options.add_registrar_public(parser)
     options.add_broker(parser)
     options.add_json(parser)
-    parser.set_defaults(run=run)
+
+
+def _run_as_before(arguments: argparse.Namespace) -> int:
+    options.note_old_words("wardround recompute", "wardround audit recompute")
+    return run(arguments)
 
 
 def run(arguments: argparse.Namespace) -> int:

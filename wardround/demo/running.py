@@ -186,7 +186,7 @@ class Running:
             period_s=self.period_s,
             task_folder=self._rehearsal.task_folder,
         )
-        self.processes.start(site, "participant", "--config", str(path))
+        self.processes.start(site, "participant", "run", "--config", str(path))
 
     async def _start_sites(self, sites: Sequence[str], tell: Tell) -> None:
         """So many at once that none waits for the processor until a limit of its own ends it."""

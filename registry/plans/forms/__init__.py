@@ -1,4 +1,4 @@
-"""A file a section: how its author writes it. To add a field: docs/recipes-plan.md."""
+"""A file a section: how its author writes it. To add a field: CONTRIBUTING.md."""
 
 from registry.plans.form import PlanForm
 from registry.plans.forms import (
