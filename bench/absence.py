@@ -26,7 +26,7 @@ from learning.task import SiteData, Task, Vector
 from registry.plans.authoring import author_draft
 from registry.plans.draft import draft_of
 from rehearsal import traces
-from rehearsal.experiment import together
+from rehearsal.comparing import together
 from rehearsal.learning import Patients, StudyJudge
 from rehearsal.play import Setting, play
 from rehearsal.speeds import drawn

@@ -21,8 +21,8 @@ from typing import Any
 
 from registry.plans.authoring import author_draft
 from registry.plans.draft import draft_of
-from rehearsal import experiment, traces
-from rehearsal.experiment import together
+from rehearsal import comparing, traces
+from rehearsal.comparing import together
 from rehearsal.learning import NEAR, Patients, StudyJudge
 from rehearsal.play import Played, Setting, play
 from rehearsal.speeds import Speed, drawn
@@ -30,7 +30,7 @@ from rehearsal.variants import Tables, read_tables
 from schemas.errors import FederationError
 from schemas.plan import Plan
 
-STUDIES = Path(experiment.__file__).parents[1] / "studies"
+STUDIES = Path(comparing.__file__).parents[1] / "studies"
 DAYS: Mapping[str, Mapping[str, int]] = {  # that are played
     "heart": {"nightly": 7, "flapping": 3},
     "eicu": {"nightly": 3, "flapping": 1},

@@ -15,16 +15,7 @@ def settings_of(plan: Plan) -> TrainingSettings:
 
     Raises LocalError for what learning would refuse at each site.
     """
-    rule = plan.training
-    if rule.optimiser not in ("sgd", "adam"):
-        raise LocalError(f"training.optimiser is {rule.optimiser!r}", hint="sgd or adam")
-    return TrainingSettings(
-        optimiser="adam" if rule.optimiser == "adam" else "sgd",
-        learning_rate=rule.learning_rate,
-        momentum=rule.momentum,
-        weight_decay=rule.weight_decay,
-        epochs=rule.epochs,
-        steps=rule.steps,
-        batch=rule.batch,
-        proximal=rule.proximal,
-    )
+    settings = plan.training.settings()
+    if settings["optimiser"] not in ("sgd", "adam"):
+        raise LocalError(f"training.optimiser is {settings['optimiser']!r}", hint="sgd or adam")
+    return TrainingSettings(**{**settings, "time_limit_s": 0.0})

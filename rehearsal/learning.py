@@ -6,7 +6,6 @@ Never:    changes who is heard when: that is the world's, with or without learni
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +17,9 @@ from learning.quarantine import Quarantine
 from learning.settings import settings_of
 from learning.task import DataSource, SiteData, Task, Vector
 from registry.plans.draft import Draft
-from rehearsal.experiment import Judge as JudgedBy
-from rehearsal.experiment import alone_of, losses_of, patients_of, without_training
-from rehearsal.federate import trained
+from rehearsal.comparing import Judge as JudgedBy
+from rehearsal.comparing import alone_of, losses_of, patients_of, without_training
+from rehearsal.federated import SiteLearner
 from schemas.errors import LocalError
 from schemas.plan import Plan
 from simulation.vectors import Learner
@@ -103,9 +102,16 @@ class StudyJudge:
     judged_by: JudgedBy
     seed: int
     curve: list[tuple[int, float]] = field(default_factory=list)
-    lengths: list[float] = field(default_factory=list)
     last: Vector | None = None
     _world: World | None = None
+    _learning: SiteLearner = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._learning = SiteLearner(self.patients.task, self.patients.sites, self.plan, self.seed)
+
+    @property
+    def lengths(self) -> list[float]:
+        return self._learning.lengths
 
     def watch(self, world: World) -> None:
         self._world = world
@@ -126,30 +132,8 @@ class StudyJudge:
 
     @property
     def learner(self) -> Learner:
-        task, sites, rule = self.patients.task, self.patients.sites, self.plan.stop
-        return Learner(
-            initial=np.asarray(task.initial(self.plan.seed), np.float32),
-            train=self._train,
-            measure=self._measure if rule.target is not None or rule.patience else None,
-            examples={name: task.examples(data) for name, data in sites.items()},
-        )
-
-    def _train(self, site: str, base: Vector) -> Vector:
-        words = f"{self.seed}/{self.plan.study}/{site}/".encode() + base.tobytes()
-        task, data, most = self.patients.task, self.patients.sites[site], self.plan.aggregation.examples_max
-        seed = int.from_bytes(sha256(words).digest()[:8], "big") >> 2
-        update = trained(task, base, data, settings_of(self.plan), seed=seed)
-        share = min(1.0, task.examples(data) / most) if most else 1.0
-        self.lengths.append(share * float(np.linalg.norm(update.astype(np.float64))))
-        return update
-
-    def _measure(self, site: str, vector: Vector) -> tuple[float, float]:
-        """The site's own metric and its weight; one that is undefined there weighs nothing."""
-        task = self.patients.task
-        values = task.evaluate(vector, self.patients.sites[site])
-        if task.metric not in values:
-            return 0.0, 0.0
-        return float(values[task.metric]), float(values[task.weight])
+        rule = self.plan.stop
+        return self._learning.learner(start=self.plan.seed, measured=rule.target is not None or bool(rule.patience))
 
 
 def target_of(pooled: float, *, higher_is_better: bool) -> float:

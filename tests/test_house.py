@@ -258,7 +258,6 @@ def test_the_check_itself_counts_the_lines_of_a_class_without_its_docstrings() -
 SPEAKS = (
     "wardround/",
     "participant/training/",
-    "rehearsal/experiment.py",
 )  # a trainer says its last words to its output
 
 

@@ -24,6 +24,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {  # name -> (module, what it does)
     "plan": ("plan", "write, check, name and sign the plan of a study"),
     "task": ("task", "try a study's task before hospitals are asked"),
     "simulate": ("simulate", "play a plan ahead on virtual time, beside alternatives"),
+    "compare": ("compare", "what to expect: alone, federated and pooled, over splits, with intervals"),
     "keys": ("keys", "make a member's keys"),
     "registrar": ("registrar", "say who belongs: registrar keys, members, roster"),
     "study": ("study", "begin a study from its signed plan"),

@@ -25,12 +25,12 @@ from bench.defaults.made import write_ward
 from learning.places import look_in
 from registry.plans.draft import draft_of
 from registry.plans.template import plan_of_task
-from rehearsal import experiment
-from rehearsal.experiment import interval, run_once, study_of
+from rehearsal import comparing
+from rehearsal.comparing import interval, run_once, study_of
 from rehearsal.variants import Tables
 from schemas.errors import FederationError
 
-STUDIES = Path(experiment.__file__).parents[1] / "studies"
+STUDIES = Path(comparing.__file__).parents[1] / "studies"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +93,11 @@ def line(one: Tried, folder: Path | None, splits: int, changes: Sequence[str]) -
     )
     gain = (federated - alone) * (1 if study.task.higher_is_better else -1)
     lengths = [length for run in runs for length in run.lengths]
-    clipped = float(np.mean([length > study.aggregation.clip for length in lengths]))
+    clipped = float(np.mean([length > study.plan.encoding.clip for length in lengths]))
     return (
         f"| {one.name} | {len(one.sites)} | {study.task.parameters():,} | {study.task.metric} | {alone.mean():.3f} | "
         f"{federated.mean():.3f} | {pooled.mean():.3f} | {interval(gain)} | {max(lengths):.2f} of "
-        f"{study.aggregation.clip:g} | {clipped:.0%} |"
+        f"{study.plan.encoding.clip:g} | {clipped:.0%} |"
     )
 
 

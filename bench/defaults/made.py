@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from rehearsal import experiment
+from rehearsal import comparing
 
-README = Path(experiment.__file__).parents[1] / "studies" / "README.md"
+README = Path(comparing.__file__).parents[1] / "studies" / "README.md"
 SITES = ("site-1", "site-2", "site-3", "site-4")
 PATIENTS = 120
 

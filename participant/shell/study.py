@@ -25,7 +25,6 @@ from participant.shell.room import Room
 from participant.shell.services import Services, now_ms
 from participant.shell.setup import Setup
 from participant.shell.store import Decision
-from participant.training.client import training_settings
 from participant.training.errors import LoadError
 from schemas.errors import LocalError
 from schemas.plan import Plan
@@ -53,7 +52,7 @@ class StudyRunner:
         self._show, self._show_trouble = show, show_trouble
         self._out = Outgoing(services, plan)
         failures = Failures(services, plan, load_again=self._load_again, hold=self._hold)
-        models, training = Models(services.models, plan.study), training_settings(plan)
+        models, training = Models(services.models, plan.study), plan.training.settings()
         means = Means(services, plan, self.log, self._out, models, failures, training)
         self._doing = Doing(means, self.post)
         self._core = StudyCore(plan, services.name, jitter=jitter, restored=reconcile_outbox(services, plan, self._out))

@@ -268,13 +268,6 @@ class Trainer:
             raise
 
 
-def training_settings(plan: Plan) -> dict[str, Any]:
-    """The plan's [training] as the trainer takes it."""
-    training = plan.training
-    names = ("optimiser", "learning_rate", "momentum", "weight_decay", "epochs", "steps", "batch", "proximal")
-    return {name: getattr(training, name) for name in names} | {"time_limit_s": float(training.time_limit_s)}
-
-
 def training_seed(plan: Plan, site: str, base_version: int, attempt: int) -> int:
     """A seed that is another one for every site, version and attempt, and the same after a restart."""
     words = f"{plan.seed}/{plan.study}/{site}/{base_version}/{attempt}"

@@ -1,6 +1,7 @@
 """[training]: what a site does for one update."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from schemas.codec import F8, Id, U
 from schemas.plan.section import Section
@@ -22,6 +23,11 @@ class Training(Section):
     proximal: F8  #: FedProx' mu, which holds an update near its base version; not negative, 0: none
     time_limit_s: U  #: seconds; training ends after the first step past it, and what was reached is the update
     progress_limit_s: U  #: seconds, 1..time_limit_s; a trainer that takes no step for so long is hung, and is ended
+
+    def settings(self) -> dict[str, Any]:
+        """What a task trains by, under the names of `learning.task.TrainingSettings`; times in seconds, float."""
+        names = ("optimiser", "learning_rate", "momentum", "weight_decay", "epochs", "steps", "batch", "proximal")
+        return {name: getattr(self, name) for name in names} | {"time_limit_s": float(self.time_limit_s)}
 
     def problems(self) -> list[str]:
         found = []

@@ -12,7 +12,7 @@ from learning import advice
 from learning.places import look_in
 from registry.plans.draft import draft_of
 from registry.plans.template import plan_of_task
-from rehearsal.experiment import run_once, study_of
+from rehearsal.comparing import run_once, study_of
 
 
 def test_the_guides_template_gains_by_federating_at_the_defaults(tmp_path: Path) -> None:
@@ -25,7 +25,7 @@ def test_the_guides_template_gains_by_federating_at_the_defaults(tmp_path: Path)
     )
     assert federated >= alone - 0.01
     assert federated >= pooled - 0.02
-    assert advice.of_clip([length for run in runs for length in run.lengths], study.aggregation.clip) == []
+    assert advice.of_clip([length for run in runs for length in run.lengths], study.plan.encoding.clip) == []
     for run in runs:
         assert run.losses is not None
         assert advice.of_learning(run.losses.first, run.losses.last, run.losses.pooled) == []

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from learning.task import DataSource, SiteData
-from rehearsal import experiment
-from rehearsal.experiment import Study, read_study, run_once, together
-from rehearsal.federate import federate
+from rehearsal import comparing
+from rehearsal.comparing import Study, read_study, run_once, together
+from rehearsal.federated import federated
 from schemas.errors import LocalError
 from studies.eicu.task import CONSTANTS, OUTCOME, task
 
-PLAN = Path(experiment.__file__).parents[1] / "studies" / "eicu" / "plan.toml"
+PLAN = Path(comparing.__file__).parents[1] / "studies" / "eicu" / "plan.toml"
 COLUMNS = ("hospitalid", "uniquepid", *(name for name in CONSTANTS if name != "unscored"), OUTCOME)
 STAY = dict(zip(COLUMNS, ("73", "p-1", "65", "Male", "45", "60", "0.03", "0.05", "ALIVE"), strict=True))
 
@@ -89,7 +89,7 @@ def test_what_is_missing_becomes_the_centre_and_is_told_by_an_input(tmp_path: Pa
 def test_a_hospital_where_nobody_died_trains_and_has_no_auc(tmp_path: Path) -> None:
     data = task.load(write(tmp_path, *({"uniquepid": f"p-{number}"} for number in range(30))))
     study, before = read_study(PLAN, versions=3), task.initial(0)
-    after = federate(task, [data], study.training, study.aggregation, seed=0)
+    after = federated(task, [data], study.plan, seed=0).vector
     assert task.evaluate(after, data) == {"pairs": 0.0, "n-test": float(len(data.test))}
     assert task.loss_on(after, data.train) < task.loss_on(before, data.train)
 

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from learning.task import DataSource, TrainingError, TrainingSettings
-from rehearsal import experiment
-from rehearsal.experiment import read_study
-from rehearsal.federate import Told, federate
+from rehearsal import comparing
+from rehearsal.comparing import read_study
+from rehearsal.federated import federated
 from schemas.errors import LocalError
 from studies.linear_regression.closed import closed_versions, pooled_descent, training_mse
 from studies.linear_regression.task import SAMPLES, points, task
 
-STUDY = Path(experiment.__file__).parents[1] / "studies" / "linear_regression"
+STUDY = Path(comparing.__file__).parents[1] / "studies" / "linear_regression"
 SITES = [points(site) for site in SAMPLES]
 
 
@@ -42,11 +42,11 @@ def test_weighted_by_samples_is_gradient_descent_on_the_pooled_points() -> None:
 @pytest.mark.parametrize("kind", ["plain", "weighted"])
 def test_every_version_of_the_task_is_the_closed_computation(kind: str) -> None:
     study = read_study(STUDY / f"plan_{kind}.toml", versions=100)
-    sites, seen, told = study.load(None), [study.task.initial(0)], Told()
-    federate(study.task, sites, study.training, study.aggregation, seed=0, told=told, seen=lambda _, v: seen.append(v))
+    sites, seen = study.load(None), [study.task.initial(0)]
+    learnt = federated(study.task, sites, study.plan, seed=0, seen=lambda _, v: seen.append(v))
     wanted = closed_versions(SITES, versions=100, learning_rate=0.01, weighted=kind == "weighted")
     np.testing.assert_allclose(seen, wanted, atol=1e-6)
-    assert max(told.lengths) < 1.0  # the plan's clip is idle
+    assert max(learnt.lengths) < 1.0  # the plan's clip is idle
 
 
 def test_the_overall_metric_is_the_training_mse() -> None:

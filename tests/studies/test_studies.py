@@ -14,15 +14,16 @@ import pytest
 from learning.entry import folder_digest, load_task, task_folder
 from learning.task import DataSource, SiteData, Task
 from registry.plans.draft import read_draft
-from rehearsal import experiment
-from rehearsal.experiment import Outcome, overall, read_study
-from rehearsal.federate import Told, federate
+from rehearsal import comparing
+from rehearsal.comparing import Outcome, overall, read_study
+from rehearsal.federated import federated
 from schemas.errors import LocalError
 from studies.breast.task import task as breast
 from studies.lung.task import SITES as LUNG_SITES
 from studies.lung.task import task as lung
+from wardround.cli import main
 
-STUDIES = Path(experiment.__file__).parents[1] / "studies"
+STUDIES = Path(comparing.__file__).parents[1] / "studies"
 PLANS = sorted(STUDIES.glob("*/plan*.toml"))
 
 
@@ -43,7 +44,7 @@ def test_a_plan_reads_and_names_a_task_that_loads(plan: Path) -> None:
     assert folder_digest(task_folder(draft.entry)) == folder_digest(plan.parent)
     assert task.initial(draft.seed).shape == (task.parameters(),)
     study = read_study(plan)
-    assert study.aggregation.goal <= len(study.sites)
+    assert study.plan.aggregation.goal <= len(study.sites)
 
 
 def test_a_run_reads_as_a_line() -> None:
@@ -104,7 +105,7 @@ def test_the_c_index_is_left_out_where_no_pair_is_comparable() -> None:
 def test_lung_gains_over_alone_and_comes_near_pooled() -> None:
     """Three splits of the twenty of its README: enough to notice that something broke."""
     study = read_study(STUDIES / "lung" / "plan.toml")
-    runs = [experiment.run_once(study, study.load(None, split=str(split)), seed=split) for split in range(3)]
+    runs = [comparing.run_once(study, study.load(None, split=str(split)), seed=split) for split in range(3)]
     alone, federated, pooled = (
         float(np.mean([getattr(run, kind) for run in runs])) for kind in ("alone", "federated", "pooled")
     )
@@ -115,46 +116,46 @@ def test_lung_gains_over_alone_and_comes_near_pooled() -> None:
 
 def test_breast_comes_near_pooled_in_a_hundred_versions() -> None:
     study = read_study(STUDIES / "breast" / "plan.toml", versions=100)
-    sites, told = study.load(None), Told()
-    federated = federate(study.task, sites, study.training, study.aggregation, seed=0, told=told)
+    sites = study.load(None)
+    learnt = federated(study.task, sites, study.plan, seed=0)
     everybody = study.task.pool(sites)
     pooled = study.task.alone(everybody, study.training, seed=0, progress=lambda _: None)
     wanted = overall(study.task, [pooled], [everybody])
-    assert overall(study.task, [federated] * 10, sites) > max(0.95, wanted - 0.02)
-    assert max(told.lengths) < 1.0  # the plan's clip
+    assert overall(study.task, [learnt.vector] * 10, sites) > max(0.95, wanted - 0.02)
+    assert max(learnt.lengths) < 1.0  # the plan's clip
 
 
-def test_an_experiment_prints_its_summary_and_refuses_what_is_no_plan(capsys: pytest.CaptureFixture[str]) -> None:
-    assert experiment.main([str(STUDIES / "linear_regression" / "plan_plain.toml"), "--seeds", "1"]) == 0
+def test_a_comparison_prints_its_summary_and_refuses_what_is_no_plan(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compare", str(STUDIES / "linear_regression" / "plan_plain.toml"), "--seeds", "1"]) == 0
     assert "federated - pooled" in capsys.readouterr().out
-    assert experiment.main(["no_such_study"]) == 2
+    assert main(["compare", "no_such_study"]) == 2
     assert "no_such_study/plan.toml cannot be read" in capsys.readouterr().err
 
 
-def test_a_site_whose_patients_cannot_be_loaded_ends_an_experiment_in_one_line(
+def test_a_site_whose_patients_cannot_be_loaded_ends_a_comparison_in_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def load(self: object, source: DataSource) -> SiteData:
         raise KeyError("patient")
 
     monkeypatch.setattr(type(load_task("studies.linear_regression.task:task")), "load", load)
-    assert experiment.main([str(STUDIES / "linear_regression" / "plan_plain.toml"), "--seeds", "1"]) == 2
+    assert main(["compare", str(STUDIES / "linear_regression" / "plan_plain.toml"), "--seeds", "1"]) == 2
     told = capsys.readouterr().err
     assert "the task studies.linear_regression.task cannot load the patients of" in told
     assert "KeyError (test_studies.py, line" in told
     assert "--data is not set" in told
 
 
-def test_an_experiment_finds_a_study_beside_its_plan(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_comparison_finds_a_study_beside_its_plan(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "line_of_my_own"
     shutil.copytree(STUDIES / "linear_regression", folder)
     plan, own = folder / "plan_plain.toml", "line_of_my_own.task:task"
     plan.write_text(plan.read_text().replace("studies.linear_regression.task:task", own))
-    assert experiment.main([str(plan), "--seeds", "1", "--versions", "2"]) == 0, capsys.readouterr().err
+    assert main(["compare", str(plan), "--seeds", "1", "--versions", "2"]) == 0, capsys.readouterr().err
 
 
-@pytest.mark.parametrize("judge", [experiment.overall, experiment.together])
-def test_a_study_without_a_test_patient_says_that_there_is_nothing_to_judge(judge: experiment.Judge) -> None:
+@pytest.mark.parametrize("judge", [comparing.overall, comparing.together])
+def test_a_study_without_a_test_patient_says_that_there_is_nothing_to_judge(judge: comparing.Judge) -> None:
     task, sites = sites_of("linear_regression/plan_plain.toml")
     untested = [SiteData(data.site, data.train, data.train.take(np.arange(0)), data.bytes_data) for data in sites]
     with pytest.raises(LocalError, match="no site has test patients"):
@@ -169,19 +170,19 @@ def test_bytes_of_raw_data_are_those_of_the_site() -> None:
 LINE = STUDIES / "linear_regression" / "plan_plain.toml"
 
 
-def test_a_misspelt_key_ends_an_experiment_before_anything_is_trained(
+def test_a_misspelt_key_ends_a_comparison_before_anything_is_trained(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     plan = tmp_path / "plan.toml"
     plan.write_text(LINE.read_text().replace("[aggregation]", "[aggregation]\ngoaal = 3"))
-    assert experiment.main([str(plan), "--seeds", "1"]) == 2
+    assert main(["compare", str(plan), "--seeds", "1"]) == 2
     told = capsys.readouterr()
     assert "unknown key aggregation.goaal; did you mean `goal`?" in told.err
     assert told.out == ""
 
 
 def test_one_run_has_no_interval_and_says_why(capsys: pytest.CaptureFixture[str]) -> None:
-    assert experiment.main([str(LINE), "--seeds", "1", "--versions", "2"]) == 0
+    assert main(["compare", str(LINE), "--seeds", "1", "--versions", "2"]) == 0
     told = capsys.readouterr().out
     assert "nan" not in told
     assert "no interval: one run" in told
@@ -199,7 +200,7 @@ def test_what_deserves_a_word_follows_the_figures(capsys: pytest.CaptureFixture[
     text = LINE.read_text()
     plan.write_text(re.sub(r"(?m)^clip = .*$", "clip = 0.001", text))
     assert plan.read_text() != text
-    assert experiment.main([str(plan), "--seeds", "2", "--versions", "3"]) == 0
+    assert main(["compare", str(plan), "--seeds", "2", "--versions", "3"]) == 0
     told = capsys.readouterr().out
     assert "look again: updates are clipped" in told
     assert "look again: the study ends before it has learnt" in told
@@ -211,13 +212,13 @@ def test_sites_whose_patients_are_all_for_testing_are_named_once(
 ) -> None:
     task, sites = sites_of("linear_regression/plan_plain.toml")
     nobody = [SiteData(data.site, data.train.take(np.arange(0)), data.test, 0) for data in sites[:2]]
-    monkeypatch.setattr(experiment.Study, "load", lambda *_, **__: [*nobody, *sites[2:]])
-    assert experiment.main([str(LINE), "--seeds", "1", "--versions", "2"]) == 0
+    monkeypatch.setattr(comparing.Study, "load", lambda *_, **__: [*nobody, *sites[2:]])
+    assert main(["compare", str(LINE), "--seeds", "1", "--versions", "2"]) == 0
     told = capsys.readouterr().out
     assert (
         told.count("left out of every figure: 2 of 10 sites, whose patients are all for testing: site-010, site-020")
         == 1
     )
     with pytest.raises(LocalError, match="no site has a training patient"):
-        experiment.run_once(read_study(LINE), nobody, seed=0)
+        comparing.run_once(read_study(LINE), nobody, seed=0)
     assert task.metric == "mse"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rehearsal import experiment
+from rehearsal import comparing
 from runtime.child import ROOT
 from wardround import cli
 
@@ -66,8 +66,8 @@ def test_the_study_that_the_readme_shows_can_be_planned_checked_and_tried(
     assert cli.main(["plan", "check", str(plan)]) == 0
     assert cli.main(["simulate", str(plan), "--learn", "--data", str(data)]) == 0
     capsys.readouterr()
-    assert experiment.main([str(plan), "--splits", "2", "--versions", "3", "--data", str(data)]) == 0
+    assert cli.main(["compare", str(plan), "--splits", "2", "--versions", "3", "--data", str(data)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert re.fullmatch(r"0: alone 0\.\d{4}, federated 0\.\d{4}, pooled 0\.\d{4}, longest update \d+\.\d{3}", lines[0])
-    task_here = experiment.read_study(plan)
+    task_here = comparing.read_study(plan)
     assert len({loaded.train.inputs.tobytes() for loaded in task_here.load(data)}) == 3

@@ -24,7 +24,7 @@ from wardround.commands import options
 
 if TYPE_CHECKING:
     from registry.plans.draft import Draft
-    from rehearsal.experiment import Judge as JudgedBy
+    from rehearsal.comparing import Judge as JudgedBy
     from rehearsal.learning import Patients, StudyJudge
     from rehearsal.play import Connected, Judge, Played, Setting
     from rehearsal.variants import Tables, Variant
@@ -109,7 +109,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _untrained(patients: "Patients | None") -> list[str]:
     """Which sites are left out of every figure, in one sentence; nothing where there are none."""
-    from rehearsal.experiment import left_out
+    from rehearsal.comparing import left_out
 
     if patients is None or not patients.untrained:
         return []
@@ -311,6 +311,6 @@ def _judges(
 
 
 def _judged_by(arguments: argparse.Namespace) -> "JudgedBy":
-    from rehearsal.experiment import overall, together
+    from rehearsal.comparing import overall, together
 
     return together if arguments.together else overall

@@ -44,7 +44,7 @@ FORM = Form(
     heading="what a site does for one update",
     before=(
         "How to choose what stands here without #: docs/defaults.md. In short: try it (`wardround simulate --learn`,",
-        "`python -m rehearsal.experiment`) and follow the words after `look again`. A study that ends before it has",
+        "`wardround compare`) and follow the words after `look again`. A study that ends before it has",
         "learnt wants three times the rate, then more steps or versions; one that diverges a third of the rate;",
         "clipped updates a larger clip.",
     ),

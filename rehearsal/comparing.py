@@ -1,19 +1,13 @@
-"""Measure what to expect of a study: alone, federated and pooled, over several splits or seeds, in one process.
+"""What to expect of a study: alone, federated and pooled, over several splits or seeds, with paired intervals.
 
-  python -m rehearsal.experiment lung --splits 20          a new split for each, the paired gain over alone
-  python -m rehearsal.experiment breast --seeds 5          one split, new start values for each
-  python -m rehearsal.experiment heart --seeds 5 --first 42 --data <folder>
-  python -m rehearsal.experiment eicu --splits 10 --together --data <folder>
-
-Settings come from the study's plan.toml. The federation is `rehearsal.federate`: staleness, partial cohorts, no wire.
+Settings come from the study's plan.toml. The federation is `rehearsal.federated`: the simulator's world, production's
+cores and arithmetic.
 """
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import math
-import sys
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -41,25 +35,28 @@ from learning.task import (
     Vector,
 )
 from registry.plans.draft import Draft, TaskFacts, draft_of
-from rehearsal.federate import Aggregation, Told, federate, training_failed
+from rehearsal.federated import federated, training_failed
+from schemas.plan import Plan
 
 Judge = Callable[[Task, Sequence[Vector], Sequence[SiteData]], float]
 
 
 @dataclass(frozen=True, slots=True)
 class Study:
-    """A study's plan, as far as an experiment needs it."""
+    """A study's plan, as far as a comparison needs it."""
 
     task: Task
     sites: tuple[str, ...]
     options: Mapping[str, str]
-    training: TrainingSettings
-    aggregation: Aggregation
-    bad_records_max: float = 0.0
+    plan: Plan
+
+    @property
+    def training(self) -> TrainingSettings:
+        return settings_of(self.plan)
 
     def load(self, folder: Path | None, **options: str) -> list[SiteData]:
         merged = {**self.options, **options}
-        share = self.bad_records_max
+        share = self.plan.data.bad_records_max
         sources = [DataSource(site, folder, merged, Quarantine(share)) for site in self.sites]
         return [patients_of(self.task, source) for source in sources]
 
@@ -129,19 +126,14 @@ def read_study(plan: Path, versions: int | None = None) -> Study:
 
 
 def study_of(draft: Draft, versions: int | None = None) -> Study:
-    """A plan's text as an experiment takes it; every key is checked as `plan check` would, and counts."""
+    """A plan's text as a comparison takes it; every key is checked as `plan check` would, and counts."""
     task = load_task(draft.entry)
     facts = TaskFacts(int(task.parameters()), bytes(32), bytes(32), task.metric, task.higher_is_better, task.weight)
     plan = draft.plan(facts)
-    rule = Aggregation.of(plan)
-    return Study(
-        task,
-        draft.sites,
-        draft.options,
-        settings_of(plan),
-        rule if versions is None else replace(rule, versions=versions),
-        plan.data.bad_records_max,
-    )
+    settings_of(plan)  # what learning would refuse at each site is refused now
+    if versions is not None:
+        plan = replace(plan, stop=replace(plan.stop, versions=versions))
+    return Study(task, draft.sites, draft.options, plan)
 
 
 def overall(task: Task, vectors: Sequence[Vector], sites: Sequence[SiteData], metric: str | None = None) -> float:
@@ -201,18 +193,17 @@ def run_once(study: Study, sites: Sequence[SiteData], *, seed: int, judge: Judge
     sites = [data for data in sites if data.site not in untrained]
     if not sites:
         raise LocalError("no site has a training patient", hint="does the split leave some of them for training?")
-    task, told = study.task, Told()
-    federated = federate(task, sites, study.training, study.aggregation, seed=seed, told=told)
+    task, learnt = study.task, federated(study.task, sites, study.plan, seed=seed)
     alone = [alone_of(task, data, study.training, seed=seed) for data in sites]
     everybody = task.pool(sites)
     pooled = alone_of(task, everybody, study.training, seed=seed)
     seen = [task.as_pooled(data, everybody) for data in sites]
     return Outcome(
         judge(task, alone, sites),
-        judge(task, [federated] * len(sites), sites),
+        judge(task, [learnt.vector] * len(sites), sites),
         judge(task, [pooled] * len(sites), seen),
-        tuple(told.lengths),
-        losses_of(task, sites, seen, seed=seed, federated=federated, pooled=pooled),
+        learnt.lengths,
+        losses_of(task, sites, seen, seed=seed, federated=learnt.vector, pooled=pooled),
     )
 
 
@@ -269,48 +260,26 @@ def summary(name: str, outcomes: Sequence[Outcome], *, higher_is_better: bool, m
     )
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m rehearsal.experiment", description=__doc__.splitlines()[0])
-    parser.add_argument("study", help="a folder under studies/, or the path of a plan.toml")
-    parser.add_argument("--splits", type=int, default=0, help="so many runs, each on a split of its own")
-    parser.add_argument("--seeds", type=int, default=5, help="so many runs on the plan's split (without --splits)")
-    parser.add_argument("--first", type=int, default=0, help="number of the first split or seed")
-    parser.add_argument("--versions", type=int, help="so many versions instead of the plan's")
-    parser.add_argument("--data", type=Path, help="the folder with the data, for studies that do not ship them")
-    parser.add_argument("--option", action="append", default=[], metavar="KEY=TEXT", help="a task option; repeatable")
-    parser.add_argument("--together", action="store_true", help="judge all sites' test patients as one list")
-    given = parser.parse_args(arguments)
-    judge: Judge = together if given.together else overall
-    options = dict(pair.partition("=")[::2] for pair in given.option)
-    try:
-        path = (
-            Path(given.study)
-            if given.study.endswith(".toml")
-            else Path(__file__).parents[1] / "studies" / given.study / "plan.toml"
-        )
-        study, outcomes = read_study(path, given.versions), []
-        for number in range(given.first, given.first + (given.splits or given.seeds)):
-            split = {"split": str(number)} if given.splits else {}
-            sites = study.load(given.data, **options, **split)
-            outcomes.append(run_once(study, sites, seed=number, judge=judge))
-            print(f"{number}: {outcomes[-1]}", flush=True)
-            if untrained := without_training(sites):
-                print(f"   {left_out(untrained, len(sites))}", flush=True)
-    except FederationError as error:
-        print(f"{error}\n{getattr(error, 'hint', '')}".rstrip(), file=sys.stderr)
-        return 2
-    task, clip = study.task, study.aggregation.clip
-    print(summary(given.study, outcomes, higher_is_better=task.higher_is_better, metric=task.metric, clip=clip))
-    return 0
+def differences(outcomes: Sequence[Outcome]) -> dict[str, dict[str, float | None]]:
+    """The mean of paired differences over the runs, and their 95 % interval (normal); None where one run has none."""
+    found = {
+        "federated-alone": [run.federated - run.alone for run in outcomes],
+        "federated-pooled": [run.federated - run.pooled for run in outcomes],
+    }
+    return {name: _interval_of(np.array(values)) for name, values in found.items()}
+
+
+def _interval_of(values: np.ndarray[Any, np.dtype[np.float64]]) -> dict[str, float | None]:
+    mean = float(values.mean())
+    if len(values) < 2:
+        return {"mean": mean, "low": None, "high": None}
+    half = float(1.96 * values.std(ddof=1) / len(values) ** 0.5)
+    return {"mean": mean, "low": mean - half, "high": mean + half}
 
 
 def interval(values: np.ndarray[Any, np.dtype[np.float64]]) -> str:
     """The mean of paired differences with its 95 % interval, or why there is none."""
-    if len(values) < 2:
-        return f"{values.mean():+.4f} (no interval: one run says nothing of how much chance there is in it)"
-    half = 1.96 * values.std(ddof=1) / len(values) ** 0.5
-    return f"{values.mean():+.4f} ({values.mean() - half:+.4f} to {values.mean() + half:+.4f})"
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    found = _interval_of(values)
+    if found["low"] is None or found["high"] is None:
+        return f"{found['mean']:+.4f} (no interval: one run says nothing of how much chance there is in it)"
+    return f"{found['mean']:+.4f} ({found['low']:+.4f} to {found['high']:+.4f})"
