@@ -83,7 +83,8 @@ class TopicMaker:
 
 def _remedy(one: TopicDifference) -> str:
     if one.setting == REPLICATION:
-        return f"put each partition on {one.wanted} brokers: kafka-reassign-partitions.sh, see docs/three-brokers.md"
+        how = "kafka-reassign-partitions.sh, see docs/operations/three-brokers.md"
+        return f"put each partition on {one.wanted} brokers: {how}"
     if one.setting == "partitions":
         return "nothing while services run: their number decides who writes where"
     change = f"--alter --entity-type topics --entity-name {one.topic} --add-config {one.setting}={one.wanted}"

