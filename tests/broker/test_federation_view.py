@@ -273,6 +273,6 @@ async def test_what_was_read_is_not_read_again_unless_the_topic_or_the_roster_is
         assert (history.missing, history.sites["view-again-1"].offers) == ((), {})
         fed.clear()
         async with Registrar(small.kafka, small.registrar) as office:
-            await office.publish_roster()
+            await office.revoke("view-again-1")
         assert (await seen.history(plan.study)).version == 1
         assert topics.rounds(plan.study) in fed, "another roster may revoke keys"
