@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from learning.contract import Column, DataContract
+from learning.metrics import c_index
+from learning.survival import cox_loss
 from learning.task import DataSource, LocalError, Patients, SiteData, is_test, split_patients
 from learning.torch_task import Batch, TorchTask
-from studies.lung.survival import concordance, cox_loss
 
 SITES = tuple(f"region-{number}" for number in range(6))
 
@@ -29,7 +30,7 @@ class TcgaBrca(TorchTask):
         return cox_loss(model(batch.inputs)[:, 0], batch.targets[:, 0], batch.targets[:, 1])
 
     def measure(self, outputs: NDArray[Any], targets: NDArray[Any]) -> dict[str, float]:
-        index, pairs = concordance(outputs[:, 0], targets[:, 0], targets[:, 1])
+        index, pairs = c_index(outputs[:, 0], targets[:, 0], targets[:, 1])
         return {"pairs": float(pairs)} | ({} if index is None else {"c-index": index})
 
     def load(self, source: DataSource) -> SiteData:

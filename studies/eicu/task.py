@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from learning.contract import Column, DataContract, Table, scaled
+from learning.metrics import auc, defined
 from learning.outputs import logistic
 from learning.task import DataSource, LocalError, Patients, SiteData, is_test, split_patients
 from learning.torch_task import Batch, TorchTask
@@ -73,12 +74,8 @@ class Eicu(TorchTask):
 
     def measure(self, outputs: NDArray[Any], targets: NDArray[Any]) -> dict[str, float]:
         """AUC and the number of (died, lived) pairs it is the share of; without a pair there is no AUC."""
-        scores, died = outputs[:, 0], targets == 1
-        above = scores[died][:, None] - scores[~died][None, :]
-        values = {"pairs": float(above.size)}
-        if above.size:
-            values["auc"] = float((above > 0).mean() + 0.5 * (above == 0).mean())
-        return values
+        value, pairs = auc(outputs[:, 0], targets == 1)
+        return defined({"pairs": float(pairs), "auc": value})
 
     def inputs(self, table: Table) -> NDArray[np.float64]:
         """float64 (stays, 7); `unscored` is 1 where APACHE has no score."""

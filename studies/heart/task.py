@@ -18,6 +18,7 @@ from sklearn.model_selection import train_test_split
 from torch import Tensor, nn
 
 from learning.contract import Column, DataContract, Table
+from learning.metrics import accuracy, auc, defined
 from learning.outputs import logistic
 from learning.task import DataSource, LocalError, Patients, SiteData
 from learning.torch_task import Batch, TorchTask
@@ -58,14 +59,13 @@ class Heart(TorchTask):
 
     def measure(self, outputs: NDArray[Any], targets: NDArray[Any]) -> dict[str, float]:
         scores, ill = outputs[:, 0], targets == 1
-        values = {
-            "accuracy": float(((scores > 0) == ill).mean()),
-            "larger-class": float(max(ill.mean(), 1 - ill.mean())),
-        }
-        if ill.any() and not ill.all():  # the share of (ill, healthy) pairs in the right order
-            above = scores[ill][:, None] - scores[~ill][None, :]
-            values["auc"] = float((above > 0).mean() + 0.5 * (above == 0).mean())
-        return values
+        return defined(
+            {
+                "accuracy": accuracy(scores > 0, ill),
+                "larger-class": float(max(ill.mean(), 1 - ill.mean())),
+                "auc": auc(scores, ill)[0],
+            }
+        )
 
     def inputs(self, table: Table) -> NDArray[np.float64]:
         """float64 (n, 13), scaled by the constants; a missing value becomes the centre."""

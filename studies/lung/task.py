@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from learning.contract import Column, DataContract, Table, packaged_file, read_csv, scaled
+from learning.metrics import c_index, defined
+from learning.survival import cox_loss
 from learning.task import DataSource, LocalError, Patients, SiteData, is_test, split_patients
 from learning.torch_task import Batch, TorchTask
-from studies.lung.survival import concordance, cox_loss
 
 TEST_SHARE = 0.3
 # Institutions from the largest to the smallest (ties: lower number first), each to the site with the fewest patients
@@ -67,8 +68,8 @@ class Lung(TorchTask):
         return cox_loss(model(batch.inputs)[:, 0], batch.targets[:, 0], batch.targets[:, 1])
 
     def measure(self, outputs: NDArray[Any], targets: NDArray[Any]) -> dict[str, float]:
-        index, pairs = concordance(outputs[:, 0], targets[:, 0], targets[:, 1])
-        return {"pairs": float(pairs)} | ({} if index is None else {"c-index": index})
+        index, pairs = c_index(outputs[:, 0], targets[:, 0], targets[:, 1])
+        return defined({"pairs": float(pairs), "c-index": index})
 
     def inputs(self, table: Table) -> NDArray[np.float64]:
         return scaled(table, CONSTANTS)

@@ -90,7 +90,7 @@ def test_an_import_within_a_function_is_held_to_the_same_when_it_runs(place: Pat
 
 
 @pytest.mark.parametrize(
-    "room", ["studies.lung.survival", "wardround", "participant.training.worker", "protocol", "audit.federation"]
+    "room", ["studies.lung.task", "wardround", "participant.training.worker", "protocol", "audit.federation"]
 )
 def test_of_wardround_a_task_takes_learning_and_the_errors_alone(place: Path, room: str) -> None:
     module(place, f"import {room}")

@@ -8,7 +8,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from studies.lung.survival import concordance, cox_loss
+from learning.metrics import c_index
+from learning.survival import cox_loss
 
 PATIENTS = st.lists(
     st.tuples(st.integers(-3, 3), st.integers(1, 6), st.integers(0, 1)), min_size=1, max_size=12
@@ -41,7 +42,7 @@ def test_the_c_index_is_the_definition(rows: list[tuple[int, int, int]]) -> None
         for other, later, other_died in rows
         if died and (time < later or (time == later and not other_died))
     ]
-    index, pairs = concordance(*np.array(rows, np.float64).T)
+    index, pairs = c_index(*np.array(rows, np.float64).T)
     assert pairs == len(scored)
     assert index == (pytest.approx(np.mean(scored)) if scored else None)
 
@@ -50,8 +51,8 @@ def test_the_c_index_is_that_of_lifelines() -> None:
     utils = pytest.importorskip("lifelines.utils")
     rng = np.random.default_rng(0)
     risk, time, event = rng.integers(0, 9, 60), rng.integers(1, 40, 60), rng.integers(0, 2, 60)
-    index, _ = concordance(risk, time, event)
+    index, _ = c_index(risk, time, event)
     assert index == pytest.approx(utils.concordance_index(time, -risk, event), abs=0.02)  # it counts tied deaths too
     distinct = rng.permutation(60)
-    index, _ = concordance(risk, distinct, event)
+    index, _ = c_index(risk, distinct, event)
     assert index == pytest.approx(utils.concordance_index(distinct, -risk, event), abs=1e-12)
