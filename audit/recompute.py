@@ -77,6 +77,11 @@ class Auditor:
     async def check_version(self, log: AuditLog, version: int) -> Audit:
         """Recompute one version of a log that was read. Raises as `check` does."""
         announced = log.made.get(version)
+        if announced is None and version > max(log.made, default=-1):
+            raise LocalError(
+                f"version {version} of {log.plan.study} is not announced: the newest is {max(log.made, default=-1)}",
+                hint=_still(log),
+            )
         if announced is None or announced.request is None:
             raise LocalError(
                 f"version {version} of {log.plan.study} is not the work of a cohort",

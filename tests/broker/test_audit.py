@@ -124,8 +124,8 @@ async def test_an_announcement_that_says_something_else_is_found_out(
 
 @in_one_loop
 async def test_version_0_and_versions_that_are_not_there_cannot_be_recomputed(finished: Federation) -> None:
-    for version in (0, VERSIONS + 1):
-        with pytest.raises(LocalError, match="not the work of a cohort") as caught:
+    for version, why in ((0, "not the work of a cohort"), (VERSIONS + 1, f"not announced: the newest is {VERSIONS}")):
+        with pytest.raises(LocalError, match=why) as caught:
             await check(finished, version)
         assert f"versions 1 to {VERSIONS} can" in caught.value.hint
 
