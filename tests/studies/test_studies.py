@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import tomllib
@@ -130,6 +131,32 @@ def test_a_comparison_prints_its_summary_and_refuses_what_is_no_plan(capsys: pyt
     assert "federated - pooled" in capsys.readouterr().out
     assert main(["compare", "no_such_study"]) == 2
     assert "no_such_study/plan.toml cannot be read" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--splits", "-1"], "--splits -1 is too small"),
+        (["--seeds", "0"], "--seeds 0 is too small"),
+        (["--versions", "0"], "--versions 0 is too small"),
+        (["--option", "split"], "--option split is no KEY=TEXT"),
+    ],
+)
+def test_a_comparison_of_nothing_is_refused_in_words(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["compare", str(LINE), *words]) == 2
+    told = capsys.readouterr()
+    assert said in told.err
+    assert told.out == ""
+
+
+def test_a_script_gets_each_run_and_the_paired_differences(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compare", str(LINE), "--seeds", "2", "--versions", "2", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [run["run"] for run in told["runs"]] == [0, 1]
+    gain = [run["federated"] - run["alone"] for run in told["runs"]]
+    assert told["differences"]["federated-alone"]["mean"] == pytest.approx(sum(gain) / 2)
 
 
 def test_a_site_whose_patients_cannot_be_loaded_ends_a_comparison_in_one_line(

@@ -12,6 +12,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from schemas.errors import LocalError
 from wardround.commands import options
 
 if TYPE_CHECKING:
@@ -36,8 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     from rehearsal.comparing import left_out, read_study, run_once, summary, without_training
 
+    _refuse_odd_numbers(arguments)
+    given = dict(_key_and_text(pair) for pair in arguments.option)
     study = read_study(_plan(arguments.study), arguments.versions)
-    given = dict(pair.partition("=")[::2] for pair in arguments.option)
     numbers = range(arguments.first, arguments.first + (arguments.splits or arguments.seeds))
     outcomes: list[Outcome] = []
     for number in numbers:
@@ -53,6 +55,20 @@ def run(arguments: argparse.Namespace) -> int:
     lines = summary(study.plan.study, outcomes, higher_is_better=task.higher_is_better, metric=task.metric, clip=clip)
     options.emit(arguments, _values(study, numbers, outcomes), lines.splitlines())
     return 0
+
+
+def _refuse_odd_numbers(arguments: argparse.Namespace) -> None:
+    least = {"splits": 0, "seeds": 1, "first": 0, "versions": 1}
+    for name, bound in least.items():
+        if (value := getattr(arguments, name)) is not None and value < bound:
+            raise LocalError(f"--{name} {value} is too small", hint=f"write {bound} or more")
+
+
+def _key_and_text(pair: str) -> tuple[str, str]:
+    key, equals, text = pair.partition("=")
+    if not (key and equals):
+        raise LocalError(f"--option {pair} is no KEY=TEXT", hint="for example --option split=3")
+    return key, text
 
 
 def _plan(study: Path) -> Path:
