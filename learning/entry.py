@@ -14,6 +14,7 @@ from pathlib import Path
 from learning.closed import ClosedPackage, author_name
 from learning.manifest import Manifest, read_manifest
 from learning.task import Task
+from learning.version import VERSION
 from schemas.errors import FederationError, LocalError
 
 ENTRY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+:[A-Za-z_]\w*", re.ASCII)
@@ -33,7 +34,8 @@ def load_task(entry: str, *, digest: bytes | None = None) -> Task:
             f"the task folder of {entry} has digest {manifest.digest.hex()[:16]}…, the plan approves "
             f"{digest.hex()[:16]}…",
             hint="install the version of the task that the plan names, or have the registrar sign a new plan; "
-            "`wardround plan digest PLAN --files` on both sides shows which file differs",
+            "`wardround plan digest PLAN --files` on both sides shows which file differs; where none does, the plan "
+            f"was signed with another version of `learning` than the {VERSION} that is installed here",
         )
     module, attribute = entry.split(":")
     package = ClosedPackage(manifest, package_of(entry, manifest.folder))

@@ -1,6 +1,6 @@
 """What belongs to a task: the files of its folder, each with its digest; what is left out, by which rule.
 
-Knows:    the rule of today and the one before (docs/decisions/0037); a digest covers names and contents.
+Knows:    the rule of today and those before (docs/decisions/0037, 0061); a digest covers names and contents.
 Never:    runs or believes anything it finds: sources are kept as the bytes that were digested.
 Imports:  stdlib, schemas.errors.
 """
@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
+from learning.version import VERSION
 from schemas.errors import LocalError
 
-LABEL = b"wardround/task/2"
+LABEL, LABEL_BEFORE = b"wardround/task/3", b"wardround/task/2"
 _LITTER = re.compile(
     r"\..*|__pycache__|Thumbs\.db|desktop\.ini|#.*#|.*(~|\.pyc|\.pyo|\.swp|\.bak|\.orig|\.rej|\.tmp)", re.DOTALL
 )
@@ -44,16 +45,15 @@ class Manifest:
 
     @property
     def digest(self) -> bytes:
-        """SHA-256 over LABEL, then for each file u64 length of its name, the name, the digest of its content."""
-        total = sha256(LABEL)
-        for file in self.files:
-            name = file.name.encode()
-            total.update(len(name).to_bytes(8, "big") + name + file.digest)
-        return total.digest()
+        """SHA-256 over LABEL and u32 learning's version, then for each file its name and the digest of its content.
+
+        Each name has its length, u64, before it; integers are big-endian.
+        """
+        return self._over(LABEL + VERSION.to_bytes(4, "big"))
 
     def matches(self, digest: bytes) -> bool:
-        """Whether the folder is the one with this digest, by the rule of today or by the one before."""
-        return digest == self.digest or digest == self._first_digest()
+        """Whether the folder is the one with this digest, by the rule of today or by those of plans signed before."""
+        return digest in (self.digest, self._over(LABEL_BEFORE)) or digest == self._first_digest()
 
     def sources(self) -> dict[str, bytes]:
         """Python sources by name."""
@@ -69,6 +69,13 @@ class Manifest:
             raise LocalError(f"{self.folder / name} has changed since the task was loaded", hint="start again")
         assert content is not None
         return content
+
+    def _over(self, label: bytes) -> bytes:
+        total = sha256(label)
+        for file in self.files:
+            name = file.name.encode()
+            total.update(len(name).to_bytes(8, "big") + name + file.digest)
+        return total.digest()
 
     def _first_digest(self) -> bytes:
         """The digest of plans signed before: every file but `__pycache__`, the plan's own text too.

@@ -15,6 +15,7 @@ import pytest
 from learning.closed import ClosedPackage, libraries
 from learning.entry import folder_digest, load_task, task_folder, task_manifest
 from learning.manifest import read_manifest
+from learning.version import VERSION
 from schemas.errors import LocalError
 
 
@@ -236,8 +237,18 @@ def test_a_plan_that_was_signed_by_the_first_rule_still_approves_the_same_files(
 
 def test_the_digest_of_a_folder_is_known_to_the_byte(tmp_path: Path) -> None:
     (tmp_path / "task.py").write_bytes(b"task = 1\n")
-    told = sha256(b"wardround/task/2" + (7).to_bytes(8, "big") + b"task.py" + sha256(b"task = 1\n").digest())
-    assert folder_digest(tmp_path) == told.digest()
+    files = (7).to_bytes(8, "big") + b"task.py" + sha256(b"task = 1\n").digest()
+    assert folder_digest(tmp_path) == sha256(b"wardround/task/3" + VERSION.to_bytes(4, "big") + files).digest()
+    assert read_manifest(tmp_path).matches(sha256(b"wardround/task/2" + files).digest()), "as plans before have it"
+
+
+def test_another_version_of_learning_gives_every_task_another_digest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "task.py").write_bytes(b"task = 1\n")
+    approved = folder_digest(tmp_path)
+    monkeypatch.setattr("learning.manifest.VERSION", VERSION + 1)
+    assert not read_manifest(tmp_path).matches(approved)
 
 
 def test_a_task_is_found_in_a_folder_that_has_the_name_of_an_installed_package(place: Path) -> None:
