@@ -26,7 +26,7 @@ DOCUMENTS = [
     for path in sorted(ROOT.glob(pattern))
     if path.name != "CHANGELOG.md"
 ]
-LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
+LINK = re.compile(r"\]\(([^)#\s]*)(?:#([^)\s]*))?\)")
 SPAN = re.compile(r"`([^`\n]+)`")
 FENCE = re.compile(r"^ *```(?:sh|console|bash)?\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
 ROOMS = {path.parent.name for path in ROOT.glob("*/__init__.py")} | {"docs", "requirements", "conformance", "changes"}
@@ -38,6 +38,12 @@ def said(path: Path) -> list[str]:
     text = path.read_text()
     blocks = [block.replace("\\\n", " ") for block in FENCE.findall(text)]
     return [*SPAN.findall(FENCE.sub("", text)), *(line.strip() for block in blocks for line in block.splitlines())]
+
+
+def headings(path: Path) -> set[str]:
+    """The anchors of a document's headings, as they are made where it is shown."""
+    titles = re.findall(r"^#+ (.*)$", FENCE.sub("", path.read_text()), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
 def options_of(command: str) -> tuple[set[str], dict[str, set[str]]]:
@@ -55,8 +61,10 @@ def options_of(command: str) -> tuple[set[str], dict[str, set[str]]]:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_every_link_and_every_path_leads_somewhere(document: Path) -> None:
-    links = [link for link in LINK.findall(document.read_text()) if "://" not in link]
-    assert [link for link in links if not (document.parent / link).exists()] == []
+    links = [(link, part) for link, part in LINK.findall(document.read_text()) if "://" not in link]
+    assert [link for link, _ in links if not (document.parent / link).exists()] == []
+    parts = [(link, part) for link, part in links if part]
+    assert [one for one in parts if one[1] not in headings(document.parent / one[0] if one[0] else document)] == []
     paths = {found for words in said(document) for found in PATH.findall(words)}
     assert sorted(path for path in paths if not (ROOT / path).exists() and path not in MADE_UP) == []
 

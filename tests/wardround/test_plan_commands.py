@@ -230,6 +230,15 @@ def test_a_registrars_key_that_is_not_there_is_not_told_as_a_members(
         assert "wardround registrar keys" in told
 
 
+def test_a_members_key_signs_no_plan(draft: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["keys", "new", "clinic-north", "--out", str(tmp_path / "keys")]) == 0
+    capsys.readouterr()
+    assert main(["plan", "sign", str(draft), "--key", str(tmp_path / "keys" / "clinic-north.sign")]) == 2
+    told = capsys.readouterr().err
+    assert "is the key of the member clinic-north, and not the registrar's" in told
+    assert "--key" in told
+
+
 def test_a_time_that_is_none_is_refused(draft: Path) -> None:
     assert main(["plan", "check", str(draft), "--round", "soon"]) == 2
 

@@ -111,7 +111,25 @@ def registrar_key(arguments: argparse.Namespace) -> SigningKey:
             f"the registrar's private key {arguments.key} is not there",
             hint="name it with --key; a new federation's is made by `wardround registrar keys`",
         )
-    return SigningKey.load(arguments.key)
+    key = SigningKey.load(arguments.key)
+    _refuse_members_key(arguments.key, key.public)
+    return key
+
+
+def _refuse_members_key(path: Path, public: bytes) -> None:
+    """A member's key looks like a registrar's; the card beside it tells whose it is."""
+    from registry.keyfiles import read_card
+    from schemas.errors import LocalError
+
+    try:
+        card = read_card(path.with_suffix(".pub"))
+    except LocalError:
+        return  # no card is there: nothing tells
+    if card.sign == public:
+        raise LocalError(
+            f"{path} is the key of the member {card.name}, and not the registrar's",
+            hint="name the registrar's private key with --key, e.g. keys/registrar.sign",
+        )
 
 
 def add_replication(parser: argparse.ArgumentParser) -> None:
