@@ -17,14 +17,13 @@ from protocol.sealing import OpenKey
 from schemas import topics
 from schemas.errors import LocalError, PeerError
 from schemas.plan import Plan
-from transport.admin import Admin, within
+from transport.admin import COMMAND_S, Admin, within
 from transport.errors import TopicMissing
 from transport.reading.log import Entry, each_to_end
 from transport.settings import KafkaSettings
 from transport.staying.link import Link
 from transport.staying.patience import patient
 
-BROKER_S = 10.0
 Progress = Callable[[int, int], None]  # (records read, records there)
 
 
@@ -134,7 +133,7 @@ class FederationReader:
     async def _there(self, names: Iterable[str]) -> set[str]:
         admin = Admin(self.settings, self.link)
         try:
-            return await within(admin.existing(names), BROKER_S, self.link)
+            return await within(admin.existing(names), COMMAND_S, self.link)
         finally:
             await admin.close()
 
@@ -145,14 +144,14 @@ class FederationReader:
         if history.missing:
             admin = Admin(self.settings, self.link)
             try:
-                closed = await within(admin.forbidden(history.missing), BROKER_S, self.link)
+                closed = await within(admin.forbidden(history.missing), COMMAND_S, self.link)
                 history.forbidden = tuple(sorted(closed))
             finally:
                 await admin.close()
 
     async def _read(self, names: Iterable[str], take: Callable[[Entry], object], start: dict[str, int]) -> None:
         """Hand over what is on the topics, however long that takes, as long as the reading gets on."""
-        async with patient(self.link, BROKER_S) as renew:
+        async with patient(self.link, COMMAND_S) as renew:
 
             def moved(done: int, total: int) -> None:
                 renew()

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from audit.reading import BROKER_S, FederationReader
+from audit.reading import FederationReader
 from audit.study_log import StudyLog
 from protocol.digests import model_subject
 from protocol.sealing import ChunkOpener, OpenKey, open_epoch_box, open_epoch_key
 from schemas import topics
 from schemas.errors import LocalError
 from schemas.records import BodyAt
-from transport.admin import within
+from transport.admin import COMMAND_S, within
 from transport.bodies import BodyReader
 from transport.errors import BodyGone
 from transport.reading.plain import whole_body
@@ -55,7 +55,7 @@ async def fetch_version(
         raise LocalError(f"study {study} has no {said}", hint=hint)
     body, epoch = log.models[wanted]
     opener = member.opener(log, wanted, body, epoch)
-    return await within(_fetch(federation, study, wanted, body, opener), BROKER_S, federation.link)
+    return await within(_fetch(federation, study, wanted, body, opener), COMMAND_S, federation.link)
 
 
 async def _fetch(

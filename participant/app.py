@@ -13,7 +13,7 @@ from typing import Any
 import structlog
 
 from learning.places import place_of
-from participant.core.policy import Policy
+from participant.core.approvals import Approvals
 from participant.core.space import OutboxSpace
 from participant.settings import Settings
 from participant.shell.database import hint_of, in_words, is_damage
@@ -98,8 +98,8 @@ async def _run(settings: Settings, services: Services, reader: LogReader) -> Non
         believed=lambda: services.place.signs(services.directory.membership),
     )
     services.trainer.on_lost(presence.lost_trainer)
-    policy = Policy(frozenset(study.digest for study in settings.studies), settings.policy.cohort_min)
-    site = Site(services, reader, presence, policy, settings.studies)
+    approvals = Approvals(frozenset(study.digest for study in settings.studies), settings.policy.cohort_min)
+    site = Site(services, reader, presence, approvals, settings.studies)
     services.spawn(_flush(services.store))
     services.spawn(_prepare(services))
     services.spawn(site.run())

@@ -36,7 +36,7 @@ class Policy:
 
 
 @dataclass(frozen=True, slots=True)
-class Trainer:
+class TrainerSettings:
     """`fork_server` is the path of a fork server's socket; empty for a trainer process of our own.
 
     Participants that share a machine share a fork server: it imports torch and the tasks once and forks a trainer for
@@ -92,7 +92,7 @@ class Settings:
     presence_interval_min_s: float = 1.0
     outbox_bytes_max: int = 10 * 1024**3
     metrics: Metrics = field(default_factory=Metrics)
-    trainer: Trainer = field(default_factory=Trainer)
+    trainer: TrainerSettings = field(default_factory=TrainerSettings)
     policy: Policy = field(default_factory=Policy)
     log: Log = field(default_factory=Log)
     studies: tuple[Study, ...] = ()

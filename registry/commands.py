@@ -18,12 +18,11 @@ from schemas.errors import LocalError, PeerError, TransientError
 from schemas.records import Action, Command, Role
 from schemas.roster import Membership
 from schemas.text import is_hidden
-from transport.admin import within
+from transport.admin import COMMAND_S, within
 from transport.settings import KafkaSettings
 from transport.staying.link import Link
 from transport.writing.writer import Writer
 
-BROKER_S = 10.0
 REASON_BYTES_MAX = 200
 TRIES = 3  # two operators may take the same serial at the same moment
 
@@ -126,6 +125,6 @@ async def _write(settings: KafkaSettings, key: SigningKey, wanted: Command) -> N
     writer = Writer(settings, link)
     try:
         sent = writer.send(topics.commands(wanted.study), key.sign(wanted).to_bytes())
-        await within(sent, BROKER_S, link)
+        await within(sent, COMMAND_S, link)
     finally:
         await asyncio.shield(writer.close())

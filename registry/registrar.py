@@ -24,14 +24,14 @@ from registry.initial import Progress, check_initial, upload_initial
 from registry.keyfiles import MemberCard
 from registry.members import SIZE_CAP_BYTES, NewMember, member_of, revoked
 from registry.on_log import OnLog
-from registry.topic_maker import BROKER_S, TopicMaker
+from registry.topic_maker import TopicMaker
 from schemas import topics
 from schemas.codec import Record
 from schemas.errors import LocalError
 from schemas.plan import Plan
 from schemas.records import Member, PlanRecord, Role, Roster
 from schemas.roster import Membership
-from transport.admin import Admin, within
+from transport.admin import COMMAND_S, Admin, within
 from transport.bodies import BodyWriter
 from transport.reading.log import read_to_end
 from transport.settings import KafkaSettings
@@ -232,7 +232,7 @@ class Registrar:
         await self._bounded(self._writer.send(topic, self._key.sign(record).to_bytes(), key))
 
     def _bounded(self, awaitable: Awaitable[T]) -> Awaitable[T]:
-        return within(awaitable, BROKER_S, self._link)
+        return within(awaitable, COMMAND_S, self._link)
 
 
 def _refuse_unknown_auditors(plan: Plan, membership: Membership) -> None:

@@ -10,11 +10,10 @@ import structlog
 
 from schemas import topics
 from schemas.errors import LocalError
-from transport.admin import Admin, TopicDifference, TopicSpec, within
+from transport.admin import COMMAND_S, Admin, TopicDifference, TopicSpec, within
 from transport.staying.link import Link
 from transport.writing.replication import REPLICATION
 
-BROKER_S = 10.0
 _OFFERS_CAP = frozenset({"retention.bytes", "segment.bytes"})  # of offers topics made before there was a cap
 T = TypeVar("T")
 log = structlog.get_logger()
@@ -78,7 +77,7 @@ class TopicMaker:
                 log.warning("topic differs", **told, do=_remedy(one))
 
     def _bounded(self, awaitable: Awaitable[T]) -> Awaitable[T]:
-        return within(awaitable, BROKER_S, self._link)
+        return within(awaitable, COMMAND_S, self._link)
 
 
 def _remedy(one: TopicDifference) -> str:

@@ -7,7 +7,7 @@ Never:    looks into a core: it is judged by what it makes its shell do.
 from collections.abc import Mapping, Sequence
 
 from coordinator.core.bookmark import Marked
-from coordinator.core.events import Close, Evaluated
+from coordinator.core.events import QUEUE_MAX, Close, Evaluated
 from coordinator.core.offers import BEHIND_MAX
 from protocol.rounds import RoundsRecord, RoundsView
 from schemas.errors import PeerError
@@ -16,7 +16,7 @@ from simulation.desk import LEFT
 from simulation.judged import JudgedChecks
 from simulation.key_checks import KeyChecks
 from simulation.observe import InMemory, Observer
-from simulation.reading import BATCH_MAX, QUEUE_MAX
+from simulation.reading import BATCH_MAX
 from simulation.receipts import ReceiptChecks
 from simulation.records import Given, Name, SentOffer
 from simulation.site_checks import SiteChecks

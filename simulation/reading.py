@@ -6,11 +6,10 @@ Source: coordinator/shell/offers.py, intake.py and bookmarks.py, which it stands
 from collections.abc import Iterable
 
 from coordinator.core.allowance import Allowance
-from coordinator.core.events import OffersAnew
+from coordinator.core.events import QUEUE_MAX, OffersAnew
 from simulation.lead import Heard, Lead
 from simulation.records import Other, SentEvaluation, SentOffer
 
-QUEUE_MAX = 1024
 BATCH_MAX = 256
 BOOKMARK_RECORDS = 4  # far more often than in earnest: whatever a bookmark can spoil shall happen
 RECORD_BYTES = 225

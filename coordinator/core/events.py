@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from schemas.records import Command, Receipt, RequestEntry, Stop, Summary
 
+QUEUE_MAX = 1024  # facts that may wait for a core
+
 
 @dataclass(frozen=True, slots=True)
 class OfferFact:

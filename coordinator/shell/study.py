@@ -6,6 +6,7 @@ Never:    decides; patches the core's state. An error in here ends the process, 
 import asyncio
 
 from coordinator.core.events import (
+    QUEUE_MAX,
     Add,
     Ask,
     Close,
@@ -39,7 +40,6 @@ from schemas import topics
 from schemas.plan import Plan
 from schemas.records import PlanRecord
 
-QUEUE_MAX = 1024
 TICK_S = 0.1
 
 Queue = asyncio.Queue[Event | Seen]

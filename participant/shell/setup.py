@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import structlog
 
 from learning.places import place_of
+from participant.core.approvals import Approvals
 from participant.core.loading import Loading
 from participant.core.pauses import TRIES_MAX
-from participant.core.policy import Policy
 from participant.settings import Study
 from participant.shell.services import Services, now_ms
 from participant.training.answers import Loaded
@@ -47,13 +47,13 @@ class Setup:
         services: Services,
         plan: Plan,
         study: Study,
-        policy: Policy,
+        approvals: Approvals,
         *,
         only: bool,
         jitter: Callable[[], float],
     ) -> None:
         """`only`: there is no other study here that the service would go on for; `jitter` gives numbers in [0, 1)."""
-        self._services, self._plan, self._study, self._policy = services, plan, study, policy
+        self._services, self._plan, self._study, self._approvals = services, plan, study, approvals
         self._loading = Loading(only=only, jitter=jitter)
         self._wished = asyncio.Event()
 
@@ -110,7 +110,7 @@ class Setup:
         """One try. Raises LoadError."""
         plan, study, services = self._plan, self._study, self._services
         try:
-            floor = self._policy.floor(plan)
+            floor = self._approvals.floor(plan)
             self._check_room()
             entry = study.task or plan.task.entry
             load = Load(

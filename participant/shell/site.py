@@ -1,4 +1,4 @@
-"""Follows the log for all studies of this site with one reader, and runs those that its policy approves.
+"""Follows the log for all studies of this site with one reader, and runs those that the operator approved.
 
 Knows:    which plans are on the log, which of them the operator approved, and a runner for each of these.
 """
@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 import structlog
 
+from participant.core.approvals import Approvals
 from participant.core.events import Linked
-from participant.core.policy import Policy
 from participant.settings import Study
 from participant.shell.control import StudyState, Wish
 from participant.shell.presence import PresenceTeller
@@ -31,9 +31,14 @@ class Site:
     """One participant on the log. What one study's task or data are like never keeps another study from working."""
 
     def __init__(
-        self, services: Services, reader: LogReader, presence: PresenceTeller, policy: Policy, studies: Sequence[Study]
+        self,
+        services: Services,
+        reader: LogReader,
+        presence: PresenceTeller,
+        approvals: Approvals,
+        studies: Sequence[Study],
     ) -> None:
-        self._services, self._presence, self._policy = services, presence, policy
+        self._services, self._presence, self._approvals = services, presence, approvals
         self._reading = Reading(reader, self._feed)
         self._wanted = {study.digest: study for study in studies}
         self._runners: dict[bytes, StudyRunner] = {}
@@ -140,7 +145,7 @@ class Site:
         for digest, (plan, _) in self._services.directory.plans.items():
             if digest in self._runners or digest in self._ignored:
                 continue
-            if self._policy.approves(plan):
+            if self._approvals.approves(plan):
                 new.append(plan)
                 continue
             self._ignored.add(digest)
@@ -150,7 +155,7 @@ class Site:
 
     def _runner(self, plan: Plan) -> StudyRunner:
         study, only = self._wanted[plan.digest], len(self._wanted) == 1
-        setup = Setup(self._services, plan, study, self._policy, only=only, jitter=random.random)
+        setup = Setup(self._services, plan, study, self._approvals, only=only, jitter=random.random)
         return StudyRunner(
             self._services,
             plan,

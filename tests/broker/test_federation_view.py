@@ -189,7 +189,7 @@ async def test_a_log_of_another_registrar_alone_is_said(kafka: Broker, tmp_path:
 async def test_a_broker_that_does_not_answer_is_given_up_after_ten_seconds(
     free_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("audit.reading.BROKER_S", 0.5)
+    monkeypatch.setattr("audit.reading.COMMAND_S", 0.5)
     nowhere = AsyncFederation(f"127.0.0.1:{free_port}", registrar_key=bytes(32))
     with pytest.raises(TransientError, match="not reached"):
         await nowhere.studies()

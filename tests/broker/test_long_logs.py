@@ -71,7 +71,7 @@ async def test_a_history_is_the_same_without_the_signs_of_life_that_say_nothing_
 async def test_a_reading_that_gets_on_is_never_given_up_however_long_it_takes(
     kafka: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("audit.reading.BROKER_S", 5.0)
+    monkeypatch.setattr("audit.reading.COMMAND_S", 5.0)
     batch, slow_ones = LogReader.batch, iter(range(4))  # each below the limit, together above it
 
     async def slow(self: LogReader, **how: int) -> object:

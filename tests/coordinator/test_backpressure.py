@@ -12,7 +12,7 @@ import pytest_asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coordinator.core.events import Close, Commanded, Committed, OfferFact, SitesChanged, Stepped, Tick
+from coordinator.core.events import QUEUE_MAX, Close, Commanded, Committed, OfferFact, SitesChanged, Stepped, Tick
 from coordinator.core.pending import Pending
 from coordinator.core.site import Phase
 from coordinator.core.study import StudyCore
@@ -23,7 +23,7 @@ from coordinator.shell.metrics import CoordinatorMetrics
 from coordinator.shell.obeying import Obeying
 from coordinator.shell.services import Spool
 from coordinator.shell.standing import Parts, Standing
-from coordinator.shell.study import QUEUE_MAX, Queue, Run
+from coordinator.shell.study import Queue, Run
 from coordinator.shell.telling import Telling
 from protocol.commands import CommandLog
 from protocol.fixed_point import Encoding, Words

@@ -14,7 +14,7 @@ from prometheus_client import generate_latest
 from structlog.testing import capture_logs
 
 from learning.entry import folder_digest
-from participant.core.policy import Policy
+from participant.core.approvals import Approvals
 from participant.core.space import OutboxSpace
 from participant.settings import Study
 from participant.shell.metrics import ParticipantMetrics
@@ -50,7 +50,7 @@ class Site:
         )
         study = Study("00" * 32, data=folder, options=options)
         self._setup = Setup(
-            cast(Any, services), _plan(share), study, Policy(frozenset()), only=False, jitter=lambda: 1e6
+            cast(Any, services), _plan(share), study, Approvals(frozenset()), only=False, jitter=lambda: 1e6
         )
 
     async def load(self) -> int | None:

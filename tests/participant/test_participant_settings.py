@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from participant.app import SOFTWARE
-from participant.core.policy import Policy
+from participant.core.approvals import Approvals
 from participant.settings import Settings
 from participant.settings import Study as StudySettings
 from participant.shell.setup import check_fits, options_of
@@ -62,14 +62,14 @@ def test_settings_that_cannot_work_are_refused_by_name(changed: dict[str, Any], 
 
 
 def test_a_policy_that_no_cohort_of_the_plan_can_satisfy_is_refused() -> None:
-    assert Policy(frozenset(), cohort_min=4).floor(plan()) == 4
-    assert Policy(frozenset(), cohort_min=1).floor(plan()) == plan().aggregation.cohort_min
+    assert Approvals(frozenset(), cohort_min=4).floor(plan()) == 4
+    assert Approvals(frozenset(), cohort_min=1).floor(plan()) == plan().aggregation.cohort_min
     with pytest.raises(LocalError, match="closes at 4 updates"):
-        Policy(frozenset(), cohort_min=5).floor(plan())
+        Approvals(frozenset(), cohort_min=5).floor(plan())
 
 
 def test_only_the_very_plan_that_was_named_is_approved() -> None:
-    policy = Policy(frozenset({plan().digest}))
+    policy = Approvals(frozenset({plan().digest}))
     assert policy.approves(plan())
     assert not policy.approves(plan(title="another title"))
 

@@ -3,7 +3,7 @@
 from types import SimpleNamespace
 from typing import Any, cast
 
-from participant.core.policy import Policy
+from participant.core.approvals import Approvals
 from participant.shell.metrics import ParticipantMetrics
 from participant.shell.site import Site
 from schemas import topics
@@ -18,7 +18,7 @@ def test_a_compressed_batch_is_counted_and_goes_no_further() -> None:
         cast(Any, SimpleNamespace(metrics=metrics, directory=directory)),
         cast(Any, None),
         cast(Any, None),
-        Policy(frozenset(), 1),
+        Approvals(frozenset(), 1),
         [],
     )
     site._feed(Entry(topics.MEMBERS, 7, 0, None, b"", refused="compressed"))

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-from participant.core.policy import Policy
+from participant.core.approvals import Approvals
 from participant.core.space import OutboxSpace
 from participant.settings import Study
 from participant.shell.metrics import ParticipantMetrics
@@ -47,7 +47,9 @@ class House:
             name="site-1", trainer=self, store=store, metrics=self.metrics, space=OutboxSpace(self.outbox_bytes)
         )
         study = Study("00" * 32, data=Path("/srv/lung"), options=self.options)
-        self.setup = Setup(cast(Any, services), plan(), study, Policy(frozenset()), only=self.only, jitter=self.jitter)
+        self.setup = Setup(
+            cast(Any, services), plan(), study, Approvals(frozenset()), only=self.only, jitter=self.jitter
+        )
 
     async def load(self, load: Load) -> Loaded:
         self.asked.append(load)

@@ -11,11 +11,11 @@ from types import SimpleNamespace
 import pytest
 
 from ops.kafka import install
-from registry import topic_maker
 from registry.plans.forms import PLAN_FORM
 from runtime.service import report
 from runtime.units import human_bytes, human_time
 from schemas.errors import LocalError
+from transport.admin import COMMAND_S
 from wardround.cli import COMMANDS, main
 from wardround.commands import options
 from wardround.commands.registrar import size_bytes
@@ -60,9 +60,9 @@ def test_a_missing_settings_file_ends_with_code_2_and_no_traceback(
 def test_a_broker_that_is_not_there_ends_with_code_3(
     tmp_path: Path, free_loopback_port: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert topic_maker.BROKER_S == 10.0
+    assert COMMAND_S == 10.0
     for module in ("registrar", "topic_maker"):
-        monkeypatch.setattr(f"registry.{module}.BROKER_S", 2.0)
+        monkeypatch.setattr(f"registry.{module}.COMMAND_S", 2.0)
     assert main(["registrar", "keys", "--out", str(tmp_path)]) == 0
     capsys.readouterr()
     key, broker = str(tmp_path / "registrar.sign"), f"127.0.0.1:{free_loopback_port}"

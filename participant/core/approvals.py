@@ -10,7 +10,7 @@ from schemas.plan import Plan
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
+class Approvals:
     """`plans` are SHA-256 digests of approved plans; `cohort_min` is the fewest sites an update may be added to."""
 
     plans: frozenset[bytes]
