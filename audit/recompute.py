@@ -78,10 +78,8 @@ class Auditor:
         """Recompute one version of a log that was read. Raises as `check` does."""
         announced = log.made.get(version)
         if announced is None and version > max(log.made, default=-1):
-            raise LocalError(
-                f"version {version} of {log.plan.study} is not announced: the newest is {max(log.made, default=-1)}",
-                hint=_still(log),
-            )
+            newest = f"the newest is {max(log.made)}" if log.made else "there is none yet"
+            raise LocalError(f"version {version} of {log.plan.study} is not announced: {newest}", hint=_still(log))
         if announced is None or announced.request is None:
             raise LocalError(
                 f"version {version} of {log.plan.study} is not the work of a cohort",

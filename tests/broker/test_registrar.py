@@ -323,7 +323,7 @@ def test_a_federation_set_up_by_hand_from_the_first_command_to_its_status(
     assert main(["status", "none", *public]) == 2
     opening = ["--key", str(keys / "lead.open")]
     assert main(["audit", "recompute", "small", "--version", "1", *opening, *public]) == 2
-    assert "is not announced: the newest is 0" in capsys.readouterr().err
+    assert "is not announced: there is none yet" in capsys.readouterr().err
 
 
 def test_a_log_of_another_registrar_is_left_alone(
