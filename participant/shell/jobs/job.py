@@ -4,6 +4,7 @@ Knows:    a job that is cancelled leaves nothing half: nobody hears of it any mo
 Never:    decides whether it is done, or what follows.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import IO, Any, ClassVar
@@ -56,7 +57,7 @@ class Slot(Enum):
     NONE = auto()  # short, and never stopped
 
 
-class Job:
+class Job(ABC):
     """One kind of effect."""
 
     slot: ClassVar[Slot] = Slot.TRAINER
@@ -64,6 +65,6 @@ class Job:
     def __init__(self, means: Means) -> None:
         self._means = means
 
+    @abstractmethod
     async def do(self, effect: Effect) -> Event | None:
         """Do it; what is expected to fail becomes a fact, every other error ends the service. None: nothing to tell."""
-        raise NotImplementedError
