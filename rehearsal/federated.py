@@ -13,13 +13,14 @@ import numpy as np
 
 from learning.settings import settings_of
 from learning.task import SiteData, Task, TrainingError, TrainingSettings, Vector
+from schemas.errors import LocalError
 from schemas.plan import Plan
 from simulation.premises import SiteSpec
 from simulation.vectors import Learner
 from simulation.world import World
 
 TRAIN_MS, SPREAD = 60_000, 0.5
-STOPS = 2**62  # no limit in virtual time
+PATIENCE_MS = 24 * 3_600_000  # of virtual time: a version is made within minutes of it
 
 
 def trained(task: Task, base: Vector, data: SiteData, training: TrainingSettings, *, seed: int) -> Vector:
@@ -105,7 +106,13 @@ def federated(
     world = World(plan, specs, seed=seed, learner=learning.learner(start=seed, measured=False))
     last = np.asarray(task.initial(seed), np.float32)
     while not world.final:
-        world.run(until_version=world.version + 1, until_ms=STOPS)
+        before = world.version
+        world.run(until_version=before + 1, until_ms=world.clock.now_ms + PATIENCE_MS)
+        if world.version == before and not world.final:
+            raise LocalError(
+                f"no version follows version {before}: {_why(learning)}",
+                hint="does the plan check without a warning, and does every site have somebody to train on?",
+            )
         model = world.model()
         assert model is not None
         assert model.vector is not None
@@ -113,6 +120,12 @@ def federated(
         if model.version:
             seen(model.version, last)
     return Federated(last, tuple(learning.lengths))
+
+
+def _why(learning: SiteLearner) -> str:
+    if learning.plan.aggregation.examples is not None:
+        return "updates are made and do not count; is what the task gives as `examples` above 0?"
+    return "updates are made and do not count"
 
 
 def for_sites(plan: Plan, count: int) -> Plan:

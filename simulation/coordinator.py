@@ -2,7 +2,7 @@
 
 Knows:    the order of taking over: fence, read the log to its ends, fetch the model, read offers on from receipts and
           bookmark.
-Source:   coordinator/app.py and coordinator/shell/restore.py, which it stands for.
+Source:   coordinator/app.py, coordinator/shell/standing.py and restore.py, which it stands for.
 """
 
 from dataclasses import dataclass, replace

@@ -1,6 +1,6 @@
 """How a simulated site comes to a version's model: over its link, onto its disk.
 
-Source: participant/shell/fetch.py, which it stands for.
+Source: participant/shell/jobs/fetching.py and fetch.py, which it stands for.
 """
 
 from participant.core import events as seen

@@ -2,7 +2,7 @@
 
 Knows:    what its process holds in memory: spooled bodies under a budget, the sum, receipts not written yet.
 Never:    decides; goes on after another one has taken over.
-Source:   coordinator/shell/study.py, offers.py, spool.py, trim.py, which it stands for.
+Source:   coordinator/shell/study.py, offers.py and bodies.py, which it stands for.
 """
 
 from collections import deque

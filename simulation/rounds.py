@@ -1,7 +1,7 @@
 """What a leading coordinator writes to `rounds` and `receipts`, on virtual time, and what follows each transaction.
 
 Knows:    a version's bodies are sent while its step is computed; what was sent of a step that failed stays on `models`.
-Source:   coordinator/shell/making.py, trim.py and what study.py does at the end of a round, which it stands for.
+Source:   coordinator/shell/rounds.py, making.py and trim.py, which it stands for.
 """
 
 from collections import deque

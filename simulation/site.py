@@ -2,7 +2,7 @@
 
 Knows:    what is told to the core when, and which part does what it wants.
 Never:    decides; that is the core's.
-Source:   participant/shell/study.py, which it stands for.
+Source:   participant/shell/study.py and jobs/doing.py, which it stands for.
 """
 
 from bisect import bisect_right

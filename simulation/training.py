@@ -1,6 +1,6 @@
 """What a simulated site's trainer is at: it measures, trains, or makes the local baseline; one thing at a time.
 
-Source: participant/training/client.py and what participant/shell does with it, which it stands for.
+Source: participant/training/client.py and the jobs in participant/shell/jobs, which it stands for.
 """
 
 from participant.core import events as seen

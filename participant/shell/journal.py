@@ -148,7 +148,8 @@ class Journal:
                     self._db.execute("ROLLBACK")
                 self._later.extendleft(reversed(waiting))
                 self._after.extend(files)
-                self._changed = {**changed, **self._changed}
+                for key, value in changed.items():  # in place: another thread may add to it meanwhile
+                    self._changed.setdefault(key, value)
                 raise
         for file in files:
             file.unlink(missing_ok=True)

@@ -185,7 +185,7 @@ class Failed(Record):
     index: U  #: the record's place in `.rounds`, from 0
     previous: Digest  #: digest of the record before it; zeros for the first
     request: Digest  #: digest of the Request that ended
-    code: Id  #: why: `range`, `examples`, `trustee-lost` or `operator`
+    code: Id  #: why: `range`, `examples`, `gone`, `malformed`, `trustee-lost` or `operator`
     names: Annotated[tuple[str, ...], Many(ID, SITES_MAX)]  #: who is suspected: the sites of the cohort
 
 

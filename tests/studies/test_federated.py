@@ -12,7 +12,9 @@ from learning.task import DataSource, TrainingError, Vector
 from rehearsal import comparing
 from rehearsal.comparing import read_study
 from rehearsal.federated import federated
+from schemas.errors import LocalError, PeerError
 from schemas.plan import Plan
+from simulation.vectors import RealVectors
 from studies.linear_regression.task import SAMPLES, task
 from tests.learning.toy import Normed, patients
 from tests.schemas.plans import changed
@@ -69,6 +71,15 @@ def test_a_training_that_fails_names_its_site_and_a_way_on() -> None:
     with pytest.raises(TrainingError, match="site-") as caught:
         federated(task, SITES, line(goal=3, versions=2, rate=1e30, steps=9), seed=0)
     assert "learning_rate" in caught.value.hint
+
+
+def test_a_federation_in_which_nothing_ever_counts_ends_with_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*_: object, **__: object) -> None:
+        raise PeerError("the sum of the example weights is none", code="examples")
+
+    monkeypatch.setattr(RealVectors, "step", never)
+    with pytest.raises(LocalError, match="no version follows version 0: updates are made and do not count"):
+        federated(task, SITES[:2], line(goal=2, versions=2), seed=0)
 
 
 @pytest.mark.parametrize("goal", [1, 4], ids=["fedasync", "fedbuff"])

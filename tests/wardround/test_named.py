@@ -4,6 +4,7 @@ import argparse
 import importlib
 import re
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -59,51 +60,91 @@ def options_of(command: str) -> tuple[set[str], dict[str, set[str]]]:
     return own, below
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_every_link_and_every_path_leads_somewhere(document: Path) -> None:
+def lost(document: Path) -> list[str]:
+    """Links and paths that lead nowhere."""
     links = [(link, part) for link, part in LINK.findall(document.read_text()) if "://" not in link]
-    assert [link for link, _ in links if not (document.parent / link).exists()] == []
-    parts = [(link, part) for link, part in links if part]
-    assert [one for one in parts if one[1] not in headings(document.parent / one[0] if one[0] else document)] == []
+    gone = [link for link, _ in links if not (document.parent / link).exists()]
+    parts = [(document.parent / link if link else document, part) for link, part in links if part and link not in gone]
     paths = {found for words in said(document) for found in PATH.findall(words)}
-    assert sorted(path for path in paths if not (ROOT / path).exists() and path not in MADE_UP) == []
+    return [
+        *gone,
+        *(f"{target.name}#{part}" for target, part in parts if part not in headings(target)),
+        *sorted(path for path in paths if not (ROOT / path).exists() and path not in MADE_UP),
+    ]
 
 
 MADE_UP = {"studies/ward/task.py", "studies/ward/plan.toml", "changes/NNNN.kind.md", "schemas/plan/version_N.py"}
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_every_command_and_option_that_is_shown_is_there(document: Path) -> None:
-    wrong = []
-    for words in said(document):
-        line = words.removeprefix("$ ").removeprefix(".venv/bin/")
-        if not line.startswith("wardround ") or not re.match(r"wardround [a-z]", line):
-            continue
-        tokens = [word.strip(",;:") for word in shlex.split(line.split(" #")[0], posix=False)][1:]
-        if tokens[0] not in COMMANDS:
-            wrong.append(line)
-            continue
-        own, below = options_of(tokens[0])
-        subcommand = tokens[1] if len(tokens) > 1 and re.fullmatch(r"[a-z|-]+", tokens[1]) and below else ""
-        known = own.union(*(below.get(one, {f"no {one}"}) for one in subcommand.split("|"))) if subcommand else own
-        unknown = [word for word in tokens if word.startswith("--") and word.partition("=")[0] not in known]
-        if unknown or any(option.startswith("no ") for option in known):
-            wrong.append(line)
-    assert wrong == []
+def unknown_commands(document: Path) -> list[str]:
+    """Lines of our command that name a subcommand or an option that is not there."""
+    return [line for words in said(document) if (line := _command(words)) and not _is_known(line)]
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_every_target_and_variable_of_make_is_there(document: Path) -> None:
+def _command(words: str) -> str:
+    line = words.removeprefix("$ ").removeprefix(".venv/bin/")
+    return line if re.match(r"wardround [a-z]", line) else ""
+
+
+def _is_known(line: str) -> bool:
+    name, *rest = [word.strip(",;:") for word in shlex.split(line.split(" #")[0], posix=False)][1:]
+    if name not in COMMANDS:
+        return False
+    own, below = options_of(name)
+    subcommands = rest[0].split("|") if below and rest and re.fullmatch(r"[a-z|-]+", rest[0]) else []
+    if not below.keys() >= set(subcommands):
+        return False
+    known = own.union(*(below[one] for one in subcommands))
+    return all(word.partition("=")[0] in known for word in rest if word.startswith("--"))
+
+
+def unknown_targets(document: Path) -> list[str]:
+    """Lines of make that name a target or a variable that is not there."""
     makefile = (ROOT / "Makefile").read_text()
     targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
     variables = set(re.findall(r"\$\(([A-Z_]+)\)", makefile)) | set(re.findall(r"^([A-Z_]+) [:?]?=", makefile, re.M))
+
+    def is_known(word: str) -> bool:
+        return word.partition("=")[0] in variables if "=" in word else word in targets
+
     lines = [re.sub("<[^>]*>", "X", words) for words in said(document) if re.match(r"make( |$)", words)]
-    wrong = [
-        line
-        for line in lines
-        for word in line.split(" #")[0].split()[1:]
-        if not re.match(r"[A-Z]|[a-z-]+$", word)
-        or (re.fullmatch(r"[a-z-]+", word) and word not in targets)
-        or ("=" in word and word.partition("=")[0] not in variables)
-    ]
-    assert wrong == []
+    return [line for line in lines if not all(map(is_known, line.split(" #")[0].split()[1:]))]
+
+
+CHECKS = (lost, unknown_commands, unknown_targets)
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_what_a_document_names_is_there(document: Path, check: Callable[[Path], list[str]]) -> None:
+    assert check(document) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "check"),
+    [
+        ("see [there](nowhere.md)", lost),
+        ("see [there](#no-such-heading)", lost),
+        ("see `docs/nowhere.md`", lost),
+        ("type `wardround nothing`", unknown_commands),
+        ("type `.venv/bin/wardround plan nothing`", unknown_commands),
+        ("```\nwardround plan check plan.toml --nothing\n```", unknown_commands),
+        ("```\nwardround compare studies/lung \\\n  --nothing 3\n```", unknown_commands),
+        ("`make nothing`", unknown_targets),
+        ("`make test NOTHING=3`", unknown_targets),
+    ],
+)
+def test_the_check_itself_finds_what_is_not_there(
+    tmp_path: Path, text: str, check: Callable[[Path], list[str]]
+) -> None:
+    document = tmp_path / "document.md"
+    document.write_text(f"# A heading\n\n{text}\n")
+    assert len(check(document)) == 1
+
+
+def test_the_check_itself_lets_pass_what_is_there(tmp_path: Path) -> None:
+    document = tmp_path / "document.md"
+    document.write_text(
+        "# A heading\n\n[here](#a-heading), `docs/wire.md`, `wardround plan check --json`, `make demo`\n"
+    )
+    assert [check(document) for check in CHECKS] == [[], [], []]
