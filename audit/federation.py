@@ -29,11 +29,12 @@ from audit.versions import OpeningMember, fetch_version
 from protocol.key_files import read_registrar_key
 from protocol.roster_memory import RosterMemory
 from protocol.sealing import OpenKey
+from protocol.tls.files import tls_beside
 from runtime.logs import logs_of_a_library
 from schemas.errors import LocalError
 from schemas.plan import Plan
 from schemas.roster import Membership
-from transport.settings import KafkaSettings
+from transport.settings import TLS, KafkaSettings
 
 if TYPE_CHECKING:
     from audit.models import Exported
@@ -57,19 +58,26 @@ class AsyncFederation:
         opening_key: OpenKey | str | Path | None = None,
         memory: RosterMemory | None = None,
         progress: Progress = lambda done, total: None,
+        tls: str | Path | None = None,
+        security: str = TLS,
     ) -> None:
         """`registrar_key` is registrar.pub or its 32 bytes. `member` and its `opening_key` are needed for `model`.
 
         `memory` is of the newest roster met: beside the file of the opening key, where there is one.
         The coordinator's or an auditor's `opening_key`, also without `member`, opens what single sites measured.
         progress   called with the records read and those there, now and then, while a log is read
+        tls        the folder with ca.pem, cert.pem and key.pem; None: NAME.tls beside a key that is
+                   named
+        security   "tls", or "plaintext-on-purpose"
         """
         logs_of_a_library()
         public = registrar_key if isinstance(registrar_key, bytes) else read_registrar_key(Path(registrar_key))
+        beside = [Path(one) for one in (opening_key, registrar_key) if isinstance(one, str | Path)]
+        folder = Path(tls) if tls is not None else tls_beside(*beside)
         if isinstance(opening_key, str | Path):
             memory = memory or RosterMemory.beside(Path(opening_key), public)
             opening_key = OpenKey.load(Path(opening_key))
-        settings = KafkaSettings(bootstrap=bootstrap, client_id="wardround-federation", fetch_wait_ms=100)
+        settings = KafkaSettings(bootstrap, "wardround-federation", security=security, tls=folder, fetch_wait_ms=100)
         self._reader = FederationReader(settings, public, key=opening_key, memory=memory, progress=progress)
         self._member = OpeningMember(member, opening_key) if member is not None and opening_key is not None else None
 
@@ -165,6 +173,8 @@ class Federation:
         opening_key: OpenKey | str | Path | None = None,
         memory: RosterMemory | None = None,
         progress: Progress = lambda done, total: None,
+        tls: str | Path | None = None,
+        security: str = TLS,
     ) -> None:
         """As AsyncFederation."""
         self._federation = AsyncFederation(
@@ -174,6 +184,8 @@ class Federation:
             opening_key=opening_key,
             memory=memory,
             progress=progress,
+            tls=tls,
+            security=security,
         )
         self._worker = _Worker()
 

@@ -22,9 +22,10 @@ from runtime import logs
 from runtime.service import keep_freed_memory, report
 from schemas import topics
 from schemas.errors import FederationError
+from tests.broker.access import reach, start_broker
 from transport.admin import Admin, TopicSpec
 from transport.bodies import BodyReader, BodyWriter
-from transport.settings import SEALED_CHUNK_BYTES, KafkaSettings, batch_bytes
+from transport.settings import SEALED_CHUNK_BYTES, batch_bytes
 from transport.staying.link import Link
 
 BATCHES = (1, 2, 4)
@@ -65,7 +66,7 @@ def main(arguments: list[str] | None = None) -> int:
 async def _run(count: int) -> list[tuple[int, str, Rate]]:
     rows = []
     with tempfile.TemporaryDirectory(prefix="wardround-bodies-", ignore_cleanup_errors=True) as folder:
-        broker = await asyncio.to_thread(Broker.start, Path(folder) / "broker")
+        broker = await asyncio.to_thread(start_broker, Path(folder) / "broker")
         try:
             for chunks in BATCHES:
                 up, down = await _batches(broker, chunks, count)
@@ -76,7 +77,7 @@ async def _run(count: int) -> list[tuple[int, str, Rate]]:
 
 
 async def _batches(broker: Broker, chunks: int, count: int) -> tuple[Rate, Rate]:
-    settings = KafkaSettings(broker.bootstrap, "bench", batch_bytes=batch_bytes(chunks=chunks))
+    settings = reach(broker.bootstrap, "bench", batch_bytes=batch_bytes(chunks=chunks))
     link, topic = Link(settings), topics.bodies(f"batches-of-{chunks}")
     admin, writer, reader = Admin(settings, link), BodyWriter(settings, link), BodyReader(settings, link)
     data = [os.urandom(SEALED_CHUNK_BYTES) for _ in range(4)]

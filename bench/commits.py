@@ -22,6 +22,7 @@ from bench.run import OUT
 from ops.kafka import Broker
 from runtime import logs
 from schemas.errors import FederationError
+from tests.broker.access import reach, start_broker
 from transport.admin import Admin, TopicSpec
 from transport.reading.log import read_to_end
 from transport.settings import KafkaSettings
@@ -86,7 +87,7 @@ def main() -> int:
 
 async def _lead(bootstrap: str, value: str) -> None:
     """One transaction, told of as it goes."""
-    settings = KafkaSettings(bootstrap, "leader")
+    settings = reach(bootstrap, "leader")
     writer = TransactionalWriter(settings, Link(settings), IDENTITY)
     await writer.start()
     async with writer.transaction(len(TOPICS)) as transaction:
@@ -102,8 +103,8 @@ async def _lead(bootstrap: str, value: str) -> None:
 
 async def _measure(runs: int, moments: random.Random) -> list[Found]:
     with tempfile.TemporaryDirectory() as folder:
-        broker = await asyncio.to_thread(Broker.start, Path(folder) / "broker")
-        settings = KafkaSettings(broker.bootstrap, "successor", fetch_wait_ms=50)
+        broker = await asyncio.to_thread(start_broker, Path(folder) / "broker")
+        settings = reach(broker.bootstrap, "successor", fetch_wait_ms=50)
         link, found = Link(settings), list[Found]()
         try:
             admin = Admin(settings, link)

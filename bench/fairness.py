@@ -34,7 +34,7 @@ from registry.plans.authoring import AuthoredPlan, author_plan
 from runtime import logs
 from runtime.service import report
 from schemas.errors import FederationError, LocalError
-from transport.settings import KafkaSettings
+from tests.broker.access import authority, reach, start_broker
 from wardround.demo.processes import Process, Processes
 from wardround.demo.stage import COORDINATOR, Stage, coordinator_settings, make_keys, participant_settings
 
@@ -132,7 +132,7 @@ async def measure(mixes: Sequence[Mix], runs: int, *, alone: bool) -> dict[str, 
         found[mix.name] = []
         for number in range(runs):
             with tempfile.TemporaryDirectory(prefix="wardround-bench-", ignore_cleanup_errors=True) as folder:
-                broker = await asyncio.to_thread(Broker.start, Path(folder) / "broker")
+                broker = await asyncio.to_thread(start_broker, Path(folder) / "broker")
                 try:
                     found[mix.name].append(await _run(mix, broker, alone=alone))
                 finally:
@@ -144,9 +144,9 @@ async def measure(mixes: Sequence[Mix], runs: int, *, alone: bool) -> dict[str, 
 
 async def _run(mix: Mix, broker: Broker, *, alone: bool) -> list[Row]:
     with _processes(OUT / f"fairness-{mix.name}") as processes:
-        stage = await asyncio.to_thread(make_keys, processes.folder, list(mix.patients))
+        stage = await asyncio.to_thread(make_keys, processes.folder, list(mix.patients), authority())
         authored = await asyncio.to_thread(mix.plan, processes.folder, alone=alone)
-        kafka = KafkaSettings(broker.bootstrap, "bench")
+        kafka = reach(broker.bootstrap, "bench")
         await _create(kafka, stage, authored.plan, authored.initial.tobytes())
         lines = {
             site: _own_trainer(participant_settings(stage, site, broker.bootstrap, [authored.plan], None))

@@ -31,6 +31,7 @@ from runtime import logs
 from runtime.service import keep_freed_memory, report
 from schemas import topics
 from schemas.errors import FederationError, LocalError
+from tests.broker.access import reach, start_broker
 from transport.admin import Admin, TopicSpec
 from transport.bodies import BodyReader, BodyWriter, runs_of
 from transport.settings import SEALED_CHUNK_BYTES, KafkaSettings
@@ -127,8 +128,8 @@ async def over(link: BadLink, broker: Broker, proxy: LinkProxy) -> list[Passage]
     """Send a body up over a bad link, then fetch it over the same link. Raises LocalError when it is not the same."""
     site, body = f"bench-links-{link.name}", Body(link.chunks)
     topic, wanted = topics.bodies(site), topics.site_topics(site, size_cap_bytes=-1)
-    direct = KafkaSettings(broker.bootstrap, "bench-links")
-    settings = KafkaSettings(f"{HOST}:{proxy.port}", "bench-links")
+    direct = reach(broker.bootstrap, "bench-links")
+    settings = reach(f"{HOST}:{proxy.port}", "bench-links")
     admin = Admin(direct, Link(direct))
     await admin.create_topics([TopicSpec(topic, config=wanted[topic])])
     proxy.quality = Quality(up_bytes_s=link.bytes_s, down_bytes_s=link.bytes_s)
@@ -210,7 +211,7 @@ def _passed(proxy: LinkProxy, direction: str) -> int:
 async def linked_broker(folder: Path) -> AsyncIterator[tuple[Broker, LinkProxy]]:
     """A broker, and a link that its clients come through."""
     port = free_ports(1)[0]
-    broker = await asyncio.to_thread(Broker.start, folder / "broker", extra_listeners={_LISTENER: port})
+    broker = await asyncio.to_thread(start_broker, folder / "broker", extra_listeners={_LISTENER: port})
     proxy = LinkProxy(broker.listener_port(_LISTENER), port=port)
     try:
         await proxy.start()

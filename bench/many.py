@@ -23,20 +23,21 @@ import numpy as np
 from audit.federation import AsyncFederation as View
 from bench.measure import cpu_seconds, peak_mb
 from bench.run import OUT
-from ops.kafka import Broker
 from protocol.written import read_receipt
 from registry.keyfiles import make_member_keys, make_registrar_keys
 from registry.members import NewMember
+from registry.pki.authority import utc_now
+from registry.pki.issuing import certify, install_beside, registrar_tls
 from registry.registrar import Registrar
 from runtime import logs
 from schemas import topics
 from schemas.plan import Plan, largest_scale_bits
 from schemas.records import Announcement, Outcome, Presence, Role
+from tests.broker.access import authority, reach, start_broker
 from tests.broker.coordinators import Coordinator, coordinators
 from tests.broker.federation import Federation, Site, small_plan
 from transport.bodies import BodyReader
 from transport.reading.log import EARLIEST, LogReader
-from transport.settings import KafkaSettings
 from transport.staying.link import Link
 from transport.writing.writer import Ticket, Writer
 
@@ -80,7 +81,7 @@ class Light(Site):
 
 async def measure(sites: int, goal: int, parameters: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
-        broker = await asyncio.to_thread(Broker.start, Path(folder) / "broker", heap_mb=HEAP_MB)
+        broker = await asyncio.to_thread(start_broker, Path(folder) / "broker", heap_mb=HEAP_MB)
         try:
             gather = {"goal": goal, "minimum": goal, "cohort_max": goal}
             bits = largest_scale_bits(cohort_max=goal, bound=1.0, noise_std=0.0, trustees=0, modulus_bits=32)
@@ -195,7 +196,10 @@ async def _federation(bootstrap: str, folder: Path, plan: Plan, sites: int) -> A
     """As tests.broker.federation makes it, in steps that a broker answers in time."""
     registrar = make_registrar_keys(folder)
     cards = [make_member_keys(name, folder) for name in ("coordinator", *(f"site-{n}" for n in range(sites)))]
-    kafka = KafkaSettings(bootstrap, "bench-many", fetch_wait_ms=50)
+    certified = certify(authority(), cards[0], [Role.COORDINATOR], utc_now())
+    install_beside(folder / "coordinator.pub", certified)
+    registrar_tls(authority(), folder / "registrar.sign", utc_now())
+    kafka = reach(bootstrap, "bench-many", fetch_wait_ms=50)
     async with Registrar(kafka, registrar) as office:
         roles = [(Role.COORDINATOR if card.name == "coordinator" else Role.SITE,) for card in cards]
         for batch in _batches([NewMember(card, role) for card, role in zip(cards, roles, strict=True)]):

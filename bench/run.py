@@ -32,6 +32,7 @@ from schemas import topics
 from schemas.errors import FederationError, LocalError
 from schemas.plan import Plan
 from schemas.records import Announcement, Offer, Role, Signed, kind_of
+from tests.broker.access import authority, reach, start_broker
 from transport.admin import Admin
 from transport.reading.log import EARLIEST, LogReader, read_to_end
 from transport.settings import KafkaSettings
@@ -91,7 +92,7 @@ async def run_cells(cells: list[Cell]) -> list[Result]:
     console = Console(stderr=True)
     results = []
     with tempfile.TemporaryDirectory(prefix="wardround-bench-", ignore_cleanup_errors=True) as folder:
-        broker = await asyncio.to_thread(Broker.start, Path(folder) / "broker")
+        broker = await asyncio.to_thread(start_broker, Path(folder) / "broker")
         try:
             for cell in cells:
                 with console.status(f"{cell.name}: {cell.sites} sites, {cell.warm + cell.versions} versions"):
@@ -105,10 +106,10 @@ async def run_cells(cells: list[Cell]) -> list[Result]:
 async def _run(cell: Cell, broker: Broker) -> Result:
     OUT.mkdir(parents=True, exist_ok=True)
     with _processes(OUT / cell.name) as processes:
-        stage = await asyncio.to_thread(make_keys, processes.folder, cell.names)
+        stage = await asyncio.to_thread(make_keys, processes.folder, cell.names, authority())
         authored = await asyncio.to_thread(cell.plan, processes.folder)
         plan = authored.plan
-        kafka = KafkaSettings(broker.bootstrap, "bench")
+        kafka = reach(broker.bootstrap, "bench")
         await _create(kafka, stage, plan, authored.initial.tobytes())
         del authored
         processes.start(COORDINATOR, "coordinator", "--config", str(coordinator_settings(stage, broker.bootstrap)))

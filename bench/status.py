@@ -17,17 +17,18 @@ from pathlib import Path
 from aiokafka import AIOKafkaProducer
 
 from audit.federation import AsyncFederation
-from ops.kafka import Broker
 from protocol.digests import digest_of
 from protocol.signing import SigningKey
 from registry.keyfiles import make_member_keys, make_registrar_keys
 from registry.members import NewMember
+from registry.pki.authority import utc_now
+from registry.pki.issuing import registrar_tls
 from registry.plans.draft import TaskFacts, plan_from_toml
 from registry.registrar import Registrar
 from schemas import topics
 from schemas.plan import Plan
 from schemas.records import Presence, Role, SiteState
-from transport.settings import KafkaSettings
+from tests.broker.access import authority, reach, start_broker
 
 STUDY = "quiet"
 
@@ -38,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--sites", type=int, default=100, help="on so many topics (default: 100)")
     arguments = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as folder:
-        broker = Broker.start(Path(folder) / "broker")
+        broker = start_broker(Path(folder) / "broker")
         try:
             print(
                 json.dumps(asyncio.run(measure(broker.bootstrap, Path(folder), arguments.sites, arguments.presences)))
@@ -74,7 +75,7 @@ async def write_presences(bootstrap: str, folder: Path, study: str, names: Seque
         name: [key.sign(Presence(name, ((study, int(state)),), "wardround 0.1.0")).to_bytes() for state in states]
         for name, key in keys.items()
     }
-    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, max_batch_size=200, acks=1)
+    producer = AIOKafkaProducer(**reach(bootstrap, "bench").how, max_batch_size=200, acks=1)
     await producer.start()
     each = -(-count // len(names))
     for number in range(each):
@@ -88,9 +89,10 @@ async def write_presences(bootstrap: str, folder: Path, study: str, names: Seque
 
 async def _publish(bootstrap: str, folder: Path, names: Sequence[str]) -> None:
     registrar = make_registrar_keys(folder)
+    registrar_tls(authority(), folder / "registrar.sign", utc_now())
     cards = [make_member_keys(name, folder) for name in ("coordinator", *names)]
     roles = {"coordinator": Role.COORDINATOR}
-    async with Registrar(KafkaSettings(bootstrap, "bench-status"), registrar) as office:
+    async with Registrar(reach(bootstrap, "bench-status"), registrar) as office:
         await office.publish_members([NewMember(card, (roles.get(card.name, Role.SITE),)) for card in cards])
         await office.publish_roster()
         await office.create_study(_plan(names), bytes(4))

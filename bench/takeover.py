@@ -19,10 +19,10 @@ import time
 from pathlib import Path
 
 from bench.run import OUT
-from ops.kafka import Broker
 from runtime import logs
 from schemas import topics
 from schemas.records import Announcement, Bookmark, Presence, Signed
+from tests.broker.access import start_broker
 from tests.broker.coordinators import Coordinator, check_chain, coordinators, leader
 from tests.broker.federation import Federation, Site, federation, small_plan
 from tests.broker.test_coordinator import all_offer
@@ -49,7 +49,7 @@ def main() -> None:
 async def measure(runs: int, presence: int = 0, *, unread: bool = False) -> list[float]:
     """Seconds from each SIGKILL to the version after it."""
     with tempfile.TemporaryDirectory() as folder:
-        broker = await asyncio.to_thread(Broker.start, Path(folder) / "broker")
+        broker = await asyncio.to_thread(start_broker, Path(folder) / "broker")
         try:
             plan = small_plan("takeover", sites=2, versions=10 * runs)
             async with (

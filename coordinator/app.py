@@ -66,6 +66,8 @@ def _connection(settings: Settings) -> Connection:
     kafka = KafkaSettings(
         settings.kafka.bootstrap,
         settings.name,
+        security=settings.kafka.security,
+        tls=settings.kafka.tls,
         fetch_wait_ms=settings.kafka.fetch_wait_ms,
         batch_bytes=batch_bytes(chunks=2),
     )

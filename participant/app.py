@@ -65,7 +65,7 @@ async def serve(settings: Settings) -> None:
     asyncio.get_running_loop().set_default_executor(threads)
     lock = FolderLock(settings.data_dir)
     _make_folders(settings.data_dir)
-    kafka = KafkaSettings(settings.kafka.bootstrap, settings.name, fetch_wait_ms=settings.kafka.fetch_wait_ms)
+    kafka = _kafka(settings)
     link = Link(kafka)
     writer, bodies, reader = Writer(kafka, link), BodyReader(kafka, link), LogReader(kafka, link)
     store = Store(settings.data_dir, settings.name)
@@ -83,6 +83,13 @@ async def serve(settings: Settings) -> None:
         threads.shutdown(cancel_futures=True)  # what still runs there was told to end
         store.close()
         del lock
+
+
+def _kafka(settings: Settings) -> KafkaSettings:
+    kafka = settings.kafka
+    return KafkaSettings(
+        kafka.bootstrap, settings.name, security=kafka.security, tls=kafka.tls, fetch_wait_ms=kafka.fetch_wait_ms
+    )
 
 
 async def _run(settings: Settings, services: Services, reader: LogReader) -> None:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from schemas.errors import LocalError
 
+_PEM_BYTES_MAX = 16 * 1024
+
 
 def read_key(path: Path, size_bytes: int, kind: str) -> bytes:
     """Read a private key of exactly `size_bytes`.
@@ -23,15 +25,35 @@ def read_key(path: Path, size_bytes: int, kind: str) -> bytes:
     except OSError as error:
         hint = f"a member's is made by `wardround keys new`; does the command or the configuration name the {kind} key?"
         raise LocalError(f"cannot read the {kind} key {path}: {error.strerror}", hint=hint) from None
-    if hint := why_open(status.st_mode, status.st_uid, os.geteuid(), read_only=bool(mount.f_flag & os.ST_RDONLY)):
-        mode = stat.S_IMODE(status.st_mode)
-        raise LocalError(f"the {kind} key {path} is open to others (mode {mode:04o})", hint=hint.format(path=path))
+    _refuse_open(path, kind, status, mount)
     if len(secret) != size_bytes:
         article = "an" if kind[0] in "aeiou" else "a"
         length = len(secret) if len(secret) < size_bytes else f"more than {size_bytes}"
         hint = f"{article} {kind} key file holds {size_bytes} raw bytes; is this the path of another kind of key?"
         raise LocalError(f"{path} is no {kind} key: it holds {length} bytes", hint=hint)
     return secret
+
+
+def read_text_key(path: Path, kind: str) -> bytes:
+    """Read a private key in PEM. Raises LocalError, saying what to do, when it is missing or open to others."""
+    try:
+        with path.open("rb") as file:
+            status, mount = os.fstat(file.fileno()), os.fstatvfs(file.fileno())
+            text = file.read(_PEM_BYTES_MAX)
+    except OSError as error:
+        raise LocalError(
+            f"cannot read the {kind} key {path}: {error.strerror}",
+            hint="does the command or the setting name it right?",
+        ) from None
+    _refuse_open(path, kind, status, mount)
+    return text
+
+
+def _refuse_open(path: Path, kind: str, status: os.stat_result, mount: os.statvfs_result) -> None:
+    read_only = bool(mount.f_flag & os.ST_RDONLY)
+    if hint := why_open(status.st_mode, status.st_uid, os.geteuid(), read_only=read_only):
+        mode = stat.S_IMODE(status.st_mode)
+        raise LocalError(f"the {kind} key {path} is open to others (mode {mode:04o})", hint=hint.format(path=path))
 
 
 def why_open(mode: int, owner: int, user: int, *, read_only: bool) -> str:

@@ -65,7 +65,11 @@ class SigningKey:
 
     def sign_plan(self, plan: bytes) -> bytes:
         """A signature over a plan's own bytes, 64 bytes."""
-        return self._private.sign(_message(PLAN_CONTEXT, plan))
+        return self.sign_bytes(PLAN_CONTEXT, plan)
+
+    def sign_bytes(self, context: str, payload: bytes) -> bytes:
+        """A signature over a file's bytes under the context of its kind, 64 bytes."""
+        return self._private.sign(_message(context, payload))
 
     def __repr__(self) -> str:
         return f"SigningKey({self.key_id.hex()})"
@@ -86,7 +90,12 @@ def verify_update(header_payload: bytes, boxes: Sequence[bytes], signature: byte
 
 def verify_plan(plan: bytes, signature: bytes, public: bytes) -> None:
     """Raises PeerError with code `malformed` unless `signature` covers these plan bytes."""
-    _check(public, signature, _message(PLAN_CONTEXT, plan), "plan")
+    verify_bytes(PLAN_CONTEXT, plan, signature, public)
+
+
+def verify_bytes(context: str, payload: bytes, signature: bytes, public: bytes) -> None:
+    """Raises PeerError with code `malformed` unless `signature` covers these bytes of a file of that kind."""
+    _check(public, signature, _message(context, payload), context)
 
 
 def _message(context: str, payload: bytes) -> bytes:

@@ -49,7 +49,9 @@ async def command(
     reason      a line of at most 200 bytes, for everybody to read
     """
     check_reason(reason)
-    async with AsyncFederation(settings.bootstrap, registrar_key=registrar, memory=memory) as federation:
+    async with AsyncFederation(
+        settings.bootstrap, registrar_key=registrar, memory=memory, tls=settings.tls, security=settings.security
+    ) as federation:
         for _ in range(TRIES):
             history = await federation.history(study)
             operator = _operator(await federation.membership(), key, study)
@@ -88,7 +90,7 @@ def _operator(membership: Membership | None, key: SigningKey, study: str) -> str
         return name
     raise LocalError(
         f"key {key.key_id.hex()} is no operator's of study {study}",
-        hint="the registrar makes operators: `wardround registrar member NAME.pub --role operator`, then the roster",
+        hint="the registrar makes operators: `wardround registrar approve NAME.pub --role operator`",
     )
 
 

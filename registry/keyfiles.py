@@ -1,39 +1,77 @@
 """Key files as people hand them around: a member's card (NAME.pub) and the registrar's public key.
 
-Knows:    private keys stay where they were made; a card holds public halves alone.
+Knows:    private keys stay where they were made; a card holds public halves alone. Beside NAME.sign and NAME.open lies
+          NAME.tls, the folder of the member's key for TLS and of the certificate that the registrar's answer brings.
 """
 
+import base64
+import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import msgpack
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
+from protocol.files import write_whole
 from protocol.sealing import OPEN_PUBLIC_BYTES, OpenKey
-from protocol.signing import SigningKey, key_id
-from schemas.codec import ID, unpack_array
+from protocol.signing import SigningKey, key_id, verify_bytes
+from protocol.tls.files import KEY, write_private
+from protocol.tls.requests import new_tls_key, request_for, requested_key
+from registry.armour import REQUEST, read_armoured, write_armoured
+from schemas.codec import ID, Text, unpack_array
 from schemas.errors import LocalError, PeerError
 from schemas.records import KeyState, KeyUse, MemberKey
 
 SIGN_PUBLIC_BYTES = 32
-_CARD_BYTES_MAX = 2048
+_CARD_BYTES_MAX = 4096
+_CONTEXT = "card"
+_INSTITUTION = Text(120)
+_GROUPS, _GROUP = 4, 4  # of a fingerprint: 80 bits, so that nobody finds a second card with the same one
 
 
 @dataclass(frozen=True, slots=True)
 class MemberCard:
-    """NAME.pub: msgpack array [name, Ed25519 public key (32), HPKE public key (1216)], for the registrar."""
+    """NAME.pub, the request for the registrar: who asks to belong, with which public keys, signed by the member's own.
+
+    A msgpack array [name, institution, Ed25519 public key (32), HPKE public key (1216), request for a certificate
+    (PKCS #10, DER), signature of all that (64)].
+    """
 
     name: str
+    institution: str
     sign: bytes
     open: bytes
+    request: bytes
+    proof: bytes
 
     def __post_init__(self) -> None:
         ID.pack(self.name)
+        _INSTITUTION.pack(self.institution)
         if len(self.sign) != SIGN_PUBLIC_BYTES or len(self.open) != OPEN_PUBLIC_BYTES:
             raise ValueError(f"the keys of {self.name} have {len(self.sign)} and {len(self.open)} bytes")
+        verify_bytes(_CONTEXT, self._said(), self.proof, self.sign)
+        requested_key(self.request)
+
+    @classmethod
+    def of(cls, name: str, institution: str, signing: SigningKey, opening: bytes, tls: EllipticCurvePrivateKey) -> Self:
+        """The card of whoever holds these keys; `opening` is the public half of its opening key."""
+        request = request_for(tls, name)
+        said = _packed(name, institution, signing.public, opening, request)
+        return cls(name, institution, signing.public, opening, request, signing.sign_bytes(_CONTEXT, said))
 
     def to_bytes(self) -> bytes:
-        return bytes(msgpack.packb((self.name, self.sign, self.open)))
+        return bytes(msgpack.packb((self.name, self.institution, self.sign, self.open, self.request, self.proof)))
+
+    @property
+    def fingerprint(self) -> str:
+        """16 letters and digits for all of it, to be read out on the telephone: four groups of base32."""
+        text = base64.b32encode(hashlib.sha256(self._said()).digest()).decode()
+        return "-".join(text[at : at + _GROUP] for at in range(0, _GROUPS * _GROUP, _GROUP))
+
+    def _said(self) -> bytes:
+        return _packed(self.name, self.institution, self.sign, self.open, self.request)
 
     def keys(self) -> tuple[MemberKey, MemberKey]:
         """Both keys as a Member record lists them, active."""
@@ -44,18 +82,23 @@ class MemberCard:
 
 
 def read_card(path: Path) -> MemberCard:
-    """Raises LocalError when the file is missing or no member's card."""
+    """Raises LocalError when the file is missing, no member's card, or was changed on its way."""
     try:
-        name, sign, opening = unpack_array(_read(path, "member card"), _CARD_BYTES_MAX, "card")
-        return MemberCard(name, sign, opening)
+        return MemberCard(*unpack_array(read_armoured(path, REQUEST), _CARD_BYTES_MAX, "card"))
     except (PeerError, ValueError, TypeError):
         raise LocalError(
-            f"{path} is no member card", hint="the member makes one with `wardround keys new NAME` and sends NAME.pub"
+            f"the request {path} was changed on its way, or made by another version",
+            hint="have the member make and send it again",
         ) from None
 
 
-def make_member_keys(name: str, folder: Path) -> MemberCard:
-    """Make NAME.sign, NAME.open (private, mode 0600) and NAME.pub in `folder`.
+def tls_folder(private_key: Path) -> Path:
+    """Where the keys for TLS lie that belong to a NAME.sign: NAME.tls beside it."""
+    return private_key.with_suffix(".tls")
+
+
+def make_member_keys(name: str, folder: Path, *, institution: str = "") -> MemberCard:
+    """Make NAME.sign, NAME.open, NAME.tls/key.pem (private, mode 0600) and NAME.pub in `folder`.
 
     Raises LocalError when one of them exists: a private key is never overwritten.
     """
@@ -64,13 +107,15 @@ def make_member_keys(name: str, folder: Path) -> MemberCard:
     except ValueError as error:
         raise LocalError(str(error), hint="lower-case letters, digits and hyphens, e.g. clinic-north") from None
     _make_folder(folder)
-    paths = [folder / f"{name}.{ending}" for ending in ("sign", "open", "pub")]
+    paths = [folder / f"{name}.{ending}" for ending in ("sign", "open", "pub", "tls")]
     _refuse_existing(*paths)
-    signing, opening = SigningKey.generate(), OpenKey.generate()
+    signing, opening, tls = SigningKey.generate(), OpenKey.generate(), new_tls_key()
+    card = MemberCard.of(name, institution or name, signing, opening.public, tls)
     signing.save(paths[0])
     opening.save(paths[1])
-    card = MemberCard(name, signing.public, opening.public)
-    write_whole(paths[2], card.to_bytes())
+    _make_folder(paths[3])
+    write_private(paths[3] / KEY, tls)
+    write_armoured(paths[2], REQUEST, card.to_bytes())
     return card
 
 
@@ -106,26 +151,8 @@ def check_place(path: Path, *, folders_made: bool = False) -> None:
         raise LocalError(f"{path} cannot be written: {error.strerror}", hint="name another folder") from None
 
 
-def write_whole(path: Path, content: bytes | memoryview) -> None:
-    """Write a file whole or not at all. Raises LocalError, e.g. when the disk is full."""
-    part = path.with_name(path.name + ".part")
-    try:
-        with part.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise LocalError(f"{path} cannot be written: {error.strerror}", hint="check free space and rights") from None
-
-
-def _read(path: Path, what: str) -> bytes:
-    try:
-        with path.open("rb") as file:
-            return file.read(_CARD_BYTES_MAX + 1)
-    except OSError as error:
-        raise LocalError(f"the {what} {path} cannot be read: {error.strerror}") from None
+def _packed(*parts: object) -> bytes:
+    return bytes(msgpack.packb(parts))
 
 
 def _make_folder(folder: Path) -> None:

@@ -20,6 +20,7 @@ import structlog
 from protocol.digests import record_digest
 from protocol.roster_memory import Met, RosterMemory
 from protocol.signing import SigningKey
+from registry.grants import Grants, RulesDifference
 from registry.initial import Progress, check_initial, upload_initial
 from registry.keyfiles import MemberCard
 from registry.members import SIZE_CAP_BYTES, NewMember, member_of, revoked
@@ -29,12 +30,13 @@ from schemas import topics
 from schemas.codec import Record
 from schemas.errors import LocalError
 from schemas.plan import Plan
-from schemas.records import Member, PlanRecord, Role, Roster
+from schemas.records import Certificate, Member, PlanRecord, Role, Roster
 from schemas.roster import Membership
 from transport.admin import COMMAND_S, Admin, within
 from transport.bodies import BodyWriter
 from transport.reading.log import read_to_end
-from transport.settings import KafkaSettings
+from transport.rules import Rules
+from transport.settings import PLAINTEXT, KafkaSettings
 from transport.staying.link import Link
 from transport.writing.writer import Writer
 
@@ -57,8 +59,8 @@ def next_serial(on_log: int, met: int, *, restore: bool) -> int:
         raise LocalError(
             f"the newest roster on the log has serial {on_log}, this registrar has published serial {met}: the "
             "topic of members is an older copy, and keys that were revoked since count in it",
-            hint="publish every member that was changed since once more (`registrar member`, with --revoke who was "
-            "revoked), then `wardround registrar roster --restore`",
+            hint="publish every member that was changed since once more (`registrar approve --no-roster`; `registrar "
+            "revoke` who was revoked), then `wardround registrar roster --restore`",
         )
     return max(on_log, met) + 1
 
@@ -86,6 +88,7 @@ class Registrar:
         self._writer = Writer(settings, self._link)
         self._topics = TopicMaker(self._admin, self._link, lead_partitions=lead_partitions, replication=replication)
         self._on_log = OnLog(key.public)
+        self._grants = None if settings.security == PLAINTEXT else Grants(Rules(self._admin), self._on_log)
 
     async def __aenter__(self) -> Self:
         try:
@@ -123,9 +126,11 @@ class Registrar:
         A member that had other keys keeps them as retired: what was signed and sealed before still opens.
         """
         wanted = list(members)
+        await self._topics.of_members([new.card.name for new in wanted])
         await self._topics.of_sites({new.card.name: new.size_cap_bytes for new in wanted if Role.SITE in new.roles})
         records = [member_of(new, self._on_log.members) for new in wanted]
         await asyncio.gather(*(self._publish_member(record) for record in records))
+        await self._grant()
         return records
 
     async def publish_member(
@@ -141,6 +146,11 @@ class Registrar:
         new = NewMember(card, roles, institution, studies, size_cap_bytes)
         return (await self.publish_members([new]))[0]
 
+    async def publish_certificates(self, certificates: Iterable[Certificate]) -> None:
+        """The newest certificate of each member, from which it is known which key may be renewed."""
+        sent = (self._send(topics.CERTIFICATES, one, one.name.encode()) for one in certificates)
+        await asyncio.gather(*sent)
+
     async def revoke(self, name: str) -> Roster:
         """Revoke every key of a member and publish the roster that says so: it counts from the next round on.
 
@@ -150,9 +160,13 @@ class Registrar:
         if member is None:
             known = ", ".join(sorted(self._on_log.members))
             raise LocalError(f"no member {name} on the log", hint=f"members: {known or 'none'}")
+        if self._grants is not None:  # before anything else: what it has open ends within milliseconds
+            await self._bounded(self._grants.bar(name))
         if (without := revoked(member)) != member:
             await self._publish_member(without)
-        return await self.publish_roster()
+        roster = await self.publish_roster()
+        await self._grant()
+        return roster
 
     async def publish_roster(self, *, restore: bool = False) -> Roster:
         """Publish the newest record of every member as the next roster; the newest one where it says just that.
@@ -167,7 +181,7 @@ class Registrar:
         if len(coordinators) != 1:
             raise LocalError(
                 f"a roster needs one coordinator, the members on the log have {len(coordinators)}",
-                hint="publish it with `wardround registrar member NAME.pub --role coordinator`",
+                hint="publish it with `wardround registrar approve NAME.pub --role coordinator`",
             )
         if newest is not None and newest.members == self._on_log.listed and newest.serial >= met and not restore:
             return self._met(newest)
@@ -187,6 +201,7 @@ class Registrar:
         """
         if (standing := self._on_log.plans.get(plan.digest)) is not None:
             await self._topics.of_study(plan.study)
+            await self._grant()
             return CreatedStudy(plan.digest, standing[1], new=False)
         self._refuse_other(plan)
         membership = self.membership
@@ -200,7 +215,24 @@ class Registrar:
         record = PlanRecord(plan.study, plan.to_bytes(), body)
         await self._send(topics.PLANS, record, plan.digest)
         self._on_log.plans[plan.digest] = (plan, record)
+        await self._grant()
         return CreatedStudy(plan.digest, record, new=True)
+
+    async def rules_difference(self, *, apply: bool = False) -> RulesDifference:
+        """How the broker's access rules differ from the table of rights; `apply` mends those of members.
+
+        Raises LocalError where there are no rules, without TLS.
+        """
+        if self._grants is None:
+            raise LocalError(
+                f"{self._settings.bootstrap} is reached without TLS: it cannot tell members apart, and has no rules",
+                hint="rights need certificates: leave --plaintext-on-purpose out",
+            )
+        return await self._bounded(self._grants.apply() if apply else self._grants.difference())
+
+    async def _grant(self) -> None:
+        if self._grants is not None:
+            await self._bounded(self._grants.apply())
 
     async def _learn(self) -> None:
         """Make the federation's topics where they are missing, and read what is on them."""
@@ -240,6 +272,6 @@ def _refuse_unknown_auditors(plan: Plan, membership: Membership) -> None:
     if unknown := [name for name in plan.storage.auditors if name not in known]:
         raise LocalError(
             f"the plan's auditors {', '.join(unknown)} have no opening key on the roster",
-            hint="publish each with `wardround registrar member NAME.pub --role auditor`, then the roster; "
+            hint="approve each with `wardround registrar approve NAME.pub --role auditor`; "
             "a wrong name is mended in plan.toml, and the plan signed again",
         )

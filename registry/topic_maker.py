@@ -41,6 +41,10 @@ class TopicMaker:
         found = [topics.site_topics(site, size_cap_bytes=cap) for site, cap in size_caps_bytes.items()]
         await self._make([spec for wanted in found for spec in _specs(wanted)], mend=_OFFERS_CAP)
 
+    async def of_members(self, names: Iterable[str]) -> None:
+        """Those of every member, whatever its roles."""
+        await self._make([spec for name in names for spec in _specs(topics.member_topics(name))])
+
     async def of_study(self, study: str) -> None:
         """Topics that were deleted are made again, empty."""
         await self._make(_specs(topics.study_topics(study)))

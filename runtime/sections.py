@@ -21,9 +21,15 @@ def check_name(name: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Kafka:
-    """`bootstrap` is "host:port[,host:port]"."""
+    """`bootstrap` is "host:port[,host:port]".
+
+    security   "tls", or "plaintext-on-purpose": then whoever is on the way reads and changes what is sent
+    tls        the folder with ca.pem, cert.pem and key.pem
+    """
 
     bootstrap: str
+    security: str = "tls"
+    tls: Path | None = None
     fetch_wait_ms: int = 500
 
 

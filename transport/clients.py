@@ -27,7 +27,8 @@ from transport.settings import KafkaSettings
 from transport.staying.link import Link
 from transport.staying.quiet import quiet
 from transport.staying.quota import heed_quotas
-from transport.staying.why_away import Trouble, why_away
+from transport.staying.trouble import Trouble
+from transport.staying.why_away import why_away
 from transport.writing import watch
 
 START_S = 15.0  # one try to connect; the next one begins with a fresh client
@@ -80,8 +81,7 @@ def new_consumer(
     """
     quiet()
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=settings.servers,
-        client_id=settings.client_id,
+        **settings.how,
         group_id=None,
         enable_auto_commit=False,
         auto_offset_reset="none",
@@ -132,8 +132,7 @@ def new_member(
     """A member of a group that only divides partitions: it reads and commits nothing, and needs no polling."""
     quiet()
     return AIOKafkaConsumer(
-        bootstrap_servers=settings.servers,
-        client_id=settings.client_id,
+        **settings.how,
         group_id=group,
         enable_auto_commit=False,
         partition_assignment_strategy=(assignor,),
@@ -153,8 +152,7 @@ def new_producer(settings: KafkaSettings, *, transactional_id: str | None = None
     quiet()
     batch_bytes = settings.batch_bytes if transactional_id is None else TRANSACTION_BATCH_BYTES
     return AIOKafkaProducer(
-        bootstrap_servers=settings.servers,
-        client_id=settings.client_id,
+        **settings.how,
         acks="all",
         enable_idempotence=True,
         linger_ms=0,
@@ -171,8 +169,7 @@ def new_client(settings: KafkaSettings) -> AIOKafkaClient:
     """A bare connection for requests of our own."""
     quiet()
     return AIOKafkaClient(
-        bootstrap_servers=settings.servers,
-        client_id=settings.client_id,
+        **settings.how,
         request_timeout_ms=settings.request_timeout_ms,
         retry_backoff_ms=RETRY_MS,
     )
@@ -182,8 +179,7 @@ def new_admin(settings: KafkaSettings) -> AIOKafkaAdminClient:
     """A client that creates and describes topics."""
     quiet()
     return AIOKafkaAdminClient(
-        bootstrap_servers=settings.servers,
-        client_id=settings.client_id,
+        **settings.how,
         request_timeout_ms=30_000,
         retry_backoff_ms=RETRY_MS,
     )
@@ -300,10 +296,11 @@ async def _find_out(client: Client, link: Link, *, after_s: float = 0.0) -> None
     """Why a client could not start: by the address that was written, or by those to which it is sent from there."""
     await asyncio.sleep(after_s)
     connections = inside.connections(client)
-    trouble = await why_away(f"{host}:{port}" for host, port, _ in connections.hosts)
+    context = inside.context_of(connections)
+    trouble = await why_away((f"{host}:{port}" for host, port, _ in connections.hosts), context)
     if trouble is None:
         told = [f"{broker.host}:{broker.port}" for broker in connections.cluster.brokers()]
-        elsewhere = await why_away(told) if told else None
+        elsewhere = await why_away(told, context) if told else None
         if elsewhere is not None:
             text = f"it sends its clients to {', '.join(told)} (its advertised.listeners), and {elsewhere}"
             trouble = Trouble(text, elsewhere.patience_s)

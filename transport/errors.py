@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from schemas.errors import FederationError, LocalError, TransientError
 
 NO_TOPIC_HINT = (
-    "the registrar makes topics: `wardround registrar member` a site's, `wardround study create` a study's; one that "
+    "the registrar makes topics: `wardround registrar approve` a site's, `wardround study create` a study's; one that "
     "was deleted comes back empty: first ask whoever looks after Kafka whether a backup has it"
 )
 

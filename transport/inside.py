@@ -4,6 +4,7 @@ Never:    used outside of transport; an attribute of aiokafka that begins with `
 """
 
 import asyncio
+import ssl
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
@@ -21,6 +22,12 @@ def connections(client: AIOKafkaConsumer | AIOKafkaProducer | AIOKafkaAdminClien
     if isinstance(client, AIOKafkaProducer):
         return client.client
     return client._client if isinstance(client, AIOKafkaConsumer | AIOKafkaAdminClient) else client
+
+
+def context_of(client: AIOKafkaClient) -> ssl.SSLContext | None:
+    """What a client opens its connections with; None without TLS."""
+    context: ssl.SSLContext | None = client._ssl_context
+    return context
 
 
 # -- consumers
@@ -150,3 +157,8 @@ async def topics_at(client: AIOKafkaAdminClient, node: int) -> set[str]:
     """What one broker of the cluster knows. Raises KafkaError, OSError."""
     metadata = await client._send_request(MetadataRequest(None), node)
     return {topic["topic"] for topic in metadata.to_object()["topics"]}
+
+
+async def to_controller(client: AIOKafkaAdminClient, request: Any) -> Any:
+    """A request that the cluster's controller answers. Raises KafkaError, OSError."""
+    return await client._send_to_controller(request)

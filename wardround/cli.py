@@ -25,6 +25,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {  # name -> (module, what it does)
     "task": ("task", "try a study's task before hospitals are asked"),
     "simulate": ("simulate", "play a plan ahead on virtual time, beside alternatives"),
     "compare": ("compare", "what to expect: alone, federated and pooled, over splits, with intervals"),
+    "site": ("site", "join a federation as a hospital: folder, request, answer"),
     "keys": ("keys", "make a member's keys"),
     "registrar": ("registrar", "say who belongs: registrar keys, members, roster"),
     "study": ("study", "begin a study from its signed plan"),
@@ -42,12 +43,11 @@ COMMANDS: Mapping[str, tuple[str, str]] = {  # name -> (module, what it does)
 _EPILOG = """\
 a federation by hand:
   wardround kafka up                                    a broker on this machine
-  wardround registrar keys --out keys                   the registrar's key pair
-  wardround keys new coordinator --out keys             a key pair for each member
+  wardround registrar keys --out keys                   the registrar's keys
+  wardround keys new coordinator --out keys             keys for each member
   wardround keys new clinic-north --out keys
-  wardround registrar member keys/coordinator.pub --role coordinator
-  wardround registrar member keys/clinic-north.pub
-  wardround registrar roster
+  wardround registrar approve keys/coordinator.pub --role coordinator
+  wardround registrar approve keys/clinic-north.pub
   wardround plan sign plan.toml                         runs the task once, makes version 0
   wardround study create lung.plan
 

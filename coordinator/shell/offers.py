@@ -122,7 +122,7 @@ class OffersReader:
         study, before, self._missing = self._plan.study, self._missing, missing
         self._services.metrics.topics_missing.labels(study).set(len(missing))
         for site in sorted(missing - before):
-            log.error("site without topics, run `wardround registrar member` for it", site=site, study=study)
+            log.error("site without topics, run `wardround registrar approve` for it", site=site, study=study)
         for site in sorted((before - missing).intersection(self._services.membership.sites(study))):
             log.info("a site's topics are there", site=site, study=study)
 

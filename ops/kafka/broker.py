@@ -1,8 +1,8 @@
 """A one-node broker as a process: started, found again, killed and started again on the same ports and folder.
 
-Knows:    its folder holds everything: settings, data, log, and broker.json, which says how to start it. Its process is
-          recognised by the settings file in its command line, whoever started it.
-Never:    listens anywhere but on the loopback.
+Knows:    its folder holds everything: settings, keys, data, log, and broker.json, which says how to start it. Its
+          process is recognised by the settings file in its command line, whoever started it.
+Never:    listens anywhere but on the loopback, or without TLS unless that is asked for by name.
 """
 
 import json
@@ -18,7 +18,16 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ops.kafka.config import CONTROLLER, MAIN, command, logging_properties, server_properties
+from ops.kafka.config import (
+    KEYSTORE,
+    MAIN,
+    PROVIDERS,
+    TRUSTSTORE,
+    command,
+    logging_properties,
+    own_listeners,
+    server_properties,
+)
 from ops.kafka.install import Kafka, ensure, need_disk
 from ops.kafka.ports import HOST, free_ports, is_free
 from ops.kafka.process import environment, has_started, last_lines, size_of, spawn, wait_for_start, write_file
@@ -44,6 +53,17 @@ class _State:
     ports: dict[str, int]  # listener -> port it listens on
 
 
+@dataclass(frozen=True, slots=True)
+class BrokerKeys:
+    """What a broker shows and whom it believes: PEM, the key first in the keystore."""
+
+    keystore: bytes
+    truststore: bytes
+
+
+PLAINTEXT_ON_PURPOSE = None  # in place of a broker's keys: whoever reaches it may do anything
+
+
 class Broker:
     """A broker in `folder`. `argv`, `env` and `cwd` start it again after any end, by whomever."""
 
@@ -59,6 +79,7 @@ class Broker:
         cls,
         folder: Path,
         *,
+        keys: BrokerKeys | None,
         port: int | None = None,
         extra_listeners: Mapping[str, int] | None = None,
         kafka: Kafka | None = None,
@@ -67,6 +88,7 @@ class Broker:
     ) -> "Broker":
         """Make the folder where needed, start the broker and wait until it is ready; `wait_s` 0 does not wait.
 
+        keys             its own for TLS; PLAINTEXT_ON_PURPOSE for a broker without TLS and rights
         port             of the main listener; otherwise the one used in this folder before, else a free one
         extra_listeners  NAME -> port that clients of this listener are sent to: that of a proxy, which in its turn
                          connects to `listener_port(NAME)`
@@ -80,7 +102,7 @@ class Broker:
                 f"a broker runs in {folder} already (process {pid})", hint="stop it: `wardround kafka down`"
             )
         heap = (f"-Xmx{heap_mb}m",) if heap_mb else ()  # the last one counts
-        state = _prepare(folder, kafka, port, extra_listeners or {}, heap)
+        state = _prepare(folder, kafka, keys, port, extra_listeners or {}, heap)
         write_file(folder / _STATE, json.dumps(asdict(state), indent=1))
         broker = cls(folder, state, None)
         try:
@@ -197,12 +219,17 @@ class Broker:
 
 
 def _prepare(
-    folder: Path, kafka: Kafka, port: int | None, extra_listeners: Mapping[str, int], heap: Sequence[str]
+    folder: Path,
+    kafka: Kafka,
+    keys: BrokerKeys | None,
+    port: int | None,
+    extra_listeners: Mapping[str, int],
+    heap: Sequence[str],
 ) -> _State:
     """Write settings and, in a new folder, an empty formatted data folder. Ports of an earlier start are kept."""
     before = _read(folder)
     kept = before.ports if before is not None else {}
-    names = [MAIN, CONTROLLER, *extra_listeners]
+    names = [*own_listeners(secured=keys is not None), *extra_listeners]
     ports = {name: kept.get(name, free) for name, free in zip(names, free_ports(len(names)), strict=True)}
     if port is not None:
         ports[MAIN] = port
@@ -211,13 +238,25 @@ def _prepare(
         need_disk(folder, _DISK_BYTES)
         if not (folder / "data").exists():
             _copy_template(kafka.template, folder)
-        write_file(folder / "server.properties", server_properties(ports, extra_listeners))
+        _write_keys(folder, keys)
+        write_file(folder / PROVIDERS, kafka.providers())
+        properties = server_properties(ports, extra_listeners, secured=keys is not None, provider=kafka.tls_provider)
+        write_file(folder / "server.properties", properties)
         write_file(folder / "log4j2.properties", logging_properties())
     except OSError as error:
         raise LocalError(
             f"no broker can be set up in {folder}: {error}", hint="free the disk or name another folder"
         ) from error
     return _State(command(kafka.java, kafka.jars, folder, extra=(*kafka.jvm_options, *heap)), ports)
+
+
+def _write_keys(folder: Path, keys: BrokerKeys | None) -> None:
+    if keys is None:
+        (folder / KEYSTORE).unlink(missing_ok=True)
+        (folder / TRUSTSTORE).unlink(missing_ok=True)
+    else:
+        write_file(folder / KEYSTORE, keys.keystore.decode(), mode=0o600)
+        write_file(folder / TRUSTSTORE, keys.truststore.decode())
 
 
 def _copy_template(template: Path, folder: Path) -> None:

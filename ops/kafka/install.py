@@ -9,9 +9,12 @@ import fcntl
 import hashlib
 import json
 import os
+import platform
 import shutil
 import subprocess
+import sys
 import tomllib
+import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
@@ -20,7 +23,17 @@ from pathlib import Path
 
 import structlog
 
-from ops.kafka.config import CONTROLLER, MAIN, command, format_command, logging_properties, server_properties
+from ops.kafka.config import (
+    CONSCRYPT,
+    CONTROLLER,
+    MAIN,
+    PROVIDERS,
+    command,
+    format_command,
+    logging_properties,
+    provider_properties,
+    server_properties,
+)
 from ops.kafka.ports import free_ports
 from ops.kafka.process import environment, run, spawn, wait_for_start, write_file
 from schemas.errors import LocalError, MissingLibraryError
@@ -64,6 +77,14 @@ class Kafka:
         """A freshly formatted data folder, copied for each new broker instead of starting a JVM to make one."""
         return self.home / "template" / "data"
 
+    def providers(self) -> str:
+        """The text of a broker's security.properties. Raises LocalError where Java's own list is not found."""
+        own = self.java.resolve().parents[1] / "conf" / "security" / "java.security"
+        try:
+            return provider_properties(own.read_text())
+        except OSError as error:
+            raise LocalError(f"Java's list of security providers {own} cannot be read: {error.strerror}") from None
+
     @property
     def jvm_options(self) -> tuple[str, ...]:
         """The quick compiler alone, and the cache of loaded classes where the training run succeeded.
@@ -73,7 +94,17 @@ class Kafka:
         """
         cache = self.home / "broker.aot"
         cached = (f"-XX:AOTCache={cache}", "-Xlog:disable", "-Xlog:all=error:stderr") if cache.exists() else ()
-        return ("-XX:TieredStopAtLevel=1", *cached)
+        return ("-XX:TieredStopAtLevel=1", f"-Djava.library.path={self.native}", *cached)
+
+    @property
+    def native(self) -> Path:
+        """Where BoringSSL's library lies, laid out of its jar: Java opens no jar in a folder of every name."""
+        return self.home / "native"
+
+    @property
+    def tls_provider(self) -> str:
+        """Whose TLS is spoken with clients: BoringSSL's where there is a library for this machine, else the JDK's."""
+        return CONSCRYPT if any(self.native.glob("*.so")) else ""
 
 
 def default_home() -> Path:
@@ -108,6 +139,7 @@ def ensure(home: Path | None = None, progress: Progress | None = None) -> Kafka:
             if not _stamped(kafka):
                 need_disk(home, NEEDED_BYTES)
                 _download(home, report)
+                _lay_out_native(kafka)
                 _prepare(kafka, report)
                 write_file(home / "installed.json", _stamp(kafka))
     except OSError as error:
@@ -178,6 +210,18 @@ def _download(home: Path, report: Progress) -> None:
             path.unlink()
 
 
+def _lay_out_native(kafka: Kafka) -> None:
+    """The library for this machine out of Conscrypt's jar; on others than Linux on x86-64 there is none."""
+    shutil.rmtree(kafka.native, ignore_errors=True)
+    kafka.native.mkdir()
+    wanted = f"META-INF/native/libconscrypt_openjdk_jni-linux-{platform.machine()}.so"
+    for jar in kafka.jars:
+        if jar.name.startswith("conscrypt-") and sys.platform == "linux":
+            with zipfile.ZipFile(jar) as held:
+                if wanted in held.namelist():
+                    (kafka.native / Path(wanted).name).write_bytes(held.read(wanted))
+
+
 def _fetch(home: Path, pin: Pin) -> Pin:
     try:
         from jgo.config import GlobalSettings
@@ -221,8 +265,9 @@ def _prepare(kafka: Kafka, report: Progress) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     first, second = free_ports(2)
-    write_file(folder / "server.properties", server_properties({MAIN: first, CONTROLLER: second}, {}))
+    write_file(folder / "server.properties", server_properties({MAIN: first, CONTROLLER: second}, {}, secured=False))
     write_file(folder / "log4j2.properties", logging_properties())
+    write_file(folder / PROVIDERS, kafka.providers())
     report("preparing Kafka", 0, 3)
     made = run(format_command(kafka.java, kafka.jars, folder, _CLUSTER_ID), folder, seconds=120)
     if made.returncode != 0:

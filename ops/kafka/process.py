@@ -85,10 +85,11 @@ def last_lines(*paths: Path, since: Mapping[Path, int], count: int = 8) -> str:
     return "\n".join(f"  {line[:300]}" for line in lines[-count:])
 
 
-def write_file(path: Path, text: str) -> None:
+def write_file(path: Path, text: str, *, mode: int = 0o644) -> None:
     """Replace a small file as a whole: after a crash there is the old one or the new one."""
     new = path.with_name(path.name + ".new")
-    with new.open("w") as file:
+    new.unlink(missing_ok=True)
+    with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())

@@ -12,7 +12,7 @@ from schemas.roster import Membership
 
 OWN_KEYS = (
     "nothing is trained or sent until that is mended: name this site's own key files under [keys] and start again, or "
-    "let the registrar publish its keys with `wardround registrar member`"
+    "send its request to the registrar again, for `wardround registrar approve`"
 )
 
 

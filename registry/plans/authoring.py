@@ -16,8 +16,8 @@ from learning.places import look_beside
 from learning.settings import settings_of
 from learning.task import Task
 from protocol.digests import digest_of
+from protocol.files import write_whole
 from protocol.signing import SigningKey, verify_plan
-from registry.keyfiles import write_whole
 from registry.plans.draft import Draft, TaskFacts, read_draft
 from schemas.errors import LocalError, PeerError
 from schemas.plan import Plan, plan_of

@@ -43,11 +43,13 @@ from schemas.records.registrar import (
     PLAN_BYTES_MAX,
     PUBLIC_BYTES_MAX,
     RESERVED_NAMES,
+    Certificate,
     KeyState,
     KeyUse,
     Member,
     MemberKey,
     PlanRecord,
+    Renewal,
     Role,
     Roster,
 )
@@ -69,7 +71,7 @@ from schemas.records.trustee import PartialSum, Verdict
 RECORDS: tuple[type[Record], ...] = (
     Member, Roster, PlanRecord, EpochKey, Announcement, Request, AskAgain, Failed, Receipt,
     Offer, Presence, Evaluation, Verdict, PartialSum, Command, Header,
-    Bookmark, Memory, Measurements,
+    Bookmark, Memory, Measurements, Renewal, Certificate,
 )  # fmt: skip
 
 __all__ = [
@@ -96,6 +98,7 @@ __all__ = [
     "BodyAt",
     "BodyRef",
     "Bookmark",
+    "Certificate",
     "CohortBody",
     "Command",
     "Decided",
@@ -118,6 +121,7 @@ __all__ = [
     "PlanRecord",
     "Presence",
     "Receipt",
+    "Renewal",
     "Request",
     "RequestEntry",
     "Role",

@@ -9,7 +9,10 @@ from schemas.records.bodies import MEMBERS_MAX, BodyRef, first
 
 PUBLIC_BYTES_MAX = 1216
 PLAN_BYTES_MAX = 65536
-RESERVED_NAMES = frozenset({"roster", "registrar"})
+REQUEST_BYTES_MAX = 1024
+CHAIN_BYTES_MAX = 16384
+REGISTRAR_NAME, BROKER_NAME, RENEWER_NAME = "registrar", "broker", "renewer"  # no members, known to brokers by name
+RESERVED_NAMES = frozenset({"roster", REGISTRAR_NAME, BROKER_NAME, RENEWER_NAME})
 
 
 class Role(IntEnum):
@@ -46,7 +49,7 @@ class Member(Record):
     """Registrar -> all, `wardround.members`, key = name: one institution and its keys."""
 
     KIND: ClassVar[int] = 1
-    name: Id  #: never `roster` or `registrar`
+    name: Id  #: never `roster`, `registrar`, `broker` or `renewer`
     institution: Annotated[str, Text(120)]  #: for people
     studies: Annotated[tuple[str, ...], Many(ID, 64, key=str)]  #: it takes part in; empty: all
     #: 1 site, 2 coordinator, 3 trustee, 4 auditor, 5 operator
@@ -66,6 +69,29 @@ class Roster(Record):
     serial: U  #: rises with each roster; an older one never replaces a newer
     #: (name, digest of the Member record), by name
     members: Annotated[tuple[tuple[str, bytes], ...], Many(Pair((ID, DIGEST)), MEMBERS_MAX, key=first)]
+
+
+@dataclass(frozen=True, slots=True)
+class Renewal(Record):
+    """Member -> registrar, `wardround.renewals.<member>`, key = name: asks for the next certificate for TLS."""
+
+    KIND: ClassVar[int] = 20
+    name: Id  #: of the member
+    request: Annotated[bytes, Blob(REQUEST_BYTES_MAX)]  #: PKCS #10, DER, for the key that the member has
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate(Record):
+    """Registrar -> member, `wardround.certificates`, key = name: a certificate for TLS, and the roots to believe.
+
+    The chain is believed for what it is: for the member's own key, from a root that it believes already. The roots
+    count under the registrar's signature alone, since whoever renews may be another process.
+    """
+
+    KIND: ClassVar[int] = 21
+    name: Id  #: of the member
+    chain: Annotated[bytes, Blob(CHAIN_BYTES_MAX)]  #: PEM, the member's certificate first
+    roots: Annotated[bytes, Blob(CHAIN_BYTES_MAX)]  #: PEM, every authority to believe from now on
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from ops.kafka import Broker
 from ops.kafka.ports import free_ports
 from ops.link_proxy import LinkProxy
 from schemas.topics import BATCH_BYTES_MAX
+from tests.broker.access import reach, start_broker
 from transport.admin import Admin, TopicSpec, within
 from transport.settings import KafkaSettings
 from transport.staying import absent
@@ -22,7 +23,7 @@ from transport.staying.link import Link
 @pytest.fixture(scope="session")
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
     """The broker that all tests share: topics of your own, please, and never stop it. `.bootstrap` is its address."""
-    broker = Broker.start(tmp_path_factory.mktemp("kafka") / "broker")
+    broker = start_broker(tmp_path_factory.mktemp("kafka") / "broker")
     yield broker
     broker.stop()
 
@@ -30,7 +31,7 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
 @pytest.fixture
 def mortal_kafka(tmp_path: Path) -> Iterator[Broker]:
     """A broker of this test alone: `kill()`, then `launch()` and `wait_ready()` on the same ports."""
-    broker = Broker.start(tmp_path / "broker")
+    broker = start_broker(tmp_path / "broker")
     yield broker
     broker.stop()
 
@@ -39,7 +40,7 @@ def mortal_kafka(tmp_path: Path) -> Iterator[Broker]:
 async def cut_link(kafka: Broker, tmp_path: Path) -> AsyncIterator[tuple[LinkProxy, str]]:
     """A proxy before a broker of its own with the address behind it, for cuts that no other test may feel."""
     proxy = LinkProxy(0)
-    broker = await asyncio.to_thread(Broker.start, tmp_path / "far", extra_listeners={"LINK": proxy.port})
+    broker = await asyncio.to_thread(start_broker, tmp_path / "far", extra_listeners={"LINK": proxy.port})
     proxy.target_port = broker.listener_port("LINK")
     await proxy.start()
     yield proxy, f"127.0.0.1:{proxy.port}"
@@ -51,7 +52,7 @@ async def cut_link(kafka: Broker, tmp_path: Path) -> AsyncIterator[tuple[LinkPro
 def far(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Broker, int]]:
     """A broker that is also reached over a link, and the port of that link."""
     port = free_ports(1)[0]
-    broker = Broker.start(tmp_path_factory.mktemp("far") / "broker", extra_listeners={"LINK": port})
+    broker = start_broker(tmp_path_factory.mktemp("far") / "broker", extra_listeners={"LINK": port})
     yield broker, port
     broker.stop()
 
@@ -69,7 +70,7 @@ async def far_link(far: tuple[Broker, int]) -> AsyncIterator[LinkProxy]:
 @pytest.fixture
 def settings(kafka: Broker) -> KafkaSettings:
     """How to reach the shared broker."""
-    return KafkaSettings(kafka.bootstrap, "tests", fetch_wait_ms=50)
+    return reach(kafka.bootstrap, "tests", fetch_wait_ms=50)
 
 
 @pytest.fixture
@@ -104,7 +105,7 @@ async def make_topics(settings: KafkaSettings, *names: str, **config: str) -> No
 
 async def delete_topics(settings: KafkaSettings, *names: str) -> None:
     """Delete topics by hand, and wait until the broker tells of them no more."""
-    client, admin = AIOKafkaAdminClient(bootstrap_servers=settings.bootstrap), Admin(settings, Link(settings))
+    client, admin = AIOKafkaAdminClient(**settings.how), Admin(settings, Link(settings))
     await client.start()
     await client.delete_topics(list(names))
     await client.close()

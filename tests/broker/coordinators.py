@@ -82,7 +82,7 @@ def _coordinator(fed: Federation, name: str) -> Coordinator:
     config = fed.folder / f"{name}.toml"
     config.write_text(
         f'name = "coordinator"\ndata_dir = "{folder}"\nstudies = ["{fed.study}"]\n'
-        f'[kafka]\nbootstrap = "{fed.bootstrap}"\nfetch_wait_ms = 50\n'
+        f'[kafka]\nbootstrap = "{fed.bootstrap}"\ntls = "{fed.folder}/coordinator.tls"\nfetch_wait_ms = 50\n'
         f'[keys]\nsigning = "{keys.signing}"\nopening = "{keys.opening}"\nregistrar = "{keys.registrar}"\n'
         f"[metrics]\nport = {port}\n"
     )

@@ -23,6 +23,8 @@ from protocol.signing import SigningKey
 from protocol.written import ForeignError, read_epoch_key, read_receipt, read_rounds
 from registry.keyfiles import MemberCard, make_member_keys, make_registrar_keys, read_card
 from registry.members import NewMember
+from registry.pki.authority import utc_now
+from registry.pki.issuing import certify, install_beside, registrar_tls
 from registry.registrar import Registrar
 from runtime.sections import Kafka, Keys, Metrics
 from schemas import topics
@@ -41,6 +43,7 @@ from schemas.records import (
     Role,
 )
 from schemas.roster import Membership
+from tests.broker.access import authority, reach
 from tests.schemas.plans import PLAN, changed
 from transport.bodies import BodyReader, BodyWriter
 from transport.reading.log import Entry, read_to_end
@@ -88,7 +91,7 @@ class Federation:
         return Settings(
             name="coordinator",
             data_dir=self.folder / "coordinator",
-            kafka=Kafka(bootstrap or self.bootstrap),
+            kafka=Kafka(bootstrap or self.bootstrap, tls=self.folder / "coordinator.tls"),
             keys=Keys(
                 self.folder / "coordinator.sign", self.folder / "coordinator.open", self.folder / "registrar.pub"
             ),
@@ -269,7 +272,11 @@ async def federation(bootstrap: str, folder: Path, plan: Plan, sites: int) -> As
     names = [f"{plan.study}-{number}" for number in range(sites)]
     roles = {"coordinator": Role.COORDINATOR, **dict.fromkeys(plan.storage.auditors, Role.AUDITOR)}
     cards = [make_member_keys(name, folder) for name in (*roles, *names)]
-    kafka = KafkaSettings(bootstrap, f"test-{plan.study}", fetch_wait_ms=50)
+    registrar_tls(authority(), folder / "registrar.sign", utc_now())
+    for card in cards:
+        issued = certify(authority(), card, [roles.get(card.name, Role.SITE)], utc_now())
+        install_beside(folder / f"{card.name}.pub", issued)
+    kafka = reach(bootstrap, f"test-{plan.study}", fetch_wait_ms=50)
     async with Registrar(kafka, registrar) as office:
         await office.publish_members([NewMember(card, (roles.get(card.name, Role.SITE),)) for card in cards])
         await office.publish_roster()

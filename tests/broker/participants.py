@@ -77,7 +77,8 @@ class Hospital:
         keys = federation.folder
         self.config.write_text(
             f'name = "{name}"\ndata_dir = "{self.data}"\npresence_interval_min_s = 0.05\n{settings}\n'
-            f'[kafka]\nbootstrap = "{bootstrap or federation.bootstrap}"\nfetch_wait_ms = 50\n'
+            f'[kafka]\nbootstrap = "{bootstrap or federation.bootstrap}"\n'
+            f'tls = "{keys / name}.tls"\nfetch_wait_ms = 50\n'
             f'[keys]\nsigning = "{keys / name}.sign"\nopening = "{keys / name}.open"\n'
             f'registrar = "{keys}/registrar.pub"\n[metrics]\nport = 0\n'
             f'[[studies]]\nplan = "{federation.plan.digest.hex()}"\ndata = "{self.patients}"\n'

@@ -25,6 +25,7 @@ from registry.registrar import Registrar
 from schemas import topics
 from schemas.plan import Plan
 from schemas.records import Announcement, EpochKey, Receipt, Request, Role, Signed, kind_of
+from tests.broker.access import authority, reach
 from transport.bodies import BodyReader
 from transport.reading.log import EARLIEST, LogReader, read_to_end
 from transport.settings import KafkaSettings
@@ -154,8 +155,8 @@ async def services(broker: Broker, out: Path, authored: AuthoredPlan, sites: Seq
     out.mkdir(parents=True)
     processes = Processes(out)
     try:
-        stage = await asyncio.to_thread(make_keys, processes.folder, sites)
-        kafka = KafkaSettings(broker.bootstrap, "test-services", fetch_wait_ms=50)
+        stage = await asyncio.to_thread(make_keys, processes.folder, sites, authority())
+        kafka = reach(broker.bootstrap, "test-services", fetch_wait_ms=50)
         async with Registrar(kafka, stage.registrar) as registrar:
             await registrar.publish_members(
                 NewMember(card, (Role.COORDINATOR if name == COORDINATOR else Role.SITE,))

@@ -12,9 +12,10 @@ from ops.kafka import Broker
 from ops.kafka.ports import HOST
 from ops.link_quality import Quality
 from schemas import topics
+from tests.broker.access import reach
 from transport.admin import Admin, TopicSpec
 from transport.bodies import BodyReader, BodyWriter
-from transport.settings import SEALED_CHUNK_BYTES, KafkaSettings
+from transport.settings import SEALED_CHUNK_BYTES
 from transport.staying.link import Link
 from transport.writing.writer import Writer
 
@@ -46,7 +47,7 @@ async def test_what_an_unfaithful_link_changes_is_fetched_again_where_it_would_b
 ) -> None:
     async with linked_broker(tmp_path) as (broker, proxy):
         topic = await _topic(broker)
-        direct, settings = KafkaSettings(broker.bootstrap, "tests"), KafkaSettings(f"{HOST}:{proxy.port}", "tests")
+        direct, settings = reach(broker.bootstrap, "tests"), reach(f"{HOST}:{proxy.port}", "tests")
         body, writer, reader = Body(8), BodyWriter(direct, Link(direct)), BodyReader(settings, Link(settings))
         runs = await writer.upload(topic, body.count, body.chunk)
         proxy.quality = Quality(corrupt_bytes=4_000_000)
@@ -62,7 +63,7 @@ async def test_what_an_unfaithful_link_changes_is_fetched_again_where_it_would_b
 
 async def _topic(broker: Broker) -> str:
     """A site's topic of bodies."""
-    topic, settings = topics.bodies("site-1"), KafkaSettings(broker.bootstrap, "tests")
+    topic, settings = topics.bodies("site-1"), reach(broker.bootstrap, "tests")
     admin = Admin(settings, Link(settings))
     await admin.create_topics([TopicSpec(topic, config=topics.site_topics("site-1", size_cap_bytes=-1)[topic])])
     await admin.close()
@@ -75,7 +76,7 @@ async def test_an_upload_that_is_given_up_while_the_link_is_cut_leaves_no_compla
     async with linked_broker(tmp_path) as (broker, proxy):
         topic = await _topic(broker)
         proxy.quality = Quality(up_bytes_s=2e6)
-        settings = KafkaSettings(f"{HOST}:{proxy.port}", "tests")
+        settings = reach(f"{HOST}:{proxy.port}", "tests")
         link, begun = Link(settings), asyncio.Event()
         writer, body = Writer(settings, link), Body(40)
         uploading = asyncio.create_task(

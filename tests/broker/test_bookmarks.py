@@ -10,6 +10,7 @@ import pytest
 
 from coordinator.shell import bookmarks, offers
 from protocol.signing import SigningKey
+from protocol.tls.requests import new_tls_key
 from registry.keyfiles import MemberCard
 from registry.members import NewMember
 from registry.registrar import Registrar
@@ -145,7 +146,7 @@ async def test_an_offer_under_a_key_that_comes_with_a_later_roster_is_heard_then
             bookmark = await marked(fed, {other.name: ends[other.name] - TOLD // 2})
             assert dict(bookmark.positions)[early.name] == 0
             async with Registrar(fed.kafka, fed.registrar) as office:
-                card = MemberCard(early.name, early.signing.public, early.opening.public)
+                card = MemberCard.of(early.name, "", early.signing, early.opening.public, new_tls_key())
                 await office.publish_members([NewMember(card, (Role.SITE,))])
                 await office.publish_roster()
             await other.offer(base, unit(1))

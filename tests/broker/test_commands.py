@@ -15,10 +15,13 @@ from protocol.signing import SigningKey
 from registry.commands import Given, command
 from registry.keyfiles import make_member_keys
 from registry.members import NewMember
+from registry.pki.authority import utc_now
+from registry.pki.issuing import certify, install_beside
 from registry.registrar import Registrar
 from schemas import topics
 from schemas.errors import LocalError
 from schemas.records import Action, Command, Outcome, Role, Stop
+from tests.broker.access import authority
 from tests.broker.federation import Federation, federation
 from tests.broker.test_coordinator import all_offer, metric, plan, unit
 
@@ -32,6 +35,7 @@ async def operator(fed: Federation) -> Act:
     async with Registrar(fed.kafka, fed.registrar) as office:
         await office.publish_members([NewMember(card, (Role.OPERATOR,))])
         await office.publish_roster()
+    install_beside(fed.folder / f"{card.name}.pub", certify(authority(), card, [Role.OPERATOR], utc_now()))
     key = SigningKey.load(fed.folder / f"{card.name}.sign")
 
     def act(action: Action, site: str | None = None) -> Awaitable[Given]:

@@ -17,6 +17,7 @@ from ops.kafka import Broker
 from registry.registrar import Registrar
 from schemas import topics
 from schemas.errors import LocalError, TransientError
+from tests.broker.access import registrar_tls_folder
 from tests.broker.conftest import delete_topics, make_topics
 from tests.broker.federation import Federation as Small
 from tests.broker.federation import federation, small_plan
@@ -181,7 +182,7 @@ async def test_a_study_that_is_not_there_is_said_with_those_that_are(kafka: Brok
 async def test_a_log_of_another_registrar_alone_is_said(kafka: Broker, tmp_path: Path) -> None:
     plan = small_plan("view-other", sites=1)
     async with federation(kafka.bootstrap, tmp_path, plan, 1) as small:
-        stranger = AsyncFederation(small.bootstrap, registrar_key=bytes(range(32)))
+        stranger = AsyncFederation(small.bootstrap, registrar_key=bytes(range(32)), tls=registrar_tls_folder())
         with pytest.raises(LocalError, match="belongs to another registrar"):
             await stranger.studies()
 
@@ -190,7 +191,7 @@ async def test_a_broker_that_does_not_answer_is_given_up_after_ten_seconds(
     free_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("audit.reading.COMMAND_S", 0.5)
-    nowhere = AsyncFederation(f"127.0.0.1:{free_port}", registrar_key=bytes(32))
+    nowhere = AsyncFederation(f"127.0.0.1:{free_port}", registrar_key=bytes(32), tls=registrar_tls_folder())
     with pytest.raises(TransientError, match="not reached"):
         await nowhere.studies()
 

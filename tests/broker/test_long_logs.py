@@ -13,11 +13,11 @@ from ops.kafka import Broker
 from schemas import topics
 from schemas.errors import TransientError
 from schemas.records import SiteState
+from tests.broker.access import reach
 from tests.broker.federation import federation, small_plan
 from tests.broker.test_federation_view import one_version
 from transport.admin import Admin, within
 from transport.reading.log import EARLIEST, LogReader
-from transport.settings import KafkaSettings
 from transport.staying.link import Link
 from wardround import AsyncFederation
 
@@ -101,7 +101,7 @@ async def test_a_broker_that_sends_its_clients_to_a_name_without_an_address_is_t
     )
     mortal_kafka.launch()
     mortal_kafka.wait_ready()
-    kafka = KafkaSettings(mortal_kafka.bootstrap, "test")
+    kafka = reach(mortal_kafka.bootstrap, "test")
     link, changes = Link(kafka), list[bool]()
     link.on_change(changes.append)
     reader, admin = LogReader(kafka, link), Admin(kafka, link)

@@ -9,6 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from ops.kafka import Broker
+from tests.broker.access import reach
 from tests.broker.conftest import make_topics
 from tests.broker.coordinators import coordinators
 from tests.broker.federation import federation
@@ -16,7 +17,6 @@ from tests.broker.participants import hospital, large, late_site, plan
 from tests.broker.quotas import set_quotas
 from transport.bodies import BodyReader, BodyWriter
 from transport.reading.log import EARLIEST, LogReader
-from transport.settings import KafkaSettings
 from transport.staying.link import Link
 from transport.writing.transactions import TransactionalWriter
 
@@ -28,7 +28,7 @@ QUOTAS = {"consumer_byte_rate": 150_000.0, "producer_byte_rate": 150_000.0, "req
 async def test_bodies_that_are_larger_than_a_quota_lets_through_come_whole_and_late(
     mortal_kafka: Broker, name: Callable[[str], str]
 ) -> None:
-    topic, settings = name("bodies"), KafkaSettings(mortal_kafka.bootstrap, "slow")
+    topic, settings = name("bodies"), reach(mortal_kafka.bootstrap, "slow")
     link, waits = Link(settings), list[tuple[str, float]]()
     link.on_throttle(lambda kind, wait_s: waits.append((kind, wait_s)))
     await make_topics(settings, topic)
@@ -51,7 +51,7 @@ async def test_bodies_that_are_larger_than_a_quota_lets_through_come_whole_and_l
 async def test_a_reader_and_a_writer_in_transactions_that_are_slowed_down_are_neither_replaced_nor_away(
     mortal_kafka: Broker, name: Callable[[str], str]
 ) -> None:
-    topic, settings = name("log"), KafkaSettings(mortal_kafka.bootstrap, "slow", fetch_wait_ms=50)
+    topic, settings = name("log"), reach(mortal_kafka.bootstrap, "slow", fetch_wait_ms=50)
     link, rebuilt, connected = Link(settings), list[str](), list[bool]()
     await make_topics(settings, topic)
     await set_quotas(mortal_kafka.bootstrap, dict.fromkeys(QUOTAS, 15_000.0) | {"request_percentage": 2.0})
@@ -81,7 +81,8 @@ async def test_a_federation_under_quotas_makes_versions_and_says_that_it_is_slow
             for one in both:
                 one.start()
             await fed.version(0)
-            await set_quotas(mortal_kafka.bootstrap, QUOTAS)
+            slowed = ("coordinator", *fed.sites)
+            await set_quotas(mortal_kafka.bootstrap, QUOTAS, *slowed)
             at.go()
             at.start()
             await fed.version(2)
@@ -92,5 +93,5 @@ async def test_a_federation_under_quotas_makes_versions_and_says_that_it_is_slow
             assert any(one.said("slowed down by a quota") for one in both)
             waited_s = [await one.metric("wardround_coordinator_throttled_seconds_total") for one in both]
             assert max(seconds or 0 for seconds in waited_s) > 0
-            await set_quotas(mortal_kafka.bootstrap, dict.fromkeys(QUOTAS))
+            await set_quotas(mortal_kafka.bootstrap, dict.fromkeys(QUOTAS), *slowed)
             assert await at.stop() == 0

@@ -14,6 +14,7 @@ from protocol.digests import digest_of, initial_subject
 from protocol.directory import Directory
 from protocol.sealing import ChunkOpener, OpenKey, open_body_box
 from protocol.signing import SigningKey
+from protocol.tls.requests import new_tls_key
 from registry.keyfiles import MemberCard
 from registry.members import NewMember
 from registry.registrar import Registrar
@@ -21,6 +22,7 @@ from schemas import topics
 from schemas.errors import LocalError, PeerError
 from schemas.plan import Plan
 from schemas.records import KeyState, Role
+from tests.broker.access import authority, reach
 from tests.broker.conftest import make_topics
 from tests.schemas.plans import changed
 from transport.admin import Admin
@@ -38,7 +40,7 @@ INITIAL = bytes(range(256)) * (4 * PARAMETERS // 256)
 
 def new_keys(name: str) -> tuple[MemberCard, SigningKey, OpenKey]:
     signing, opening = SigningKey.generate(), OpenKey.generate()
-    return MemberCard(name, signing.public, opening.public), signing, opening
+    return MemberCard.of(name, name, signing, opening.public, new_tls_key()), signing, opening
 
 
 def plan_named(study: str) -> Plan:
@@ -166,6 +168,7 @@ async def test_a_topic_that_was_there_is_left_as_it_is_and_the_line_that_changes
 def test_more_replicas_than_the_cluster_has_brokers_are_refused_before_anything_is_made(
     mortal_kafka: Broker, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    authority_in(tmp_path)
     assert main(["registrar", "keys", "--out", str(tmp_path)]) == 0
     assert main(["keys", "new", "lead", "--out", str(tmp_path)]) == 0
     card = ["registrar", "member", str(tmp_path / "lead.pub"), "--role", "coordinator"]
@@ -178,8 +181,14 @@ def test_more_replicas_than_the_cluster_has_brokers_are_refused_before_anything_
     assert main([*card, *broker, "--replication", "1"]) == 0
 
 
+def authority_in(keys: Path) -> None:
+    """The authority of the tests' brokers, as if this folder were their registrar's."""
+    keys.mkdir(exist_ok=True)
+    authority().save(keys)
+
+
 async def existing(broker: Broker) -> set[str]:
-    settings = KafkaSettings(broker.bootstrap, "tests")
+    settings = reach(broker.bootstrap, "tests")
     admin = Admin(settings, Link(settings))
     try:
         return await admin.existing(topics.federation_topics())
@@ -281,11 +290,12 @@ async def test_a_revoked_member_is_no_site_any_more_and_its_keys_never_return(
 async def test_a_key_of_another_member_is_refused(
     settings: KafkaSettings, coordinator: tuple[MemberCard, SigningKey, OpenKey]
 ) -> None:
-    card = coordinator[0]
+    card, signing, opening = coordinator
+    thief = MemberCard.of("thief", "a thief", signing, opening.public, new_tls_key())
     async with Registrar(settings, SigningKey.generate()) as registrar:
         await registrar.publish_member(card, roles=(Role.COORDINATOR,))
         with pytest.raises(LocalError, match=f"belongs to {card.name}"):
-            await registrar.publish_member(MemberCard("thief", card.sign, card.open))
+            await registrar.publish_member(thief)
 
 
 async def test_a_roster_without_a_coordinator_is_refused(settings: KafkaSettings) -> None:
@@ -300,6 +310,7 @@ def test_a_federation_set_up_by_hand_from_the_first_command_to_its_status(
     keys, broker = tmp_path / "keys", ["--broker", mortal_kafka.bootstrap]
     registrar = ["--key", str(keys / "registrar.sign"), *broker]
     draft, signed = tmp_path / "plan.toml", tmp_path / "signed"
+    authority_in(keys)
     steps = [
         ["registrar", "keys", "--out", str(keys)],
         ["keys", "new", "lead", "--out", str(keys)],
@@ -332,6 +343,7 @@ def test_a_log_of_another_registrar_is_left_alone(
     broker = ["--broker", mortal_kafka.bootstrap]
     for name in ("ours", "theirs"):
         keys = tmp_path / name
+        authority_in(keys)
         main(["registrar", "keys", "--out", str(keys)])
         main(["keys", "new", "lead", "--out", str(keys)])
     member = ["registrar", "member", "--role", "coordinator", *broker]

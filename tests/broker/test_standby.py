@@ -10,11 +10,11 @@ import pytest
 
 from schemas import topics
 from schemas.records import Announcement, Outcome
+from tests.broker.access import reach
 from tests.broker.coordinators import Coordinator, check_chain, coordinators, leader
 from tests.broker.federation import Federation, federation
 from tests.broker.lost_markers import losing, unchecked
 from tests.broker.test_coordinator import STEP, all_offer, plan, unit
-from transport.settings import KafkaSettings
 from transport.writing import visible
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(180)]
@@ -108,7 +108,7 @@ async def test_a_successor_goes_on_from_the_version_that_a_dying_broker_hid(
 ) -> None:
     monkeypatch.setattr(visible, "PATIENCE_S", 0.2)
     async with (
-        unchecked(KafkaSettings(kafka.bootstrap, "tests")),
+        unchecked(reach(kafka.bootstrap, "tests")),
         federation(kafka.bootstrap, tmp_path, plan(), 2) as fed,
     ):
         decided = topics.rounds(fed.study), topics.receipts(fed.study)

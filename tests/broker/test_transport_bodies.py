@@ -9,6 +9,7 @@ import pytest
 from ops.kafka import Broker
 from ops.link_proxy import LinkProxy
 from ops.link_quality import Quality
+from tests.broker.access import reach
 from tests.broker.conftest import make_topics
 from transport.admin import Admin
 from transport.bodies import BodyReader, BodyWriter, runs_of
@@ -163,7 +164,7 @@ async def test_a_stream_left_early_leaves_nothing_behind(
 async def test_a_killed_broker_only_delays_upload_and_download(
     mortal_kafka: Broker, name: Callable[[str], str]
 ) -> None:
-    settings = KafkaSettings(mortal_kafka.bootstrap, "tests")
+    settings = reach(mortal_kafka.bootstrap, "tests")
     link, topic, chunk = Link(settings), name("bodies"), _chunk("f")
     await make_topics(settings, topic)
     writer, reader = BodyWriter(settings, link), BodyReader(settings, link)
@@ -197,7 +198,7 @@ async def test_a_cut_in_the_middle_of_an_upload_only_delays_it(
     cut_link: tuple[LinkProxy, str], name: Callable[[str], str]
 ) -> None:
     proxy, address = cut_link
-    settings = KafkaSettings(address, "tests")
+    settings = reach(address, "tests")
     link, topic, chunk = Link(settings), name("bodies"), _chunk("g")
     await make_topics(settings, topic)
     writer, reader = BodyWriter(settings, link), BodyReader(settings, link)
@@ -222,7 +223,7 @@ async def test_over_a_slow_link_no_request_outgrows_its_time_and_every_chunk_pas
 ) -> None:
     """500 kB/s and 4 s for a request, as 1 GB has with 120 s: four chunks at once would never come through."""
     proxy, address = cut_link
-    settings = KafkaSettings(address, "tests", request_timeout_ms=4_000)
+    settings = reach(address, "tests", request_timeout_ms=4_000)
     link, topic, count, chunk = Link(settings), name("bodies"), 12, _chunk("h")
     await make_topics(settings, topic)
     proxy.quality = Quality(up_bytes_s=500_000, down_bytes_s=500_000)

@@ -9,6 +9,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from ops.kafka import Broker
+from tests.broker.access import reach
 from tests.broker.conftest import make_topics
 from tests.broker.lost_markers import Record, leave, unchecked
 from transport.errors import CommitUnknown, LogUndecided
@@ -28,7 +29,7 @@ Names = Callable[[str], str]
 @pytest_asyncio.fixture(autouse=True)
 async def lets_markers_be_lost(kafka: Broker, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
     monkeypatch.setattr(visible, "PATIENCE_S", 0.2)
-    async with unchecked(KafkaSettings(kafka.bootstrap, "tests")):
+    async with unchecked(reach(kafka.bootstrap, "tests")):
         yield
 
 

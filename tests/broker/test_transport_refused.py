@@ -25,7 +25,7 @@ pytestmark = pytest.mark.broker
 
 async def _write_raw(settings: KafkaSettings, topic: str, records: bytes) -> int:
     """Store a batch as it is; returns its offset."""
-    client = AIOKafkaClient(bootstrap_servers=settings.bootstrap)
+    client = AIOKafkaClient(**settings.how)
     await client.bootstrap()
     try:
         await client.fetch_all_metadata()
@@ -103,7 +103,7 @@ async def test_what_a_reader_of_many_topics_holds_ahead_is_one_answer_of_the_bro
 ) -> None:
     topics = [name(f"site-{number}") for number in range(12)]
     await make_topics(settings, *topics)
-    producer = AIOKafkaProducer(bootstrap_servers=settings.bootstrap, linger_ms=5)
+    producer = AIOKafkaProducer(**settings.how, linger_ms=5)
     await producer.start()
     for topic in topics:
         for _ in range(800):

@@ -9,6 +9,7 @@ from aiokafka.errors import KafkaError
 
 from ops.kafka import Broker
 from schemas.errors import LocalError
+from tests.broker.access import reach
 from tests.broker.conftest import make_topics
 from transport.errors import Fenced, LogUndecided, TransactionAborted
 from transport.reading.log import LogReader, read_to_end
@@ -204,7 +205,7 @@ async def test_a_lost_commit_answer_is_found_out_from_the_log(
 async def test_a_broker_killed_at_any_moment_loses_and_doubles_no_transaction(
     mortal_kafka: Broker, name: Callable[[str], str]
 ) -> None:
-    settings = KafkaSettings(mortal_kafka.bootstrap, "tests", fetch_wait_ms=50)
+    settings = reach(mortal_kafka.bootstrap, "tests", fetch_wait_ms=50)
     link, rounds, receipts = Link(settings), name("rounds"), name("receipts")
     await make_topics(settings, rounds, receipts)
     writer, reader = TransactionalWriter(settings, link, name("id")), LogReader(settings, link)

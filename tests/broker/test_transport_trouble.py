@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 from ops.kafka import Broker
 from ops.link_proxy import LinkProxy
 from schemas.errors import TransientError
+from tests.broker.access import reach
 from tests.broker.conftest import make_topics
 from tests.broker.topics import numbers, read, write
 from transport.admin import Admin, within
@@ -26,7 +27,7 @@ pytestmark = pytest.mark.broker
 async def test_a_killed_broker_neither_loses_doubles_nor_reorders(
     mortal_kafka: Broker, name: Callable[[str], str]
 ) -> None:
-    settings = KafkaSettings(mortal_kafka.bootstrap, "tests", fetch_wait_ms=50)
+    settings = reach(mortal_kafka.bootstrap, "tests", fetch_wait_ms=50)
     link, topic = Link(settings), name("log")
     await make_topics(settings, topic)
     changes: list[bool] = []
@@ -61,7 +62,7 @@ async def test_a_cut_link_delays_and_nothing_else(
     cut_link: tuple[LinkProxy, str], name: Callable[[str], str], silent: bool
 ) -> None:
     proxy, address = cut_link
-    settings = KafkaSettings(address, "tests", fetch_wait_ms=50)
+    settings = reach(address, "tests", fetch_wait_ms=50)
     link, topic = Link(settings), name("log")
     await make_topics(settings, topic)
     reader, writer = LogReader(settings, link), Writer(settings, link)
@@ -83,7 +84,7 @@ async def test_a_cut_link_delays_and_nothing_else(
 
 
 async def test_a_command_gives_up_when_nobody_listens(free_port: int) -> None:
-    settings = KafkaSettings(f"127.0.0.1:{free_port}", "tests")
+    settings = reach(f"127.0.0.1:{free_port}", "tests")
     link = Link(settings)
     admin, writer, reader = Admin(settings, link), Writer(settings, link), LogReader(settings, link)
     for attempt in (
@@ -103,7 +104,7 @@ async def test_closing_is_bounded_while_the_broker_is_away(
     cut_link: tuple[LinkProxy, str], name: Callable[[str], str]
 ) -> None:
     proxy, address = cut_link
-    settings = KafkaSettings(address, "tests")
+    settings = reach(address, "tests")
     link, topic = Link(settings), name("log")
     await make_topics(settings, topic)
     reader, writer = LogReader(settings, link), Writer(settings, link)
@@ -136,7 +137,7 @@ async def test_a_producer_that_hangs_while_others_are_answered_is_replaced_and_c
 ) -> None:
     monkeypatch.setattr(watch, "STALL_S", 1.0)
     proxy, address = cut_link
-    settings = KafkaSettings(address, "tests", fetch_wait_ms=50)
+    settings = reach(address, "tests", fetch_wait_ms=50)
     link, topic = Link(settings), name("log")
     replaced = _replaced(link)
     await make_topics(settings, topic)
@@ -158,7 +159,7 @@ async def test_a_reader_that_hangs_is_replaced_counted_and_reads_on(
 ) -> None:
     monkeypatch.setattr(watching, "STALL_S", 1.0)
     proxy, address = cut_link
-    settings = KafkaSettings(address, "tests", fetch_wait_ms=50)
+    settings = reach(address, "tests", fetch_wait_ms=50)
     link, topic = Link(settings), name("log")
     replaced = _replaced(link)
     await make_topics(settings, topic)
@@ -209,7 +210,7 @@ async def test_records_that_are_damaged_on_the_brokers_disk_are_named_and_read_o
     mortal_kafka: Broker, name: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(damage, "TRIES", 2)
-    settings = KafkaSettings(mortal_kafka.bootstrap, "tests", fetch_wait_ms=50, backoff_max_s=0.2)
+    settings = reach(mortal_kafka.bootstrap, "tests", fetch_wait_ms=50, backoff_max_s=0.2)
     link, topic = Link(settings), name("log")
     await make_topics(settings, topic)
     await write(settings, link, topic, b"1", b"2", b"marked", b"4")

@@ -21,9 +21,9 @@ from schemas.errors import EXIT_LOCAL, LocalError
 from schemas.plan import Plan
 from schemas.records import Role as MemberRole
 from tests.broker import asking_apart
+from tests.broker.access import authority, reach, start_broker
 from tests.faults.schedule import Role
 from tests.faults.stage import Place, Round, author, coordinator_file, participant_file
-from transport.settings import KafkaSettings
 from wardround.demo import guard
 from wardround.demo.processes import Process, Processes
 from wardround.demo.stage import COORDINATOR, Stage, make_keys
@@ -72,7 +72,7 @@ class Federation:
         self.round, self.out, self.processes, self.broker, self.stage, self.plan = (
             round_, out, processes, broker, stage, plan,
         )  # fmt: skip
-        self.kafka = KafkaSettings(broker.bootstrap, "faults", fetch_wait_ms=50)
+        self.kafka = reach(broker.bootstrap, "faults", fetch_wait_ms=50)
         self.services: list[Service] = []
         self.ended: list[Ended] = []
         self.broker_busy = asyncio.Lock()
@@ -152,7 +152,7 @@ async def federation(round_: Round, out: Path) -> AsyncIterator[Federation]:
     links: list[LinkProxy] = []
     try:
         authored = await asyncio.to_thread(author, round_, processes.folder)
-        stage = await asyncio.to_thread(make_keys, processes.folder, round_.names)
+        stage = await asyncio.to_thread(make_keys, processes.folder, round_.names, authority())
         coordinators = [f"{COORDINATOR}-{number}" for number in range(round_.coordinators)]
         names = [*coordinators, *round_.names]
         links, broker = await _linked_broker(processes.folder, names, round_.seed)
@@ -181,7 +181,7 @@ def _roles(name: str) -> tuple[MemberRole, ...]:
 async def _linked_broker(folder: Path, names: list[str], seed: int) -> tuple[list[LinkProxy], Broker]:
     """A broker that sends each service's clients to that service's link."""
     ports = dict(zip((f"LINK{number}" for number in range(len(names))), free_ports(len(names)), strict=True))
-    broker = await asyncio.to_thread(Broker.start, folder / "broker", extra_listeners=ports)
+    broker = await asyncio.to_thread(start_broker, folder / "broker", extra_listeners=ports)
     links = [
         LinkProxy(broker.listener_port(listener), port=port, seed=seed + number)
         for number, (listener, port) in enumerate(ports.items())

@@ -14,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-from registry.keyfiles import write_whole
+from protocol.files import write_whole
 from runtime import logs
 from runtime.service import report
 from schemas.errors import FederationError

@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from registry.keyfiles import write_whole
+from protocol.files import write_whole
 from registry.members import SIZE_CAP_BYTES
 from registry.plans.authoring import AuthoredPlan, author_plan
 from schemas.plan import Plan
@@ -93,7 +93,7 @@ def _write(stage: Stage, place: Place, member: str, rest: str) -> Path:
     path = stage.folder / f"{place.name}.toml"
     text = (
         f"name = {_text(member)}\ndata_dir = {_text(stage.folder / place.name)}\n"
-        f"[kafka]\nbootstrap = {_text(place.bootstrap)}\n"
+        f"[kafka]\nbootstrap = {_text(place.bootstrap)}\ntls = {_text(keys / f'{member}.tls')}\n"
         f"[keys]\nsigning = {_text(keys / f'{member}.sign')}\nopening = {_text(keys / f'{member}.open')}\n"
         f"registrar = {_text(keys / 'registrar.pub')}\n"
         f"[metrics]\nport = {place.metrics_port}\n{rest}"

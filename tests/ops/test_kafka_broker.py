@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ops.kafka import Broker, broker
+from ops.kafka import PLAINTEXT_ON_PURPOSE, Broker, broker
 from ops.kafka.install import Kafka
 from ops.kafka.process import spawn
 
@@ -16,7 +16,11 @@ from ops.kafka.process import spawn
 def idle_java(tmp_path: Path) -> Kafka:
     """Stands for an installed Kafka whose process lives on and never says that it has started."""
     home = tmp_path / "home"
-    java, template = tmp_path / "java", home / "template" / "data"
+    java, template = tmp_path / "jre" / "bin" / "java", home / "template" / "data"
+    security = tmp_path / "jre" / "conf" / "security" / "java.security"
+    for one in (java, security):
+        one.parent.mkdir(parents=True)
+    security.write_text("security.provider.1=SUN\n")
     java.write_text("#!/bin/sh\nexec sleep 60\n")
     java.chmod(0o755)
     template.mkdir(parents=True)
@@ -40,7 +44,7 @@ def test_a_start_that_is_interrupted_leaves_no_process(
     monkeypatch.setattr(broker, "spawn", noted)
     monkeypatch.setattr(broker, "wait_for_start", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        Broker.start(tmp_path / "broker", kafka=idle_java)
+        Broker.start(tmp_path / "broker", keys=PLAINTEXT_ON_PURPOSE, kafka=idle_java)
     [pid] = begun
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
@@ -51,7 +55,7 @@ def test_a_broker_is_found_by_any_path_of_its_folder(
 ) -> None:
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-    started = Broker.start(Path("../k3"), kafka=idle_java, wait_s=0)
+    started = Broker.start(Path("../k3"), keys=PLAINTEXT_ON_PURPOSE, kafka=idle_java, wait_s=0)
     try:
         found = Broker.find(tmp_path / "k3")
         assert found is not None

@@ -22,7 +22,13 @@ def settings(tmp_path: Path, free_port: int) -> Settings:
     SigningKey.generate().save(keys.signing)
     OpenKey.generate().save(keys.opening)
     keys.registrar.write_bytes(SigningKey.generate().public)
-    return Settings("site-1", tmp_path / "data", Kafka(f"127.0.0.1:{free_port}"), keys, metrics=Metrics(port=0))
+    return Settings(
+        "site-1",
+        tmp_path / "data",
+        Kafka(f"127.0.0.1:{free_port}", security="plaintext-on-purpose"),
+        keys,
+        metrics=Metrics(port=0),
+    )
 
 
 @pytest.fixture

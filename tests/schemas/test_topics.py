@@ -60,6 +60,7 @@ def test_what_is_known_by_its_newest_value_is_compacted_and_the_rest_is_not() ->
     assert compacted == {
         topics.MEMBERS,
         topics.PLANS,
+        topics.CERTIFICATES,
         topics.keys("lung"),
         topics.receipts("lung"),
         topics.bookmark("lung"),

@@ -11,7 +11,7 @@ from aiokafka.protocol.offset import OffsetRequest
 
 from tests.transport.raw import batch
 from transport.clients import new_consumer, started
-from transport.settings import KafkaSettings
+from transport.settings import PLAINTEXT, KafkaSettings
 from transport.staying.link import Link
 
 
@@ -43,7 +43,7 @@ async def test_who_is_told_to_end_while_a_client_starts_ends_and_leaves_no_clien
         made.append(AnswersWhenItIsTooLate(asking))
         return cast(AIOKafkaClient, made[-1])
 
-    asking = asyncio.create_task(started(make, Link(KafkaSettings("127.0.0.1:1", "test"))))
+    asking = asyncio.create_task(started(make, Link(KafkaSettings("127.0.0.1:1", "test", security=PLAINTEXT))))
     with pytest.raises(asyncio.CancelledError):
         await asking
     assert [client.closed for client in made] == [True]
@@ -57,7 +57,7 @@ async def test_nothing_waits_behind_a_fetch_that_waits_for_records(monkeypatch: 
         return FetchResponse_v4(0, [("t", [])])
 
     monkeypatch.setattr(AIOKafkaClient, "send", send)
-    consumer = new_consumer(KafkaSettings("127.0.0.1:1", "test"), committed=True, fetch_wait_ms=10)
+    consumer = new_consumer(KafkaSettings("127.0.0.1:1", "test", security=PLAINTEXT), committed=True, fetch_wait_ms=10)
     for request in (FetchRequest(10, 1, 10, 0, []), MetadataRequest([]), OffsetRequest(-1, 0, [])):
         await consumer._client.send(3, request)
     assert over[MetadataRequest] == over[OffsetRequest] != over[FetchRequest]
@@ -75,7 +75,7 @@ async def test_what_a_consumer_fetches_is_sieved_before_anything_looks_into_it(m
         return FetchResponse_v4(0, [("t", [(number, 0, 9, 9, [], one) for number, one in enumerate(fetched)])])
 
     monkeypatch.setattr(AIOKafkaClient, "send", send)
-    consumer = new_consumer(KafkaSettings("127.0.0.1:1", "test"), committed=True, fetch_wait_ms=10)
+    consumer = new_consumer(KafkaSettings("127.0.0.1:1", "test", security=PLAINTEXT), committed=True, fetch_wait_ms=10)
     assert await consumer._client.send(3, MetadataRequest([])) == 3
     response = await consumer._client.send(3, FetchRequest(10, 1, 10, 0, []))
     [(topic, partitions)] = response.topics

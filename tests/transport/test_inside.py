@@ -17,9 +17,9 @@ from aiokafka.protocol.metadata import MetadataRequest
 
 from transport import inside
 from transport.clients import new_admin, new_client, new_consumer, new_member, new_producer
-from transport.settings import KafkaSettings
+from transport.settings import PLAINTEXT, KafkaSettings
 
-SETTINGS = KafkaSettings("127.0.0.1:1", "tests")
+SETTINGS = KafkaSettings("127.0.0.1:1", "tests", security=PLAINTEXT)
 TP = TopicPartition("topic", 0)
 
 

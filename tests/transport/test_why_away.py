@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 from ops.kafka.ports import free_ports
 from schemas.errors import TransientError
 from transport.admin import Admin, within
-from transport.settings import KafkaSettings
+from transport.settings import PLAINTEXT, KafkaSettings
 from transport.staying import why_away as module
 from transport.staying.link import Link
 from transport.staying.why_away import why_away
@@ -150,7 +150,7 @@ async def test_a_command_ends_early_where_it_can_only_be_the_wrong_address(
 ) -> None:
     monkeypatch.setattr("transport.clients.CURIOUS_S", 0.1)
     async with server(serve) as address:
-        settings = KafkaSettings(address, "test")
+        settings = KafkaSettings(address, "test", security=PLAINTEXT)
         link, began_s = Link(settings), time.monotonic()
         admin = Admin(settings, link)
         with pytest.raises(TransientError, match=f"broker {address} not reached: a web server listens at"):
@@ -161,8 +161,8 @@ async def test_a_command_ends_early_where_it_can_only_be_the_wrong_address(
 
 async def test_a_service_says_in_its_line_why_the_broker_is_away() -> None:
     nobody = f"127.0.0.1:{free_ports(1)[0]}"
-    link = Link(KafkaSettings(nobody, "test"))
-    admin = Admin(KafkaSettings(nobody, "test"), link)
+    link = Link(KafkaSettings(nobody, "test", security=PLAINTEXT))
+    admin = Admin(KafkaSettings(nobody, "test", security=PLAINTEXT), link)
     with capture_logs() as lines, pytest.raises(TransientError):
         await within(admin.existing(["x"]), 5, link)
     assert lines[0]["reason"] == f"nobody listens at {nobody}: the broker does not run, or has another port"

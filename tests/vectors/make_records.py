@@ -237,6 +237,15 @@ def membership(book: Book) -> None:
         ("serial", whole(1), "never falls"),
         ("members", array(array(text("inst-1"), blob(sha(member)))), "(name, digest of its Member), sorted"),
     ])  # fmt: skip
+    book.write("Renewal", "Renewal", 20, "inst-1", [
+        ("name", text("inst-1"), "of the member"),
+        ("request", blob(bytes.fromhex("3003020100")), "PKCS #10, DER"),
+    ])  # fmt: skip
+    book.write("Certificate", "Certificate", 21, "registrar", [
+        ("name", text("inst-1"), "of the member"),
+        ("chain", blob(b"-----BEGIN"), "PEM, the member's certificate first"),
+        ("roots", blob(b"-----BEGIN CERT"), "PEM, every authority to believe"),
+    ])  # fmt: skip
     book.write("PlanRecord", "PlanRecord", 3, "registrar", [
         ("study", STUDY, "id of the study"),
         ("plan", blob(b"plan"), "the plan's own bytes"),

@@ -18,7 +18,7 @@ from schemas.errors import LocalError
 from transport.admin import COMMAND_S
 from wardround.cli import COMMANDS, main
 from wardround.commands import options
-from wardround.commands.registrar import size_bytes
+from wardround.commands.options import size_bytes
 
 ROOT = Path(__file__).parents[2]
 _NOBODY = "the broker does not run, or has another port"
@@ -153,10 +153,11 @@ def test_a_name_that_is_no_id_makes_no_keys(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_that_is_no_card_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_that_is_no_request_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["registrar", "keys", "--out", str(tmp_path)])
     (tmp_path / "x.pub").write_bytes(b"\x93\x01\x02\x03")
-    assert main(["registrar", "member", str(tmp_path / "x.pub")]) == 2
-    assert "is no member card" in capsys.readouterr().err
+    assert main(["registrar", "approve", str(tmp_path / "x.pub"), "--key", str(tmp_path / "registrar.sign")]) == 2
+    assert "is no request" in capsys.readouterr().err
 
 
 def test_an_interrupted_command_ends_with_code_130(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -227,7 +228,9 @@ def test_sizes_and_times_are_said_as_people_say_them() -> None:
 
 def test_a_size_cap_that_is_no_size_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main(["keys", "new", "a", "--out", str(tmp_path)])
-    assert main(["registrar", "member", str(tmp_path / "a.pub"), "--size-cap", "lots"]) == 2
+    main(["registrar", "keys", "--out", str(tmp_path)])
+    own = ["--key", str(tmp_path / "registrar.sign"), "--broker", "127.0.0.1:1"]
+    assert main(["registrar", "approve", str(tmp_path / "a.pub"), "--size-cap", "lots", *own]) == 2
     assert "write for example 500MB" in capsys.readouterr().err
 
 

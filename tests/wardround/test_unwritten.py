@@ -56,6 +56,7 @@ def _config(folder: Path, service: str, port: int) -> Path:
     path = folder / "service.toml"
     path.write_text(
         f'name = "north"\ndata_dir = "{folder}/data"\n[kafka]\nbootstrap = "127.0.0.1:{free_ports(1)[0]}"\n'
+        'security = "plaintext-on-purpose"\n'
         f'[keys]\nsigning = "{folder}/north.sign"\nopening = "{folder}/north.open"\n'
         f'registrar = "{folder}/registrar.pub"\n[metrics]\nport = {port}\n{study}'
     )

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import structlog
 
 from transport.settings import KafkaSettings
-from transport.staying.why_away import Trouble
+from transport.staying.trouble import Trouble
 
 LOG_PERIOD_S = 30.0
 

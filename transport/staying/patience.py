@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 from schemas.errors import TransientError
 from transport.staying.link import Link
-from transport.staying.why_away import Trouble
+from transport.staying.trouble import Trouble
 
 
 @asynccontextmanager

@@ -11,7 +11,9 @@ import math
 import socket
 import ssl
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from transport.staying.trouble import Trouble
+from transport.staying.why_refused import tls_trouble
 
 START_S = 3.0  # what a broker takes that is just being started
 LOOK_S = 2.0  # for each step; a server on the next desk answers within milliseconds
@@ -20,30 +22,19 @@ _ASK_HTTP = b"GET / HTTP/1.0\r\n\r\n"
 _TLS = (b"\x15\x03", b"\x16\x03")  # an alert, or a handshake
 
 
-@dataclass(frozen=True, slots=True)
-class Trouble:
-    """What is wrong with an address.
+async def why_away(addresses: Iterable[str], context: ssl.SSLContext | None = None) -> Trouble | None:
+    """What is wrong with "host:port" addresses; None when a broker answers at one of them.
 
-    patience_s   how long it makes sense that a person waits: 0 where somebody has to write another address
+    context   what connections are opened with; None: without TLS, on purpose
     """
-
-    text: str
-    patience_s: float = math.inf
-
-    def __str__(self) -> str:
-        return self.text
-
-
-async def why_away(addresses: Iterable[str]) -> Trouble | None:
-    """What is wrong with "host:port" addresses; None when a broker answers at one of them."""
-    found = await asyncio.gather(*(_look(address) for address in addresses))
+    found = await asyncio.gather(*(_look(address, context) for address in addresses))
     wrong = [trouble for trouble in found if trouble is not None]
     if len(wrong) < len(found):
         return None
     return Trouble("; ".join(dict.fromkeys(map(str, wrong))), max(trouble.patience_s for trouble in wrong))
 
 
-async def _look(address: str) -> Trouble | None:
+async def _look(address: str, context: ssl.SSLContext | None) -> Trouble | None:
     host, _, port = address.rpartition(":")
     host = host.strip("[]")
     try:
@@ -56,6 +47,8 @@ async def _look(address: str) -> Trouble | None:
     except TimeoutError:
         return Trouble(f"the name {host} cannot be looked up just now")
     try:
+        if context is not None:
+            return await tls_trouble(host, int(port), context)
         answer = await _answer(host, int(port), _ASK_KAFKA)
     except ConnectionRefusedError:
         return Trouble(f"nobody listens at {address}: the broker does not run, or has another port", START_S)
@@ -74,7 +67,8 @@ async def _judged(address: str, host: str, port: int, answer: bytes | None) -> T
         return Trouble(f"a web server listens at {address}, and no broker", patience_s=0.0)
     if (answer or b"").startswith(_TLS) or await _speaks_tls(host, port):
         return Trouble(
-            f"{address} speaks TLS, which is not built yet: name the broker's plaintext listener", patience_s=0.0
+            f"{address} speaks TLS, and TLS is left out on purpose here: leave `plaintext-on-purpose` out",
+            patience_s=0.0,
         )
     with contextlib.suppress(OSError, TimeoutError):
         if ((await _answer(host, port, _ASK_HTTP)) or b"").startswith(b"HTTP/"):

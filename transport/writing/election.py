@@ -13,6 +13,7 @@ from aiokafka.errors import KafkaError
 
 from schemas import topics
 from schemas.errors import LocalError
+from schemas.rights import ELECTION_GROUP
 from transport import inside
 from transport.clients import end, new_member, refused, started
 from transport.errors import TopicMissing
@@ -21,7 +22,6 @@ from transport.staying.absent import absent, forbidden
 from transport.staying.link import Link
 from transport.writing.assignor import KeepingAssignor
 
-GROUP = "lead"
 SESSION_MS = 6_000  # the least that a broker at its defaults takes
 HEARTBEAT_MS = 500
 
@@ -91,7 +91,7 @@ class Election:
         assignor = KeepingAssignor(lambda: (self._generation, self.held), self._busy)
         return new_member(
             self._settings,
-            group=GROUP,
+            group=ELECTION_GROUP,
             assignor=assignor,
             session_ms=self._session_ms,
             heartbeat_ms=self._heartbeat_ms,

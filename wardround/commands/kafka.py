@@ -11,8 +11,12 @@ example:
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from wardround.commands import options
+
+if TYPE_CHECKING:
+    from ops.kafka import BrokerKeys
 
 FOLDER = Path("out/kafka")
 PORT = 9092
@@ -25,6 +29,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         into, "up", run_up, "Start the broker and wait until it is ready.", "wardround kafka up --port 9092"
     )
     up.add_argument("--port", type=int, help=f"the port it listens on (default: {PORT})")
+    up.add_argument(
+        "--keys",
+        type=Path,
+        metavar="FOLDER",
+        default=Path("keys"),
+        help="where ca.key and ca.pem are; made where there are none (default: keys)",
+    )
+    up.add_argument(
+        "--plaintext-on-purpose",
+        action="store_true",
+        help="without TLS and rights: whoever reaches it may read and write everything",
+    )
     down = options.subcommand(into, "down", run_down, "Stop the broker; its data stay.", "wardround kafka down")
     for one in (up, down):
         one.add_argument("--folder", type=Path, default=FOLDER, help=f"its data, settings and logs (default: {FOLDER})")
@@ -44,7 +60,7 @@ def run_up(arguments: argparse.Namespace) -> int:
     if running is None or not running.is_running():
         kafka = ensure(progress=_progress)
         with options.waiting("starting Kafka"):
-            running = Broker.start(folder, port=port or PORT, kafka=kafka)
+            running = Broker.start(folder, keys=_keys(arguments), port=port or PORT, kafka=kafka)
     elif port not in (None, running.port):
         raise LocalError(
             f"the Kafka of {folder} runs already, on port {running.port} instead of {port}",
@@ -54,6 +70,18 @@ def run_up(arguments: argparse.Namespace) -> int:
     line = f"Kafka is ready at {running.bootstrap} (process {running.pid}); stop it: `{stop_it}`"
     options.emit(arguments, values, [line])
     return 0
+
+
+def _keys(arguments: argparse.Namespace) -> "BrokerKeys | None":
+    from ops.kafka import PLAINTEXT_ON_PURPOSE, BrokerKeys
+    from registry.pki.authority import Authority, utc_now
+    from registry.pki.issuing import broker_keys
+
+    if arguments.plaintext_on_purpose:
+        return PLAINTEXT_ON_PURPOSE
+    arguments.keys.mkdir(parents=True, exist_ok=True, mode=0o700)
+    authority = Authority.at(arguments.keys, "wardround", utc_now())
+    return BrokerKeys(*broker_keys(authority, ["127.0.0.1", "localhost"], utc_now()))
 
 
 def run_down(arguments: argparse.Namespace) -> int:

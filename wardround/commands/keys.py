@@ -1,7 +1,7 @@
 """Make a member's keys on the member's own machine.
 
-Writes NAME.sign and NAME.open (private: they stay here, mode 0600) and NAME.pub, which goes to the registrar by a way
-on which it cannot be exchanged: read the fingerprint to each other on the telephone.
+Writes NAME.sign, NAME.open and NAME.tls (private: they stay here, mode 0600) and NAME.pub, the request to the
+registrar: it may be mailed, and the fingerprint is read out on the telephone. A hospital begins with `site init`.
 
 example:
   wardround keys new clinic-north --out keys
@@ -22,23 +22,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Make the key pairs of one member. Existing files are never overwritten.",
         "wardround keys new clinic-north --out keys",
     )
-    new.add_argument("name", help="the member's name: lower-case letters, digits and hyphens")
+    new.add_argument("names", metavar="NAME", nargs="+", help="a member's name: lower-case letters, digits, hyphens")
+    new.add_argument("--institution", default="", help="its name in full, for people")
     new.add_argument("--out", type=Path, default=Path("keys"), metavar="FOLDER", help="where to write (default: keys)")
     options.add_json(new)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from protocol.signing import key_id
     from registry.keyfiles import make_member_keys
 
-    folder = arguments.out
-    card = make_member_keys(arguments.name, folder)
-    fingerprint = f"{key_id(card.sign).hex()} {key_id(card.open).hex()}"
-    lines = [
-        f"{folder / card.name}.sign  private, signs what {card.name} sends",
-        f"{folder / card.name}.open  private, opens what is sealed to {card.name}",
-        f"{folder / card.name}.pub   for the registrar",
-        f"fingerprint: {fingerprint}",
-    ]
-    options.emit(arguments, {"name": card.name, "folder": str(folder), "fingerprint": fingerprint}, lines)
+    folder, values, lines = arguments.out, [], list[str]()
+    for name in arguments.names:
+        card = make_member_keys(name, folder, institution=arguments.institution)
+        lines += [
+            f"{folder / name}.sign  private, signs what {name} sends",
+            f"{folder / name}.open  private, opens what is sealed to {name}",
+            f"{folder / name}.tls   private, how {name} reaches the brokers; its certificate comes from the registrar",
+            f"{folder / name}.pub   the request, for the registrar",
+            f"fingerprint: {card.fingerprint}",
+        ]
+        values.append({"name": name, "folder": str(folder), "fingerprint": card.fingerprint})
+    options.emit(arguments, values[0] if len(values) == 1 else {"members": values}, lines)
     return 0

@@ -58,11 +58,12 @@ def run_export(arguments: argparse.Namespace) -> int:
 
     options.logs_of_a_command()
     check_place(arguments.out, folders_made=True)
+    opening_key = arguments.open or Path("keys") / f"{arguments.member}.open"
     federation = AsyncFederation(
-        arguments.broker,
+        **options.reached(arguments, opening_key),
         registrar_key=arguments.registrar,
         member=arguments.member,
-        opening_key=arguments.open or Path("keys") / f"{arguments.member}.open",
+        opening_key=opening_key,
     )
     with options.waiting(f"fetching the model of {arguments.study} from {arguments.broker}"):
         exported = asyncio.run(

@@ -55,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
     from schemas.records import Action
 
     key, registrar = SigningKey.load(arguments.key), read_registrar_key(arguments.registrar)
-    settings = options.kafka_settings(arguments)
+    settings = options.kafka_settings(arguments, arguments.key)
     action = Action[arguments.action.upper()]
     with options.waiting(f"talking to {arguments.broker}"):
         given = asyncio.run(

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import os
+import re
 import shutil
 import sys
 import textwrap
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from runtime.stderr import STDERR
 from schemas.text import visible
 
 if TYPE_CHECKING:
     from protocol.signing import SigningKey
+    from registry.registrar import Registrar
     from transport.settings import KafkaSettings
 
 SEALED = (
@@ -26,6 +29,11 @@ SEALED = (
     "shows it: --key FILE"
 )
 BROKER_VARIABLE = "WARDROUND_KAFKA_BOOTSTRAP"
+TLS_VARIABLE, SECURITY_VARIABLE = "WARDROUND_KAFKA_TLS", "WARDROUND_KAFKA_SECURITY"
+PLAINTEXT = "plaintext-on-purpose"
+CA_OPENED_BY = "WARDROUND_CA_PASSPHRASE_FILE"
+LEAD_PARTITIONS_MAX = 1000
+T = TypeVar("T")
 REGISTRAR_KEY_VARIABLE = "WARDROUND_KEYS_REGISTRAR"
 LONG_S = 10.0
 Progress = Callable[[int, int], None]
@@ -72,6 +80,19 @@ def add_broker(parser: argparse.ArgumentParser) -> None:
         metavar="HOST:PORT",
         default=os.environ.get(BROKER_VARIABLE, "127.0.0.1:9092"),
         help=f"Kafka's address (default: ${BROKER_VARIABLE}, else 127.0.0.1:9092); several separated by commas",
+    )
+    parser.add_argument(
+        "--tls",
+        type=Path,
+        metavar="FOLDER",
+        default=Path(os.environ[TLS_VARIABLE]) if TLS_VARIABLE in os.environ else None,
+        help=f"the keys for TLS (default: ${TLS_VARIABLE}, else NAME.tls beside the key that is named)",
+    )
+    parser.add_argument(
+        "--plaintext-on-purpose",
+        action="store_true",
+        default=os.environ.get(SECURITY_VARIABLE) == PLAINTEXT,
+        help="without TLS: whoever is on the way reads and changes what is sent, and the broker lets in everybody",
     )
 
 
@@ -142,12 +163,41 @@ def add_replication(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def kafka_settings(arguments: argparse.Namespace) -> KafkaSettings:
-    """Kafka settings of a command; its library warnings are silenced, the command itself says what is wrong."""
+def kafka_settings(arguments: argparse.Namespace, *keys: Path | None) -> KafkaSettings:
+    """Kafka settings of a command; its library warnings are silenced, the command itself says what is wrong.
+
+    keys   files beside which the folder for TLS may lie, where none is named
+    """
     from transport.settings import KafkaSettings
 
     logs_of_a_command()
-    return KafkaSettings(arguments.broker, client_id=f"wardround-{os.getpid()}", backoff_max_s=1.0)
+    how = reached(arguments, *keys)
+    return KafkaSettings(how.pop("bootstrap"), f"wardround-{os.getpid()}", backoff_max_s=1.0, **how)
+
+
+def reached(arguments: argparse.Namespace, *keys: Path | None) -> dict[str, Any]:
+    """Where the broker is and how it is reached: `bootstrap`, `security`, `tls`. Says so where it is without TLS."""
+    from protocol.tls.files import tls_beside
+
+    if arguments.plaintext_on_purpose:
+        STDERR.write(f"note: without TLS, on purpose: who is on the way to {arguments.broker} can read and change it\n")
+        return {"bootstrap": arguments.broker, "security": PLAINTEXT, "tls": None}
+    folder = arguments.tls or tls_beside(*keys, getattr(arguments, "registrar", None))
+    return {"bootstrap": arguments.broker, "security": "tls", "tls": folder}
+
+
+def registrar_settings(arguments: argparse.Namespace) -> KafkaSettings:
+    """Kafka settings of a command of the registrar's: its own certificate, renewed beside its key where it is due."""
+    if arguments.tls is None and not arguments.plaintext_on_purpose and arguments.key.exists():
+        from registry.keyfiles import tls_folder
+        from registry.pki.authority import Authority, utc_now
+        from registry.pki.issuing import is_fresh, registrar_tls
+
+        folder = arguments.key.parent
+        if (folder / "ca.key").exists() and not is_fresh(tls_folder(arguments.key), utc_now()):
+            given = passphrase(arguments) if hasattr(arguments, "passphrase_file") else None
+            registrar_tls(Authority.load(folder, given), arguments.key, utc_now())
+    return kafka_settings(arguments, arguments.key)
 
 
 def logs_of_a_command() -> None:
@@ -155,6 +205,74 @@ def logs_of_a_command() -> None:
     from runtime.logs import configure
 
     configure(os.environ.get("WARDROUND_LOG_LEVEL", "warning"), command=True)
+
+
+def add_topic_options(parser: argparse.ArgumentParser) -> None:
+    """How topics are made that are not there yet."""
+    parser.add_argument(
+        "--lead-partitions",
+        type=int,
+        metavar="N",
+        help="how many coordinators can share the studies; fixed by the first command (default: 8)",
+    )
+    add_replication(parser)
+
+
+def add_passphrase(parser: argparse.ArgumentParser) -> None:
+    """`--passphrase-file`: what opens the authority's key."""
+    parser.add_argument(
+        "--passphrase-file",
+        type=Path,
+        metavar="FILE",
+        default=Path(os.environ[CA_OPENED_BY]) if CA_OPENED_BY in os.environ else None,
+        help=f"its first line opens ca.key (default: ${CA_OPENED_BY}; without one the key is not encrypted)",
+    )
+
+
+def passphrase(arguments: argparse.Namespace) -> bytes | None:
+    """The passphrase that `--passphrase-file` names. Raises LocalError where it cannot be read, or is empty."""
+    from protocol.key_files import read_text_key
+    from schemas.errors import LocalError
+
+    if arguments.passphrase_file is None:
+        return None
+    said = read_text_key(arguments.passphrase_file, "passphrase").split(b"\n")[0].strip()
+    if not said:
+        raise LocalError(f"{arguments.passphrase_file} holds no passphrase", hint="its first line is the passphrase")
+    return said
+
+
+def size_bytes(text: str) -> int:
+    """'20GB' -> bytes, in powers of 1024. Raises LocalError for anything else."""
+    from schemas.errors import LocalError
+
+    match = re.fullmatch(r"([1-9]\d*) ?(MB|GB|TB)", text)
+    if match is None:
+        raise LocalError(f"--size-cap `{text}` is no size", hint="write for example 500MB, 20GB or 1TB")
+    return int(match[1]) << {"MB": 20, "GB": 30, "TB": 40}[match[2]]
+
+
+def with_registrar(arguments: argparse.Namespace, act: Callable[[Registrar], Awaitable[T]]) -> T:
+    from protocol.roster_memory import RosterMemory
+    from registry.registrar import Registrar
+    from schemas.errors import LocalError
+
+    key = registrar_key(arguments)
+    settings = registrar_settings(arguments)
+    count: int | None = arguments.lead_partitions
+    if count is not None and not 1 <= count <= LEAD_PARTITIONS_MAX:
+        raise LocalError(f"--lead-partitions {count} is none of 1 to {LEAD_PARTITIONS_MAX}", hint="leave it out for 8")
+
+    async def whole() -> T:
+        memory = RosterMemory.beside(arguments.key, key.public)
+        async with Registrar(
+            settings, key, lead_partitions=count, replication=arguments.replication, memory=memory
+        ) as registrar:
+            registrar.refuse_foreign_log()
+            return await act(registrar)
+
+    with waiting(f"talking to {arguments.broker}"):
+        return asyncio.run(whole())
 
 
 def emit(arguments: argparse.Namespace, values: Mapping[str, Any], lines: Sequence[str]) -> None:

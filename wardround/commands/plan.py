@@ -81,7 +81,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run_init(arguments: argparse.Namespace) -> int:
-    from registry.keyfiles import check_place, write_whole
+    from protocol.files import write_whole
+    from registry.keyfiles import check_place
     from registry.plans.template import plan_of_task
     from schemas.errors import LocalError
 

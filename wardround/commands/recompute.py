@@ -72,7 +72,7 @@ async def _check(arguments: argparse.Namespace) -> "Audit":
 
     opening = OpenKey.load(arguments.key)
     registrar = read_registrar_key(arguments.registrar)
-    settings = options.kafka_settings(arguments)
+    settings = options.kafka_settings(arguments, arguments.key)
     link = Link(settings)
     admin = Admin(settings, link)
     try:

@@ -31,12 +31,15 @@ def run(arguments: argparse.Namespace) -> int:
     from registry.keyfiles import check_place
     from wardround.report import write_report
 
-    options.kafka_settings(arguments)
+    options.logs_of_a_command()
     path = arguments.out or Path(f"{arguments.study}.html")
     check_place(path, folders_made=True)
     with options.reading(arguments.broker) as progress:
         federation = AsyncFederation(
-            arguments.broker, registrar_key=arguments.registrar, opening_key=arguments.key, progress=progress
+            **options.reached(arguments, arguments.key),
+            registrar_key=arguments.registrar,
+            opening_key=arguments.key,
+            progress=progress,
         )
         history = asyncio.run(federation.history(arguments.study))
         write_report(history, path)

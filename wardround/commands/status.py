@@ -162,7 +162,7 @@ def _enrolment_lines(history: "StudyHistory") -> list[str]:
     lines = []
     if (expected := history.plan.sites_expected) > len(enrolled):
         lines.append(
-            f"  enrolled: {len(enrolled)} of the {expected} sites that the plan expects; `wardround registrar member` "
+            f"  enrolled: {len(enrolled)} of the {expected} sites that the plan expects; `wardround registrar approve` "
             "and then `wardround registrar roster` enrol the others"
         )
     if silent := [site.name for site in enrolled if not site.seen_ms]:
@@ -182,7 +182,7 @@ def _missing_line(history: "StudyHistory", topic: str) -> str:
     site = next((name for name in history.sites if topics.offers(name) == topic), None)
     if site is None:
         return f"  missing: the study's topic {topic}; {_KEEP}"
-    return f"  missing: the topic of {site}, {topic}; `wardround registrar member` makes it, empty"
+    return f"  missing: the topic of {site}, {topic}; `wardround registrar approve` makes it, empty"
 
 
 def _command_lines(values: dict[str, Any], now_ms: int) -> list[str]:
@@ -239,9 +239,12 @@ def _receipt(last: dict[str, Any]) -> str:
 async def _read(arguments: argparse.Namespace, progress: options.Progress) -> list["StudyHistory"]:
     from audit.federation import AsyncFederation
 
-    options.kafka_settings(arguments)
+    options.logs_of_a_command()
     async with AsyncFederation(
-        arguments.broker, registrar_key=arguments.registrar, opening_key=arguments.key, progress=progress
+        **options.reached(arguments, arguments.key),
+        registrar_key=arguments.registrar,
+        opening_key=arguments.key,
+        progress=progress,
     ) as federation:
         names = [arguments.study] if arguments.study else sorted(await federation.studies())
         return [await federation.history(name) for name in names]

@@ -42,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     key = options.registrar_key(arguments)
     plan = read_signed_plan(arguments.plan, key.public)
     initial = arguments.initial or arguments.plan.with_suffix(".initial")
-    settings = options.kafka_settings(arguments)
+    settings = options.registrar_settings(arguments)
 
     async def create() -> CreatedStudy:
         async with Registrar(settings, key, replication=arguments.replication) as registrar:

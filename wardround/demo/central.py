@@ -18,8 +18,8 @@ from learning.places import look_in
 from learning.quarantine import Quarantine
 from learning.settings import settings_of
 from learning.task import DataSource
+from protocol.files import write_whole
 from protocol.signing import SigningKey
-from registry.keyfiles import write_whole
 from registry.plans.authoring import AuthoredPlan, author_draft, read_plan_draft, write_signed
 from rehearsal.findings import finding_lines
 from rehearsal.trial import Trial, setting_of_plan

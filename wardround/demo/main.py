@@ -21,7 +21,7 @@ import structlog
 from audit.federation import AsyncFederation
 from audit.history import StudyHistory
 from ops.kafka import Kafka, ensure
-from registry.keyfiles import write_whole
+from protocol.files import write_whole
 from runtime.lock import FolderLock
 from schemas.errors import FederationError, TransientError
 from wardround.demo.held import HeldSites
@@ -136,6 +136,7 @@ class _Demo:
             self._running.bootstrap,
             registrar_key=stage.registrar.public,
             opening_key=stage.keys / f"{COORDINATOR}.open",  # measurements are sealed to it
+            tls=stage.reach(self._running.bootstrap, "demo").tls,
         )
         final_s: float | None = None
         while True:

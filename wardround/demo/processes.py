@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from registry.keyfiles import write_whole
+from protocol.files import write_whole
 from runtime.child import child_environment, child_line
 from schemas.errors import EXIT_LOCAL, LocalError
 from wardround.demo import guard

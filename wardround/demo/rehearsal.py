@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from learning.places import entry_of, look_in, place_of
-from registry.keyfiles import write_whole
+from protocol.files import write_whole
 from registry.plans.authoring import read_plan_draft
 from registry.plans.draft import Draft
 from runtime.child import ROOT

@@ -11,18 +11,20 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from learning.places import place_of
-from ops.kafka import Broker, Kafka
-from ops.kafka.ports import free_ports
+from ops.kafka import Broker, BrokerKeys, Kafka
+from ops.kafka.ports import HOST, free_ports
 from ops.link_proxy import LinkProxy
 from participant.shell.control import STATE
+from registry.keyfiles import tls_folder
 from registry.members import NewMember
+from registry.pki.authority import utc_now
+from registry.pki.issuing import broker_keys
 from registry.plans.authoring import read_signed_plan
 from registry.plans.draft import TaskFacts
 from registry.registrar import Registrar
 from schemas.errors import LocalError
 from schemas.plan import Plan
 from schemas.records import Role
-from transport.settings import KafkaSettings
 from wardround.demo.processes import Process, Processes
 from wardround.demo.rehearsal import Rehearsal
 from wardround.demo.script import Act, Cast, Script, cast
@@ -100,8 +102,14 @@ class Running:
         )  # fmt: skip
         listeners = {f"LINK{number}": site for number, site in enumerate(self.cast.cut)}
         ports = dict(zip(listeners, free_ports(len(listeners)), strict=True))
+        keys = BrokerKeys(*broker_keys(self.stage.authority, [HOST], utc_now()))
         broker = Broker.start(
-            folder / "broker", extra_listeners=ports, kafka=kafka, heap_mb=_heap_mb(len(self.sites)), wait_s=0
+            folder / "broker",
+            keys=keys,
+            extra_listeners=ports,
+            kafka=kafka,
+            heap_mb=_heap_mb(len(self.sites)),
+            wait_s=0,
         )
         self._broker = broker
         self.processes.add(Process("broker", broker.argv, broker.cwd, dict(broker.env), broker.pid or 0, broker.log))
@@ -114,7 +122,7 @@ class Running:
         tell("starting Kafka")
         await self._until(lambda: self._broker is not None and self._broker.is_ready(), "Kafka", "broker")
         tell("publishing members")
-        settings = KafkaSettings(self.bootstrap, "wardround-demo")
+        settings = self.stage.reach(self.bootstrap, "wardround-demo")
         async with Registrar(settings, self.stage.registrar) as registrar:
             await registrar.publish_members(self._members())
             await registrar.publish_roster()
@@ -154,6 +162,7 @@ class Running:
         path.unlink(missing_ok=True)
         keys = self.stage.keys
         line = ["export", study, "--best", "--out", str(path), "--broker", self.bootstrap]
+        line += ["--tls", str(tls_folder(keys / f"{COORDINATOR}.sign"))]
         line += ["--member", COORDINATOR, "--open", str(keys / f"{COORDINATOR}.open")]  # sites judge for it alone
         line += ["--registrar", str(keys / "registrar.pub")]
         line += ["--study-folder", str(self._rehearsal.task_folder)] if self._rehearsal.task_folder else []

@@ -5,9 +5,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from protocol.files import write_whole
 from protocol.signing import SigningKey
-from registry.keyfiles import MemberCard, make_member_keys, make_registrar_keys, write_whole
+from registry.keyfiles import MemberCard, make_member_keys, make_registrar_keys, tls_folder
+from registry.pki.authority import Authority, utc_now
+from registry.pki.issuing import certify, install_beside, registrar_tls
 from schemas.plan import Plan
+from schemas.records import Role
+from transport.settings import KafkaSettings
 
 COORDINATOR = "coordinator"
 PRESENCE_PERIOD_S = 0.75  # away after two missed ones: a hospital's link fails for minutes, a demo's for seconds
@@ -27,6 +32,12 @@ class Stage:
     folder: Path
     registrar: SigningKey
     cards: Mapping[str, MemberCard]
+    authority: Authority
+
+    def reach(self, bootstrap: str, client_id: str, *, fetch_wait_ms: int = 500) -> KafkaSettings:
+        """How the registrar reaches the broker."""
+        tls = tls_folder(self.keys / "registrar.sign")
+        return KafkaSettings(bootstrap, client_id, tls=tls, fetch_wait_ms=fetch_wait_ms)
 
     @property
     def keys(self) -> Path:
@@ -41,12 +52,17 @@ class Stage:
         return self.folder / "fork.sock"
 
 
-def make_keys(folder: Path, sites: Sequence[str]) -> Stage:
-    """Keys of registrar, coordinator and sites."""
-    keys = folder / "keys"
+def make_keys(folder: Path, sites: Sequence[str], authority: Authority | None = None) -> Stage:
+    """Keys and certificates of registrar, coordinator and sites; `authority` None: one of its own."""
+    keys, now = folder / "keys", utc_now()
     registrar = make_registrar_keys(keys)
+    authority = authority or Authority.new("demo", now)
+    registrar_tls(authority, keys / "registrar.sign", now)
     cards = {name: make_member_keys(name, keys) for name in (COORDINATOR, *sites)}
-    return Stage(folder, registrar, cards)
+    for name, card in cards.items():
+        role = Role.COORDINATOR if name == COORDINATOR else Role.SITE
+        install_beside(keys / f"{name}.pub", certify(authority, card, [role], now))
+    return Stage(folder, registrar, cards, authority)
 
 
 def coordinator_settings(stage: Stage, bootstrap: str) -> Path:
@@ -83,7 +99,7 @@ def _write(stage: Stage, name: str, bootstrap: str, first: str, rest: str = "") 
     keys = stage.keys
     text = (
         f"name = {_text(name)}\ndata_dir = {_text(stage.data_folder(name))}\n{first}"
-        f"[kafka]\nbootstrap = {_text(bootstrap)}\n"
+        f"[kafka]\nbootstrap = {_text(bootstrap)}\ntls = {_text(tls_folder(keys / f'{name}.sign'))}\n"
         f"[keys]\nsigning = {_text(keys / f'{name}.sign')}\nopening = {_text(keys / f'{name}.open')}\n"
         f"registrar = {_text(keys / 'registrar.pub')}\n"
         f"[metrics]\nport = 0\n{rest}"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from registry.keyfiles import write_whole
+from protocol.files import write_whole
 from rehearsal.play import Played
 from rehearsal.variants import Variant
 from schemas.errors import LocalError, MissingLibraryError
