@@ -27,8 +27,9 @@ from audit.history import StudyHistory
 from audit.reading import FederationReader, Progress
 from audit.versions import OpeningMember, fetch_version
 from protocol.key_files import read_registrar_key
+from protocol.rings import OpenRing
 from protocol.roster_memory import RosterMemory
-from protocol.sealing import OpenKey
+from protocol.sealing import OpeningKeys
 from runtime.logs import logs_of_a_library
 from schemas.errors import LocalError
 from schemas.plan import Plan
@@ -54,7 +55,7 @@ class AsyncFederation:
         *,
         registrar_key: bytes | str | Path,
         member: str | None = None,
-        opening_key: OpenKey | str | Path | None = None,
+        opening_key: OpeningKeys | str | Path | None = None,
         memory: RosterMemory | None = None,
         progress: Progress = lambda done, total: None,
     ) -> None:
@@ -68,7 +69,7 @@ class AsyncFederation:
         public = registrar_key if isinstance(registrar_key, bytes) else read_registrar_key(Path(registrar_key))
         if isinstance(opening_key, str | Path):
             memory = memory or RosterMemory.beside(Path(opening_key), public)
-            opening_key = OpenKey.load(Path(opening_key))
+            opening_key = OpenRing.load(Path(opening_key))
         settings = KafkaSettings(bootstrap=bootstrap, client_id="wardround-federation", fetch_wait_ms=100)
         self._reader = FederationReader(settings, public, key=opening_key, memory=memory, progress=progress)
         self._member = OpeningMember(member, opening_key) if member is not None and opening_key is not None else None
@@ -162,7 +163,7 @@ class Federation:
         *,
         registrar_key: bytes | str | Path,
         member: str | None = None,
-        opening_key: OpenKey | str | Path | None = None,
+        opening_key: OpeningKeys | str | Path | None = None,
         memory: RosterMemory | None = None,
         progress: Progress = lambda done, total: None,
     ) -> None:

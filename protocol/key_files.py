@@ -1,10 +1,11 @@
-"""Private keys on disk: raw bytes, readable by their owner alone, never overwritten.
+"""Private keys on disk: raw bytes, readable by their owner alone, never overwritten; retired ones beside the newest.
 
 Knows:    a container platform mounts secrets read-only, of root, and lets the service read them as its group (0440);
           that is taken where the service could not make it stricter itself, and nowhere else.
 """
 
 import os
+import re
 import stat
 from pathlib import Path
 
@@ -32,6 +33,21 @@ def read_key(path: Path, size_bytes: int, kind: str) -> bytes:
         hint = f"{article} {kind} key file holds {size_bytes} raw bytes; is this the path of another kind of key?"
         raise LocalError(f"{path} is no {kind} key: it holds {length} bytes", hint=hint)
     return secret
+
+
+def retired_path(path: Path, key_id: bytes) -> Path:
+    """Where a key that lay at `path` lies once another one is the newest: NAME.open -> NAME.open.1a2b3c4d."""
+    return path.with_name(f"{path.name}.{key_id[:4].hex()}")
+
+
+def retired_beside(path: Path) -> list[Path]:
+    """The retired keys of the key at `path`, by name. Raises LocalError when the folder cannot be read."""
+    named = re.compile(re.escape(path.name) + r"\.[0-9a-f]{8}")
+    try:
+        return sorted(one for one in path.parent.iterdir() if named.fullmatch(one.name))
+    except OSError as error:
+        hint = "retired keys lie beside the newest; check owner and rights"
+        raise LocalError(f"cannot read the folder {path.parent}: {error.strerror}", hint=hint) from None
 
 
 def why_open(mode: int, owner: int, user: int, *, read_only: bool) -> str:

@@ -13,7 +13,7 @@ from coordinator.shell.metrics import CoordinatorMetrics
 from coordinator.shell.strangers import Strangers
 from protocol.directory import Directory
 from protocol.fixed_point import Encoding, Words
-from protocol.sealing import OpenKey
+from protocol.rings import OpenRing, SignRing
 from protocol.signing import SigningKey
 from schemas.roster import Membership
 from transport.ports import Administers, Commits, Fetches, Opens, Sends, Uploads, Waits
@@ -85,8 +85,8 @@ class Services:
     folder: Path
     connection: Opens
     link: Waits
-    signing: SigningKey
-    opening: OpenKey
+    signing: SignRing
+    opening: OpenRing
     directory: Directory
     writer: Sends
     bodies: Uploads
@@ -102,6 +102,11 @@ class Services:
         """The writer behind the fence; there is one wherever a study runs."""
         assert self.led_by is not None
         return self.led_by
+
+    @property
+    def signer(self) -> SigningKey:
+        """The key that signs now, by the newest roster. Raises LocalError when every one is revoked."""
+        return self.signing.signer(self.name, self.directory.membership)
 
     @property
     def membership(self) -> Membership:

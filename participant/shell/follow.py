@@ -111,10 +111,7 @@ class StudyLog:
         except TimeoutError:
             raise PeerError(f"no key of epoch {epoch} was sealed to {self._services.name}", code="box") from None
         if epoch not in self._keys:
-            record = self._boxes[epoch]
-            self._keys[epoch] = open_epoch_key(
-                self._services.opening, self._plan.study, epoch, self._services.name, record.box
-            )
+            self._keys[epoch] = open_epoch_key(self._services.opening, self._boxes[epoch])
         return self._keys[epoch]
 
     def _rounds(self, entry: Entry) -> None:
@@ -157,8 +154,8 @@ class StudyLog:
         record = read_epoch_key(value, self._services.directory.membership, self._plan.study)
         if (str(record.epoch), record.member) != (epoch, member):
             raise PeerError("an epoch key stands under another epoch or member")
-        known, own = self._boxes.get(record.epoch), self._services.opening.key_id
-        if known is not None and known.key_id == own != record.key_id:
+        known, held = self._boxes.get(record.epoch), self._services.opening.key_ids
+        if known is not None and known.key_id in held and record.key_id not in held:
             raise PeerError(f"the key of epoch {epoch} under another opening key, copied from earlier")
         self._boxes[record.epoch] = record
         self._keys.pop(record.epoch, None)

@@ -88,15 +88,12 @@ class Keys:
     def given(self) -> dict[tuple[int, str], bytes]:
         """(epoch, member) -> the key that the member opens, the newest one."""
         records = [EpochKey.from_bytes(Signed.from_bytes(value).payload) for value in self.values]
-        return {
-            (one.epoch, one.member): open_epoch_key(OPENING[one.member], one.study, one.epoch, one.member, one.box)
-            for one in records
-        }
+        return {(one.epoch, one.member): open_epoch_key(OPENING[one.member], one) for one in records}
 
     def coordinator(self, opening: OpenKey = OPENING["coordinator"], plan: Plan = PLAN) -> Epochs:
         """The epochs of a fresh process."""
         services = SimpleNamespace(
-            name="coordinator", connection=None, signing=SIGNING, opening=opening, transactions=self,
+            name="coordinator", connection=None, signer=SIGNING, opening=opening, transactions=self,
             membership=membership("a", "b"), strangers=Strangers(CoordinatorMetrics()),
         )  # fmt: skip
         return Epochs(cast(Services, services), plan)

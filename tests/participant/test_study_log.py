@@ -68,7 +68,7 @@ class Following:
         services = SimpleNamespace(
             name="site-1",
             directory=self.directory,
-            place=Place("site-1", SITE.key_id, OPENING.key_id),
+            place=Place("site-1", (SITE.key_id,), (OPENING.key_id,)),
             opening=OPENING,
             metrics=metrics,
             strangers=Strangers(metrics),

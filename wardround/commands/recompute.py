@@ -65,12 +65,12 @@ def run(arguments: argparse.Namespace) -> int:
 async def _check(arguments: argparse.Namespace) -> "Audit":
     from audit.recompute import Auditor
     from protocol.key_files import read_registrar_key
+    from protocol.rings import OpenRing
     from protocol.roster_memory import RosterMemory
-    from protocol.sealing import OpenKey
     from transport.admin import COMMAND_S, Admin, within
     from transport.staying.link import Link
 
-    opening = OpenKey.load(arguments.key)
+    opening = OpenRing.load(arguments.key)
     registrar = read_registrar_key(arguments.registrar)
     settings = options.kafka_settings(arguments)
     link = Link(settings)
