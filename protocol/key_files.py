@@ -87,7 +87,12 @@ def write_key(path: Path, secret: bytes, kind: str) -> None:
     except OSError as error:
         path.unlink(missing_ok=True)  # half a key would only be found out on the day it is needed
         raise LocalError(f"cannot write the {kind} key {path}: {error.strerror}", hint="is the disk full?") from None
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    flush_folder(path.parent)
+
+
+def flush_folder(path: Path) -> None:
+    """Have the disk keep which files are in a folder."""
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(folder)
     finally:

@@ -54,15 +54,20 @@ def read_card(path: Path) -> MemberCard:
         ) from None
 
 
+def check_name(name: str) -> None:
+    """Raises LocalError for a name that no member can have."""
+    try:
+        ID.pack(name)
+    except ValueError as error:
+        raise LocalError(str(error), hint="lower-case letters, digits and hyphens, e.g. clinic-north") from None
+
+
 def make_member_keys(name: str, folder: Path) -> MemberCard:
     """Make NAME.sign, NAME.open (private, mode 0600) and NAME.pub in `folder`.
 
     Raises LocalError when one of them exists: a private key is never overwritten.
     """
-    try:
-        ID.pack(name)
-    except ValueError as error:
-        raise LocalError(str(error), hint="lower-case letters, digits and hyphens, e.g. clinic-north") from None
+    check_name(name)
     _make_folder(folder)
     paths = [folder / f"{name}.{ending}" for ending in ("sign", "open", "pub")]
     _refuse_existing(*paths)
