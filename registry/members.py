@@ -50,7 +50,7 @@ def member_of(new: NewMember, known: Mapping[str, Member]) -> Member:
 
 
 def _kept(name: str, older: tuple[MemberKey, ...], room: int) -> tuple[MemberKey, ...]:
-    """Former keys that a record still lists: all that sign, since what they signed stands on logs; others as they fit."""
+    """Former keys that a record still lists: all that sign, as what they signed stands on logs; others as they fit."""
     signing = [key for key in older if key.use == KeyUse.SIGN]
     if len(signing) > room:
         raise LocalError(

@@ -7,7 +7,7 @@ import asyncio
 
 import structlog
 
-from coordinator.shell.services import Services
+from coordinator.shell.services import Services, refuse_own
 from protocol.sealing import new_epoch_key, open_epoch_box, open_epoch_key, seal_epoch_key
 from protocol.written import ForeignError, read_epoch_key
 from schemas import topics
@@ -55,6 +55,7 @@ class Epochs:
             try:
                 self._take(entry)
             except ForeignError as error:
+                refuse_own(services, entry.value, error)
                 self._held.pop(_named(entry.key), None)
                 services.strangers.passed_over(self._plan.study, entry, error)
             except PeerError as error:

@@ -15,6 +15,8 @@ from protocol.directory import Directory
 from protocol.fixed_point import Encoding, Words
 from protocol.rings import OpenRing, SignRing
 from protocol.signing import SigningKey
+from protocol.written import is_signed_with
+from schemas.errors import LocalError, PeerError
 from schemas.roster import Membership
 from transport.ports import Administers, Commits, Fetches, Opens, Sends, Uploads, Waits
 
@@ -113,6 +115,19 @@ class Services:
         """The newest membership; there is one before any study runs."""
         assert self.directory.membership is not None
         return self.directory.membership
+
+
+def refuse_own(services: Services, value: bytes | None, error: PeerError) -> None:
+    """Raise LocalError for what this coordinator itself signed with a key that the roster does not list yet.
+
+    A process of it that had read a later roster did: to pass it over would be to write another record in its place.
+    """
+    if error.code == "stranger" and is_signed_with(value, services.signing):
+        raise LocalError(
+            "the log holds a record under a new key of this coordinator, and this process has not read the roster that "
+            "lists it yet",
+            hint="it is tried again; if that does not help, let the registrar publish this coordinator's card",
+        )
 
 
 def now_ms() -> int:
