@@ -210,7 +210,10 @@ class _Coordinator:
         """Raises LocalError when the roster does not know this coordinator under the keys it holds."""
         services = self._services
         membership = services.membership
-        hint = "let the registrar publish this coordinator's keys, or name the right key files"
+        hint = (
+            "if its keys were rotated, start it again with the new ones, the former ones beside them; else let the "
+            "registrar publish this coordinator's keys, or name the right key files"
+        )
         try:
             membership.signing_key(services.name, services.signer.key_id)
             opening = membership.opening_key(services.name)

@@ -11,8 +11,8 @@ from schemas.records import KeyState, KeyUse, Role
 from schemas.roster import Membership
 
 OWN_KEYS = (
-    "nothing is trained or sent until that is mended: name this site's own key files under [keys] and start again, or "
-    "let the registrar publish its keys with `wardround registrar member`"
+    "nothing is trained or sent until that is mended: if the keys were rotated, start again; else name this site's own "
+    "key files under [keys] and start again, or let the registrar publish its keys with `wardround registrar member`"
 )
 
 
