@@ -29,7 +29,10 @@ def add_what_to_compute(parser: argparse.ArgumentParser) -> None:
     """Study, version and keys."""
     parser.add_argument("study", help="the study's id")
     parser.add_argument("--version", type=int, required=True, metavar="N", help="the version to compute again, from 1")
-    parser.add_argument("--key", type=Path, required=True, metavar="FILE", help="an opening key, e.g. coordinator.open")
+    parser.add_argument(
+        "--key", type=Path, required=True, metavar="FILE",
+        help="an opening key, e.g. coordinator.open; retired ones are taken from beside it",
+    )  # fmt: skip
     options.add_registrar_public(parser)
     options.add_broker(parser)
     options.add_json(parser)
