@@ -27,8 +27,9 @@ from audit.history import StudyHistory
 from audit.reading import FederationReader, Progress
 from audit.versions import OpeningMember, fetch_version
 from protocol.key_files import read_registrar_key
+from protocol.rings import OpenRing
 from protocol.roster_memory import RosterMemory
-from protocol.sealing import OpenKey
+from protocol.sealing import OpeningKeys
 from protocol.tls.files import tls_beside
 from runtime.logs import logs_of_a_library
 from schemas.errors import LocalError
@@ -55,7 +56,7 @@ class AsyncFederation:
         *,
         registrar_key: bytes | str | Path,
         member: str | None = None,
-        opening_key: OpenKey | str | Path | None = None,
+        opening_key: OpeningKeys | str | Path | None = None,
         memory: RosterMemory | None = None,
         progress: Progress = lambda done, total: None,
         tls: str | Path | None = None,
@@ -76,7 +77,7 @@ class AsyncFederation:
         folder = Path(tls) if tls is not None else tls_beside(*beside)
         if isinstance(opening_key, str | Path):
             memory = memory or RosterMemory.beside(Path(opening_key), public)
-            opening_key = OpenKey.load(Path(opening_key))
+            opening_key = OpenRing.load(Path(opening_key))
         settings = KafkaSettings(bootstrap, "wardround-federation", security=security, tls=folder, fetch_wait_ms=100)
         self._reader = FederationReader(settings, public, key=opening_key, memory=memory, progress=progress)
         self._member = OpeningMember(member, opening_key) if member is not None and opening_key is not None else None
@@ -170,7 +171,7 @@ class Federation:
         *,
         registrar_key: bytes | str | Path,
         member: str | None = None,
-        opening_key: OpenKey | str | Path | None = None,
+        opening_key: OpeningKeys | str | Path | None = None,
         memory: RosterMemory | None = None,
         progress: Progress = lambda done, total: None,
         tls: str | Path | None = None,

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from audit.study_log import StudyLog
 from protocol.directory import OLDER_HINT, Directory
 from protocol.roster_memory import RosterMemory
-from protocol.sealing import OpenKey
+from protocol.sealing import OpeningKeys
 from schemas import topics
 from schemas.errors import LocalError, PeerError
 from schemas.plan import Plan
@@ -36,7 +36,7 @@ class _ReadSoFar:
     last: dict[str, Entry] = field(default_factory=dict)
 
     @classmethod
-    def nothing(cls, plan: Plan, directory: Directory, key: OpenKey | None) -> "_ReadSoFar":
+    def nothing(cls, plan: Plan, directory: Directory, key: OpeningKeys | None) -> "_ReadSoFar":
         return cls(StudyLog(plan, directory, key), roster_digest(directory))
 
     def take(self, entry: Entry) -> None:
@@ -61,7 +61,7 @@ class FederationReader:
         settings: KafkaSettings,
         registrar: bytes,
         *,
-        key: OpenKey | None = None,
+        key: OpeningKeys | None = None,
         memory: RosterMemory | None = None,
         progress: Progress = lambda done, total: None,
     ) -> None:

@@ -15,7 +15,7 @@ from protocol.digests import model_subject, record_digest, state_subject, update
 from protocol.fixed_point import Floats
 from protocol.recompute import Contribution, Recomputed, recompute
 from protocol.roster_memory import RosterMemory
-from protocol.sealing import ChunkOpener, OpenKey, open_body_box, open_epoch_box
+from protocol.sealing import ChunkOpener, OpeningKeys, open_body_box, open_epoch_box
 from protocol.signing import verify, verify_update
 from schemas import topics
 from schemas.errors import FederationError, LocalError, PeerError
@@ -53,10 +53,10 @@ class Audit:
 
 
 class Auditor:
-    """Reads one study with one opening key: the coordinator's, or that of an auditor the plan names."""
+    """Reads one study with one member's opening keys: the coordinator's, or those of an auditor the plan names."""
 
     def __init__(
-        self, settings: KafkaSettings, registrar: bytes, opening: OpenKey, memory: RosterMemory | None = None
+        self, settings: KafkaSettings, registrar: bytes, opening: OpeningKeys, memory: RosterMemory | None = None
     ) -> None:
         """`memory` is of the newest roster met: a log that is older is not audited."""
         self._settings, self._registrar, self._opening, self._memory = settings, registrar, opening, memory

@@ -1,6 +1,6 @@
 """A study's decision log read strictly, for an audit: the first record of a coordinator that does not hold ends it.
 
-Knows:    plan, members, the chain of rounds, the study keys that one opening key opens.
+Knows:    plan, members, the chain of rounds, the study keys that one member's opening keys open.
 Never:    imports the coordinator, writes to a topic; leaves out what is wrong (audit.study_log does, for display).
 """
 
@@ -11,7 +11,7 @@ from protocol.digests import record_digest
 from protocol.directory import OLDER_HINT, Directory
 from protocol.roster_memory import RosterMemory
 from protocol.rounds import RoundsView
-from protocol.sealing import OpenKey, open_epoch_key
+from protocol.sealing import OpeningKeys, open_epoch_key
 from protocol.written import ForeignError, read_epoch_key, read_rounds
 from schemas import topics
 from schemas.errors import LocalError, PeerError
@@ -40,10 +40,10 @@ async def read_audit_log(
     link: Link,
     registrar: bytes,
     study: str,
-    key: OpenKey,
+    keys: OpeningKeys,
     memory: RosterMemory | None = None,
 ) -> AuditLog:
-    """Read and check a study; `key` opens the study keys that are sealed to it, `memory` is of the newest roster met.
+    """Read and check a study; `keys` open the study keys that are sealed to them, `memory` is of the newest roster met.
 
     Raises LocalError when there is no such study, PeerError where the log breaks a rule.
     """
@@ -65,7 +65,7 @@ async def read_audit_log(
             if entry.topic == topics.rounds(study):
                 _take_round(log, view, entry)
             else:
-                _take_key(log, entry, key)
+                _take_key(log, entry, keys)
         except ForeignError:
             log.foreign += 1
     return log
@@ -88,7 +88,7 @@ def _take_round(log: AuditLog, view: RoundsView, entry: Entry) -> None:
         log.requests[record_digest(record.to_bytes())] = record
 
 
-def _take_key(log: AuditLog, entry: Entry, key: OpenKey) -> None:
+def _take_key(log: AuditLog, entry: Entry, keys: OpeningKeys) -> None:
     record = read_epoch_key(entry.value, log.membership, log.plan.study)
-    if record.key_id == key.key_id:
-        log.epoch_keys[record.epoch] = open_epoch_key(key, record.study, record.epoch, record.member, record.box)
+    if keys.key(record.key_id) is not None:
+        log.epoch_keys[record.epoch] = open_epoch_key(keys, record)

@@ -15,7 +15,7 @@ from protocol.commands import CommandLog
 from protocol.directory import Directory
 from protocol.evaluations import measured_values, sealed_to, verify_evaluation
 from protocol.rounds import RoundsRecord, RoundsView
-from protocol.sealing import OpenKey
+from protocol.sealing import OpeningKeys
 from protocol.signing import verify, verify_update
 from protocol.written import read_epoch_key, read_receipt, read_rounds
 from runtime.lines import LineBudget
@@ -48,9 +48,9 @@ log = structlog.get_logger()
 class StudyLog:
     """Feed it the records of `topic_names` in the order of each topic; read `history`, `models` and `epoch_keys`."""
 
-    def __init__(self, plan: Plan, directory: Directory, key: OpenKey | None = None) -> None:
-        """`key` opens what sites measured, where it is the coordinator's or an auditor's."""
-        self._key = key
+    def __init__(self, plan: Plan, directory: Directory, keys: OpeningKeys | None = None) -> None:
+        """`keys` open what sites measured, where they are the coordinator's or an auditor's."""
+        self._opening = keys
         self.plan = plan
         self.history = StudyHistory(plan, plan.digest)
         self.models: dict[int, tuple[BodyAt, int]] = {}  # version -> (where its body lies, key epoch)
@@ -182,8 +182,8 @@ class StudyLog:
         if record.site != site:
             raise PeerError(f"a record of {record.site} lies on the topic of {site}")
         values = None
-        if self._key is not None and record.study == self.study and sealed_to(record, self._key):
-            values = measured_values(record, self._key, self.plan)
+        if self._opening is not None and record.study == self.study and sealed_to(record, self._opening):
+            values = measured_values(record, self._opening, self.plan)
         told = Told(record.study, site, record.version, values)
         self.history.feed(record if isinstance(record, OpenEvaluation) else told, at_ms)
         return True

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from audit.reading import FederationReader
 from audit.study_log import StudyLog
 from protocol.digests import model_subject
-from protocol.sealing import ChunkOpener, OpenKey, open_epoch_box, open_epoch_key
+from protocol.sealing import ChunkOpener, OpeningKeys, open_epoch_box, open_epoch_key
 from schemas import topics
 from schemas.errors import LocalError
 from schemas.records import BodyAt
@@ -20,20 +20,20 @@ from transport.reading.plain import whole_body
 
 @dataclass(frozen=True, slots=True)
 class OpeningMember:
-    """A member by name, with the private half of its opening key."""
+    """A member by name, with the private halves of its opening keys."""
 
     name: str
-    key: OpenKey
+    keys: OpeningKeys
 
     def opener(self, log: StudyLog, number: int, body: BodyAt, epoch: int) -> ChunkOpener:
         """Opens the chunks of version `number`. Raises LocalError when this member is not given the study's key."""
-        key = log.epoch_keys.get((epoch, self.name))
-        if key is None or key.key_id != self.key.key_id:
+        given = log.epoch_keys.get((epoch, self.name))
+        if given is None or self.keys.key(given.key_id) is None:
             raise LocalError(
                 f"{self.name} was not given the key of epoch {epoch} of study {log.study}",
                 hint="members get the key when they are on the roster; is this the key file of that member?",
             )
-        epoch_key = open_epoch_key(self.key, log.study, epoch, self.name, key.box)
+        epoch_key = open_epoch_key(self.keys, given)
         subject = model_subject(log.study, number)
         return ChunkOpener(open_epoch_box(epoch_key, body.body.boxes), subject, body.body.count)
 

@@ -14,9 +14,8 @@ from coordinator.shell.services import Services, closing
 from coordinator.shell.strangers import Strangers
 from protocol.directory import ANOTHERS_HINT, OLDER_HINT, Directory
 from protocol.key_files import read_registrar_key
+from protocol.rings import OpenRing, SignRing
 from protocol.roster_memory import FILE, RosterMemory
-from protocol.sealing import OpenKey
-from protocol.signing import SigningKey
 from runtime import metrics_port
 from runtime.hold import watch_loop
 from runtime.lock import FolderLock
@@ -88,8 +87,8 @@ def _services(settings: Settings, connection: Connection) -> Services:
         folder=_models_folder(settings.data_dir),
         connection=connection,
         link=link,
-        signing=SigningKey.load(settings.keys.signing),
-        opening=OpenKey.load(settings.keys.opening),
+        signing=SignRing.load(settings.keys.signing),
+        opening=OpenRing.load(settings.keys.opening),
         directory=_directory(settings),
         writer=writer,
         bodies=BodyWriter(kafka, link, writer),
@@ -213,11 +212,14 @@ class _Coordinator:
         """Raises LocalError when the roster does not know this coordinator under the keys it holds."""
         services = self._services
         membership = services.membership
-        hint = "let the registrar publish this coordinator's keys, or name the right key files"
+        hint = (
+            "if its keys were rotated, start it again with the new ones, the former ones beside them; else let the "
+            "registrar publish this coordinator's keys, or name the right key files"
+        )
         try:
-            membership.signing_key(services.name, services.signing.key_id)
+            membership.signing_key(services.name, services.signer.key_id)
             opening = membership.opening_key(services.name)
         except PeerError as error:
             raise LocalError(f"the roster does not know this coordinator: {error}", hint=hint) from None
-        if services.name not in membership.with_role(Role.COORDINATOR) or opening.key_id != services.opening.key_id:
+        if services.name not in membership.with_role(Role.COORDINATOR) or services.opening.key(opening.key_id) is None:
             raise LocalError(f"the roster knows {services.name} with another role or opening key", hint=hint)

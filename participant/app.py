@@ -30,9 +30,8 @@ from participant.training.launch import Launcher
 from participant.training.output import TaskOutput
 from protocol.directory import Directory
 from protocol.key_files import read_registrar_key
+from protocol.rings import OpenRing, SignRing
 from protocol.roster_memory import FILE, RosterMemory
-from protocol.sealing import OpenKey
-from protocol.signing import SigningKey
 from runtime import metrics_port
 from runtime.disk import said, to_do
 from runtime.lock import FolderLock
@@ -96,7 +95,7 @@ async def _run(settings: Settings, services: Services, reader: LogReader) -> Non
     presence = PresenceTeller(
         settings.name,
         SOFTWARE,
-        signing=services.signing,
+        signer=lambda: services.signer,
         writer=services.writer,
         gate=services.gate,
         store=services.store,
@@ -175,8 +174,8 @@ def _services(
         name=settings.name,
         folder=settings.data_dir,
         link=link,
-        signing=SigningKey.load(settings.keys.signing),
-        opening=OpenKey.load(settings.keys.opening),
+        signing=SignRing.load(settings.keys.signing),
+        opening=OpenRing.load(settings.keys.opening),
         directory=_directory(settings),
         writer=writer,
         bodies=sender,

@@ -8,7 +8,7 @@ Source:   docs/decisions/0043.
 from collections.abc import Mapping
 
 from protocol.digests import evaluation_subject
-from protocol.sealing import OpenKey, open_content, seal_content
+from protocol.sealing import OpeningKeys, open_content, seal_content, sealed_among
 from protocol.signing import verify
 from schemas.errors import PeerError
 from schemas.plan import Plan
@@ -49,20 +49,20 @@ def verify_evaluation(signed: Signed, public: bytes) -> AnyEvaluation:
     return verify(signed, Evaluation, public)
 
 
-def sealed_to(evaluation: AnyEvaluation, key: OpenKey | None) -> bool:
-    """Whether this key opens it; what stands in clear needs none."""
+def sealed_to(evaluation: AnyEvaluation, keys: OpeningKeys | None) -> bool:
+    """Whether one of these keys opens it; what stands in clear needs none."""
     if isinstance(evaluation, OpenEvaluation):
         return True
-    return key is not None and any(box.key_id == key.key_id for box in evaluation.measured.boxes)
+    return keys is not None and sealed_among(keys, evaluation.measured.boxes)
 
 
-def measured_values(evaluation: AnyEvaluation, key: OpenKey, plan: Plan) -> dict[str, float]:
+def measured_values(evaluation: AnyEvaluation, keys: OpeningKeys, plan: Plan) -> dict[str, float]:
     """What was measured, by name. Raises PeerError where it does not open, or names what the plan does not."""
     if isinstance(evaluation, OpenEvaluation):  # its names were agreed on in no plan
         named = plan.evaluation.named
         return {name: value / MILLION for name, value in evaluation.values if name in named}
     subject = evaluation_subject(evaluation.study, evaluation.site, evaluation.version, evaluation.model)
-    content = open_content(key, evaluation.measured, subject)
+    content = open_content(keys, evaluation.measured, subject)
     length = int.from_bytes(content[:_LENGTH_BYTES], "big")
     values = dict(Measurements.from_bytes(content[_LENGTH_BYTES : _LENGTH_BYTES + length]).values)
     strange = values.keys() - plan.evaluation.named

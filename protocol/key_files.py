@@ -1,10 +1,11 @@
-"""Private keys on disk: raw bytes, readable by their owner alone, never overwritten.
+"""Private keys on disk: raw bytes, readable by their owner alone, never overwritten; retired ones beside the newest.
 
 Knows:    a container platform mounts secrets read-only, of root, and lets the service read them as its group (0440);
           that is taken where the service could not make it stricter itself, and nowhere else.
 """
 
 import os
+import re
 import stat
 from pathlib import Path
 
@@ -41,10 +42,8 @@ def read_text_key(path: Path, kind: str) -> bytes:
             status, mount = os.fstat(file.fileno()), os.fstatvfs(file.fileno())
             text = file.read(_PEM_BYTES_MAX)
     except OSError as error:
-        raise LocalError(
-            f"cannot read the {kind} key {path}: {error.strerror}",
-            hint="does the command or the setting name it right?",
-        ) from None
+        hint = "does the command or the setting name it right?"
+        raise LocalError(f"cannot read the {kind} key {path}: {error.strerror}", hint=hint) from None
     _refuse_open(path, kind, status, mount)
     return text
 
@@ -54,6 +53,21 @@ def _refuse_open(path: Path, kind: str, status: os.stat_result, mount: os.statvf
     if hint := why_open(status.st_mode, status.st_uid, os.geteuid(), read_only=read_only):
         mode = stat.S_IMODE(status.st_mode)
         raise LocalError(f"the {kind} key {path} is open to others (mode {mode:04o})", hint=hint.format(path=path))
+
+
+def retired_path(path: Path, key_id: bytes) -> Path:
+    """Where a key that lay at `path` lies once another one is the newest: NAME.open -> NAME.open.1a2b3c4d."""
+    return path.with_name(f"{path.name}.{key_id[:4].hex()}")
+
+
+def retired_beside(path: Path) -> list[Path]:
+    """The retired keys of the key at `path`, by name. Raises LocalError when the folder cannot be read."""
+    named = re.compile(re.escape(path.name) + r"\.[0-9a-f]{8}")
+    try:
+        return sorted(one for one in path.parent.iterdir() if named.fullmatch(one.name))
+    except OSError as error:
+        hint = "retired keys lie beside the newest; check owner and rights"
+        raise LocalError(f"cannot read the folder {path.parent}: {error.strerror}", hint=hint) from None
 
 
 def why_open(mode: int, owner: int, user: int, *, read_only: bool) -> str:
@@ -93,7 +107,12 @@ def write_key(path: Path, secret: bytes, kind: str) -> None:
     except OSError as error:
         path.unlink(missing_ok=True)  # half a key would only be found out on the day it is needed
         raise LocalError(f"cannot write the {kind} key {path}: {error.strerror}", hint="is the disk full?") from None
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    flush_folder(path.parent)
+
+
+def flush_folder(path: Path) -> None:
+    """Have the disk keep which files are in a folder."""
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(folder)
     finally:

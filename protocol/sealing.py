@@ -10,7 +10,7 @@ import os
 import struct
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hpke
@@ -22,7 +22,7 @@ from protocol.digests import LABEL, Buffer, length_prefixed
 from protocol.key_files import read_key, write_key
 from protocol.signing import key_id
 from schemas.errors import PeerError
-from schemas.records import CHUNK_BYTES, KeyBox, Sealed
+from schemas.records import CHUNK_BYTES, EpochKey, KeyBox, Sealed
 
 OPEN_KEY_BYTES = 96  # 64-byte ML-KEM seed || 32-byte X25519 key
 OPEN_PUBLIC_BYTES = 1216  # ML-KEM-768 public key (1184) || X25519 public key (32)
@@ -33,8 +33,19 @@ _MLKEM_SEED, _MLKEM_PUBLIC, _NONCE = 64, 1184, 12
 _SUITE = hpke.Suite(hpke.KEM.MLKEM768_X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_256_GCM)
 
 
+class OpeningKeys(Protocol):
+    """What boxes are opened with: one key, or a ring of several (protocol.rings)."""
+
+    @property
+    def key_ids(self) -> tuple[bytes, ...]:
+        """The names of all keys."""
+
+    def key(self, key_id: bytes) -> "OpenKey | None":
+        """The key of that name, where it is held."""
+
+
 class OpenKey:
-    """A private HPKE key; its file holds 96 raw bytes. `public` is what a Member record lists."""
+    """A private HPKE key, a ring of one; its file holds 96 raw bytes. `public` is what a Member record lists."""
 
     __slots__ = ("_private", "_secret", "key_id", "public")
 
@@ -60,6 +71,13 @@ class OpenKey:
     def save(self, path: Path) -> None:
         """Write the key with mode 0600. Raises LocalError rather than overwrite a file."""
         write_key(path, self._secret, "opening")
+
+    @property
+    def key_ids(self) -> tuple[bytes, ...]:
+        return (self.key_id,)
+
+    def key(self, key_id: bytes) -> "OpenKey | None":
+        return self if key_id == self.key_id else None
 
     def open(self, box: bytes, info: bytes) -> bytes:
         """Open one HPKE box. Raises PeerError with code `box` when it was changed, cut, or sealed to another."""
@@ -102,12 +120,19 @@ def body_box(public: bytes, name: str, recipient_key_id: bytes, subject: bytes, 
     return KeyBox(name, recipient_key_id, seal(public, _body_info(recipient_key_id, subject), body_key))
 
 
-def open_body_box(open_key: OpenKey, boxes: Iterable[KeyBox], subject: bytes) -> bytes:
-    """Find and open the box sealed to `open_key`. Raises PeerError with code `box` when there is none that opens."""
+def sealed_among(keys: OpeningKeys, boxes: Iterable[KeyBox]) -> bool:
+    """Whether one of the boxes is sealed to one of the keys."""
+    return any(keys.key(box.key_id) is not None for box in boxes)
+
+
+def open_body_box(keys: OpeningKeys, boxes: Iterable[KeyBox], subject: bytes) -> bytes:
+    """Find and open the box sealed to one of `keys`. Raises PeerError with code `box` when there is none that opens."""
+    asked = []
     for box in boxes:
-        if box.key_id == open_key.key_id:
-            return _body_key(open_key.open(box.box, _body_info(open_key.key_id, subject)))
-    raise PeerError(f"no box is sealed to key {open_key.key_id.hex()}", code="box")
+        if (key := keys.key(box.key_id)) is not None:
+            return _body_key(key.open(box.box, _body_info(key.key_id, subject)))
+        asked.append(box.key_id)
+    raise _not_held(keys, asked)
 
 
 def seal_content(readers: Mapping[str, bytes], subject: bytes, content: bytes) -> Sealed:
@@ -117,9 +142,9 @@ def seal_content(readers: Mapping[str, bytes], subject: bytes, content: bytes) -
     return Sealed(boxes, AESGCM(key).encrypt(_nonce(0), content, subject))
 
 
-def open_content(open_key: OpenKey, sealed: Sealed, subject: bytes) -> bytes:
+def open_content(keys: OpeningKeys, sealed: Sealed, subject: bytes) -> bytes:
     """What was sealed. Raises PeerError with code `box` when it is for another key or subject, or changed."""
-    key = open_body_box(open_key, sealed.boxes, subject)
+    key = open_body_box(keys, sealed.boxes, subject)
     try:
         return AESGCM(key).decrypt(_nonce(0), sealed.content, subject)
     except (InvalidTag, ValueError):
@@ -154,9 +179,12 @@ def seal_epoch_key(public: bytes, study: str, epoch: int, member: str, epoch_key
     return seal(public, _epoch_info(study, epoch, member, key_id(public)), epoch_key)
 
 
-def open_epoch_key(open_key: OpenKey, study: str, epoch: int, member: str, box: bytes) -> bytes:
-    """Open the `box` of an EpochKey record. Raises PeerError with code `box`."""
-    return _body_key(open_key.open(box, _epoch_info(study, epoch, member, open_key.key_id)))
+def open_epoch_key(keys: OpeningKeys, record: EpochKey) -> bytes:
+    """The study key that an EpochKey record gives. Raises PeerError with code `box`."""
+    key = keys.key(record.key_id)
+    if key is None:
+        raise _not_held(keys, (record.key_id,))
+    return _body_key(key.open(record.box, _epoch_info(record.study, record.epoch, record.member, record.key_id)))
 
 
 class ChunkSealer:
@@ -204,6 +232,11 @@ def _epoch_info(study: str, epoch: int, member: str, recipient_key_id: bytes) ->
     """LABEL "/epoch" || u16 len(study) || study || u64 epoch || u16 len(member) || member || key_id(16)."""
     names = length_prefixed(study) + struct.pack(">Q", epoch) + length_prefixed(member)
     return LABEL + b"/epoch" + names + recipient_key_id
+
+
+def _not_held(keys: OpeningKeys, asked: Iterable[bytes]) -> PeerError:
+    wanted, held = (", ".join(key_id.hex() for key_id in ids) or "nobody" for ids in (asked, keys.key_ids))
+    return PeerError(f"no box is sealed to a key that is held here: sealed to {wanted}; held {held}", code="box")
 
 
 def _body_key(key: bytes) -> bytes:

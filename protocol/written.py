@@ -9,6 +9,7 @@ Source:   docs/decisions/0040.
 from collections.abc import Mapping
 from typing import TypeVar
 
+from protocol.rings import SignRing
 from protocol.rounds import RoundsRecord
 from protocol.signing import verify
 from schemas.codec import Record
@@ -17,6 +18,10 @@ from schemas.records import Announcement, AskAgain, Bookmark, EpochKey, Failed, 
 from schemas.roster import Membership
 
 _ROUNDS: Mapping[int, type[RoundsRecord]] = {kind.KIND: kind for kind in (Announcement, Request, AskAgain, Failed)}
+
+_KINDS: Mapping[int, type[Record]] = {
+    **_ROUNDS, **{kind.KIND: kind for kind in (Receipt, EpochKey, Bookmark)}
+}  # fmt: skip
 
 R = TypeVar("R", bound=Record)
 
@@ -47,6 +52,16 @@ def read_epoch_key(value: bytes | None, membership: Membership | None, study: st
 def read_bookmark(value: bytes | None, membership: Membership | None, study: str) -> Bookmark:
     """A record of the study's `bookmark`. Raises ForeignError, or PeerError (`revoked`) as `read_receipt` does."""
     return _of(value, {Bookmark.KIND: Bookmark}, membership, study)
+
+
+def is_signed_with(value: bytes | None, keys: SignRing) -> bool:
+    """Whether one of these keys signed it, whatever the roster says of them: a record of a coordinator's."""
+    try:
+        signed = Signed.from_bytes(value or b"")
+        key, kind = keys.key(signed.key_id), _KINDS.get(kind_of(signed.payload))
+        return key is not None and kind is not None and bool(verify(signed, kind, key.public))
+    except PeerError:
+        return False
 
 
 def _of(value: bytes | None, kinds: Mapping[int, type[R]], membership: Membership | None, study: str) -> R:

@@ -6,11 +6,13 @@ Never:    waits for the coordinator: a command stands on the log and is obeyed b
 
 import asyncio
 import difflib
+from contextlib import suppress
 from dataclasses import dataclass
 
 from audit.federation import AsyncFederation
 from audit.history import StudyHistory
 from protocol.digests import record_digest
+from protocol.rings import SignRing
 from protocol.roster_memory import RosterMemory
 from protocol.signing import SigningKey
 from schemas import topics
@@ -38,12 +40,13 @@ class Given:
 
 
 async def command(
-    settings: KafkaSettings, registrar: bytes, key: SigningKey, study: str, action: Action, *, site: str | None = None,
+    settings: KafkaSettings, registrar: bytes, keys: SignRing, study: str, action: Action, *, site: str | None = None,
     reason: str, memory: RosterMemory | None = None,
 ) -> Given:  # fmt: skip
     """Write one command. Raises LocalError when it could not hold or would mean nothing, TransientError after 10 s.
 
     registrar   the registrar's public key, 32 bytes
+    keys        the operator's
     site        whom to exclude or include
     memory      of the newest roster that this operator has met
     reason      a line of at most 200 bytes, for everybody to read
@@ -54,7 +57,7 @@ async def command(
     ) as federation:
         for _ in range(TRIES):
             history = await federation.history(study)
-            operator = _operator(await federation.membership(), key, study)
+            operator, key = _operator(await federation.membership(), keys, study)
             wanted, version = _command(history, action, site, reason), history.version
             if wanted is None:
                 return Given(operator, None, version, new=False)
@@ -80,16 +83,16 @@ def check_reason(reason: str) -> None:
         )
 
 
-def _operator(membership: Membership | None, key: SigningKey, study: str) -> str:
+def _operator(membership: Membership | None, keys: SignRing, study: str) -> tuple[str, SigningKey]:
+    """Whose keys these are, and which one signs. Raises LocalError where none is an operator's."""
     for name in membership.with_role(Role.OPERATOR, study) if membership is not None else ():
         assert membership is not None
-        try:
+        with suppress(PeerError, LocalError):
+            key = keys.signer(name, membership)
             membership.signing_key(name, key.key_id)
-        except PeerError:
-            continue
-        return name
+            return name, key
     raise LocalError(
-        f"key {key.key_id.hex()} is no operator's of study {study}",
+        f"key {keys.key_ids[0].hex()} is no operator's of study {study}",
         hint="the registrar makes operators: `wardround registrar approve NAME.pub --role operator`",
     )
 

@@ -97,15 +97,20 @@ def tls_folder(private_key: Path) -> Path:
     return private_key.with_suffix(".tls")
 
 
+def check_name(name: str) -> None:
+    """Raises LocalError for a name that no member can have."""
+    try:
+        ID.pack(name)
+    except ValueError as error:
+        raise LocalError(str(error), hint="lower-case letters, digits and hyphens, e.g. clinic-north") from None
+
+
 def make_member_keys(name: str, folder: Path, *, institution: str = "") -> MemberCard:
     """Make NAME.sign, NAME.open, NAME.tls/key.pem (private, mode 0600) and NAME.pub in `folder`.
 
     Raises LocalError when one of them exists: a private key is never overwritten.
     """
-    try:
-        ID.pack(name)
-    except ValueError as error:
-        raise LocalError(str(error), hint="lower-case letters, digits and hyphens, e.g. clinic-north") from None
+    check_name(name)
     _make_folder(folder)
     paths = [folder / f"{name}.{ending}" for ending in ("sign", "open", "pub", "tls")]
     _refuse_existing(*paths)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from registry.keyfiles import MemberCard
 from schemas.errors import LocalError
-from schemas.records import KeyState, Member, MemberKey, Role
+from schemas.records import KeyState, KeyUse, Member, MemberKey, Role
 
 SIZE_CAP_BYTES = 20 * 2**30
 KEYS_MAX = 16
@@ -28,7 +28,8 @@ class NewMember:
 def member_of(new: NewMember, known: Mapping[str, Member]) -> Member:
     """The record for `new`: its keys active, those it had before retired (or revoked, as they were).
 
-    known   the newest record of every member. Raises LocalError for a key that is another member's, or was revoked.
+    known   the newest record of every member. Raises LocalError for a key that is another member's, or was revoked,
+            and for more former signing keys than a record holds.
     """
     card, before = new.card, known.get(new.card.name)
     active = card.keys()
@@ -42,10 +43,22 @@ def member_of(new: NewMember, known: Mapping[str, Member]) -> Member:
             institution=new.institution or (before.institution if before else card.name),
             studies=tuple(sorted(set(new.studies))),
             roles=tuple(sorted({int(role) for role in new.roles})),
-            keys=(*active, *older)[:KEYS_MAX],
+            keys=(*active, *_kept(card.name, older, KEYS_MAX - len(active))),
         )
     except ValueError as error:
         raise LocalError(str(error)) from None
+
+
+def _kept(name: str, older: tuple[MemberKey, ...], room: int) -> tuple[MemberKey, ...]:
+    """Former keys that a record still lists: all that sign, as what they signed stands on logs; others as they fit."""
+    signing = [key for key in older if key.use == KeyUse.SIGN]
+    if len(signing) > room:
+        raise LocalError(
+            f"{name} has had {len(signing)} signing keys before these, its record holds {room}",
+            hint="what the oldest signed would no longer be believed: publish the member under a new name",
+        )
+    opening = [key for key in older if key.use == KeyUse.OPEN][: room - len(signing)]
+    return tuple(key for key in older if key in signing or key in opening)
 
 
 def revoked(member: Member) -> Member:

@@ -115,6 +115,10 @@ class Registrar:
                 hint="is it the right broker (--broker), and the right key (--key)?",
             )
 
+    def member(self, name: str) -> Member | None:
+        """The newest record of a member, on the roster or not yet; None for a stranger."""
+        return self._on_log.members.get(name)
+
     @property
     def membership(self) -> Membership | None:
         """The members of the newest roster; None before the first."""

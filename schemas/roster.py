@@ -44,6 +44,11 @@ class Membership:
             return None
         return found[1].public
 
+    def key_states(self, name: str) -> dict[bytes, KeyState]:
+        """key_id -> state of every key of member `name`; empty for one that is not on the roster."""
+        member = self.members.get(name)
+        return {key.key_id: KeyState(key.state) for key in member.keys} if member else {}
+
     def opening_key(self, name: str) -> MemberKey:
         """The active HPKE key of member `name`. Raises PeerError with code `stranger` when there is none."""
         member = self.members.get(name)

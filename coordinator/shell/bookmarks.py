@@ -15,7 +15,7 @@ from coordinator.core.bookmark import Marked, bookmark_of
 from coordinator.core.study import StudyCore
 from coordinator.shell.services import Services, now_ms
 from protocol.digests import bookmark_subject
-from protocol.sealing import OpenKey, open_content, seal_content
+from protocol.sealing import open_content, seal_content
 from protocol.written import ForeignError, read_bookmark
 from schemas import topics
 from schemas.errors import PeerError
@@ -92,10 +92,11 @@ class Bookmarks:
 
     async def _put(self, marked: Marked) -> None:
         topic = topics.bookmark(self._plan.study)
-        subject, readers = bookmark_subject(marked.study, marked.version), {self._services.name: self._opening.public}
-        memory = seal_content(readers, subject, marked.memory.to_bytes())
+        own = self._services.membership.opening_key(self._services.name)  # a successor may not hold a newer one yet
+        subject = bookmark_subject(marked.study, marked.version)
+        memory = seal_content({self._services.name: own.public}, subject, marked.memory.to_bytes())
         bookmark = Bookmark(marked.study, marked.plan, marked.version, marked.positions, memory)
-        value = self._services.signing.sign(bookmark).to_bytes()
+        value = self._services.signer.sign(bookmark).to_bytes()
         try:
             if await self._exists():  # a writer would wait for seconds, and the study with it
                 await self._services.writer.send(topic, value, self._plan.study.encode())
@@ -140,12 +141,8 @@ class Bookmarks:
             raise PeerError(f"it belongs to study {found.study} under another plan")
         if found.version > version:
             raise PeerError(f"it names version {found.version}, the log ends with {version}")
-        memory = open_content(self._opening, found.memory, bookmark_subject(found.study, found.version))
+        memory = open_content(self._services.opening, found.memory, bookmark_subject(found.study, found.version))
         return Marked(found.study, found.plan, found.version, found.positions, Memory.from_bytes(memory))
-
-    @property
-    def _opening(self) -> OpenKey:
-        return self._services.opening
 
 
 async def _last(services: Services, topic: str, count: int) -> list[Entry]:

@@ -7,7 +7,7 @@ import asyncio
 
 import structlog
 
-from coordinator.shell.services import Services
+from coordinator.shell.services import Services, refuse_own
 from protocol.sealing import new_epoch_key, open_epoch_box, open_epoch_key, seal_epoch_key
 from protocol.written import ForeignError, read_epoch_key
 from schemas import topics
@@ -55,6 +55,7 @@ class Epochs:
             try:
                 self._take(entry)
             except ForeignError as error:
+                refuse_own(services, entry.value, error)
                 self._held.pop(_named(entry.key), None)
                 services.strangers.passed_over(self._plan.study, entry, error)
             except PeerError as error:
@@ -68,8 +69,7 @@ class Epochs:
             raise ForeignError(f"the key of epoch {record.epoch} for {record.member} was copied from elsewhere")
         if record.member == services.name:
             self._unopened.add(record.epoch)
-            key = open_epoch_key(services.opening, record.study, record.epoch, record.member, record.box)
-            self._keys[record.epoch] = key
+            self._keys[record.epoch] = open_epoch_key(services.opening, record)
         self._held[record.epoch, record.member] = record.key_id
 
     def require(self, newest: Announcement | None) -> None:
@@ -81,8 +81,8 @@ class Epochs:
         topic, epoch = topics.keys(self._plan.study), newest.key_epoch if newest is not None else 0
         if closed := sorted(one for one in self._unopened if one >= epoch):
             raise LocalError(
-                f"the key of epoch {closed[0]} on {topic} does not open with this coordinator's opening key",
-                hint="give it back the opening key that it had, and let the registrar publish that one",
+                f"the key of epoch {closed[0]} on {topic} does not open with this coordinator's opening keys",
+                hint="give it back the opening key that it had, beside the newest, as NAME.open.1a2b3c4d",
             )
         if newest is None:
             return
@@ -111,7 +111,7 @@ class Epochs:
                 given.append(record)
                 await asyncio.sleep(0)  # a thousand seals at once would hold up the heartbeats
         if given:
-            topic, sign = topics.keys(self._plan.study), self._services.signing.sign
+            topic, sign = topics.keys(self._plan.study), self._services.signer.sign
             await self._services.transactions.write(
                 (topic, sign(record).to_bytes(), f"{epoch}/{record.member}".encode()) for record in given
             )

@@ -7,7 +7,7 @@ from coordinator.core.events import Evaluated, OfferFact
 from coordinator.core.offers import NOWHERE
 from protocol.digests import record_digest
 from protocol.evaluations import AnyEvaluation, measured_values, read_evaluation, verify_evaluation
-from protocol.sealing import OpenKey
+from protocol.sealing import OpeningKeys
 from protocol.signing import verify, verify_update
 from schemas.errors import PeerError
 from schemas.plan import Plan
@@ -41,7 +41,9 @@ def worth_reading(entries: Sequence[Entry]) -> list[Entry]:
     return kept[::-1]
 
 
-def measured(entry: Entry, plan: Plan, digests: Container[bytes], opening: OpenKey) -> tuple[bytes, Evaluated | None]:
+def measured(
+    entry: Entry, plan: Plan, digests: Container[bytes], opening: OpeningKeys
+) -> tuple[bytes, Evaluated | None]:
     """An Evaluation whose digest is one of `digests`, and nothing else; the digest is what makes it believed."""
     if entry.value is None or kind_within(entry.value) != Evaluation.KIND:
         return b"", None
@@ -57,7 +59,7 @@ def measured(entry: Entry, plan: Plan, digests: Container[bytes], opening: OpenK
 
 
 def read_offer_topic(
-    entry: Entry, site: str, plan: Plan, membership: Membership, opening: OpenKey
+    entry: Entry, site: str, plan: Plan, membership: Membership, opening: OpeningKeys
 ) -> VerifiedOffer | Evaluated | Presence | None:
     """One record of `wardround.offers.<site>`; None when it belongs to another study.
 
@@ -118,7 +120,9 @@ def _fact(header: Header, offer: Offer, offset: int) -> OfferFact:
     )
 
 
-def _evaluation(evaluation: AnyEvaluation, payload: bytes, site: str, plan: Plan, opening: OpenKey) -> Evaluated | None:
+def _evaluation(
+    evaluation: AnyEvaluation, payload: bytes, site: str, plan: Plan, opening: OpeningKeys
+) -> Evaluated | None:
     _same_site(evaluation.site, site)
     if evaluation.study != plan.study:
         return None

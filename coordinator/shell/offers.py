@@ -18,7 +18,7 @@ from runtime.lines import LineBudget
 from schemas import topics
 from schemas.errors import PeerError
 from schemas.plan import Plan
-from schemas.records import Offer, Presence, kind_within
+from schemas.records import Evaluation, Offer, Presence, kind_within
 from transport.reading.log import EARLIEST, Entry
 
 
@@ -33,6 +33,7 @@ Seen = VerifiedOffer | Evaluated | CommandSeen | OffersAnew | Heard
 BATCH_MAX = 256
 LOOK_S = 10.0
 WAIT_MS = 500
+_WAITED_FOR = (Offer.KIND, Evaluation.KIND)  # read once more under the next roster, which may know the key
 
 log = structlog.get_logger()
 
@@ -54,7 +55,7 @@ class OffersReader:
         self._looked_s = 0.0
         self._missing: frozenset[str] = frozenset()  # sites without topics, as far as that was said
         self._lost: dict[str, int] = {}
-        self._unbelieved: dict[str, int] = {}  # site -> its first offer under a key that the roster lacks
+        self._unbelieved: dict[str, int] = {}  # site -> its first offer or evaluation under a key that the roster lacks
         self._throttle = Throttle(self._reader, services.metrics, plan.study)
         self._lines = LineBudget()
 
@@ -94,7 +95,7 @@ class OffersReader:
         await self._reader.close()
 
     def _heard(self) -> dict[str, int]:
-        """Up to where each site was heard; an offer under a key that no roster knows yet is not heard."""
+        """Up to where each site was heard; what is under a key that no roster knows yet is not heard."""
         commands = topics.commands(self._plan.study)
         heard: dict[str, int] = {}
         for topic, offset in self._reader.positions().items():
@@ -180,7 +181,7 @@ class OffersReader:
         try:
             seen = read_offer_topic(entry, site, self._plan, services.membership, services.opening)
         except PeerError as error:
-            if error.code == "stranger" and kind_within(entry.value or b"") == Offer.KIND:
+            if error.code == "stranger" and kind_within(entry.value or b"") in _WAITED_FOR:
                 self._unbelieved.setdefault(site, entry.offset)
             self._refused(entry, site, error)
             return

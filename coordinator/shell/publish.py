@@ -78,10 +78,9 @@ class Publisher:
     async def state(self, version: int, file: Growing) -> Placed:
         """Upload an optimiser state, sealed to the coordinator itself and to the plan's auditors."""
         key, subject = new_body_key(), state_subject(self._plan.study, version)
-        own, auditors = self._services.opening, self._services.membership.openers(self._plan.storage.auditors)
-        readers = {name: (one.public, one.key_id) for name, one in auditors.items()}
-        readers = {self._services.name: (own.public, own.key_id), **readers}
-        boxes = tuple(body_box(public, name, key_id, subject, key) for name, (public, key_id) in readers.items())
+        own, membership = self._services.name, self._services.membership
+        readers = {own: membership.opening_key(own), **membership.openers(self._plan.storage.auditors)}
+        boxes = tuple(body_box(one.public, name, one.key_id, subject, key) for name, one in readers.items())
         return await self._sealed(file, key, subject, boxes)
 
     async def cohort(self, offers: list[VerifiedOffer]) -> BodyAt:
@@ -152,7 +151,7 @@ class Publisher:
             await self._services.transactions.write(writes)
 
     def _sign(self, record: Record) -> bytes:
-        return self._services.signing.sign(record).to_bytes()
+        return self._services.signer.sign(record).to_bytes()
 
     @property
     def _ground(self) -> Ground:

@@ -13,7 +13,7 @@ from coordinator.core.replay import Replay
 from coordinator.core.site import Site
 from coordinator.shell.epochs import Epochs
 from coordinator.shell.intake import VerifiedOffer, chosen_offer, measured
-from coordinator.shell.services import Services
+from coordinator.shell.services import Services, refuse_own
 from coordinator.shell.vectors import Stored
 from coordinator.strategies.stopping import Progress
 from protocol.commands import CommandLog
@@ -160,6 +160,7 @@ def _take(restored: Restored, entry: Entry, services: Services) -> None:
         else:
             restored.replay.take(read_rounds(entry.value, services.membership, restored.view.study))
     except ForeignError as error:
+        refuse_own(services, entry.value, error)
         services.strangers.passed_over(restored.view.study, entry, error)
 
 

@@ -13,8 +13,10 @@ from coordinator.shell.metrics import CoordinatorMetrics
 from coordinator.shell.strangers import Strangers
 from protocol.directory import Directory
 from protocol.fixed_point import Encoding, Words
-from protocol.sealing import OpenKey
+from protocol.rings import OpenRing, SignRing
 from protocol.signing import SigningKey
+from protocol.written import is_signed_with
+from schemas.errors import LocalError, PeerError
 from schemas.roster import Membership
 from transport.ports import Administers, Commits, Fetches, Opens, Sends, Uploads, Waits
 
@@ -85,8 +87,8 @@ class Services:
     folder: Path
     connection: Opens
     link: Waits
-    signing: SigningKey
-    opening: OpenKey
+    signing: SignRing
+    opening: OpenRing
     directory: Directory
     writer: Sends
     bodies: Uploads
@@ -104,10 +106,28 @@ class Services:
         return self.led_by
 
     @property
+    def signer(self) -> SigningKey:
+        """The key that signs now, by the newest roster. Raises LocalError when every one is revoked."""
+        return self.signing.signer(self.name, self.directory.membership)
+
+    @property
     def membership(self) -> Membership:
         """The newest membership; there is one before any study runs."""
         assert self.directory.membership is not None
         return self.directory.membership
+
+
+def refuse_own(services: Services, value: bytes | None, error: PeerError) -> None:
+    """Raise LocalError for what this coordinator itself signed with a key that the roster does not list yet.
+
+    A process of it that had read a later roster did: to pass it over would be to write another record in its place.
+    """
+    if error.code == "stranger" and is_signed_with(value, services.signing):
+        raise LocalError(
+            "the log holds a record under a new key of this coordinator, and this process has not read the roster that "
+            "lists it yet",
+            hint="it is tried again; if that does not help, let the registrar publish this coordinator's card",
+        )
 
 
 def now_ms() -> int:

@@ -6,16 +6,18 @@ Never:    believes a record that its writer did not sign; works on after the cha
 """
 
 import asyncio
+from contextlib import suppress
 
 import structlog
 
 from participant.core.events import Announced, Event, Held, LogRead, ReceiptRead, Requested
 from participant.core.past import ASK
 from participant.shell.services import Services
+from participant.shell.unheard import Unheard
 from protocol.directory import OLDER_HINT
 from protocol.rounds import RoundsView
 from protocol.sealing import open_epoch_key
-from protocol.written import read_epoch_key, read_receipt, read_rounds
+from protocol.written import ForeignError, read_epoch_key, read_receipt, read_rounds
 from schemas import topics
 from schemas.errors import PeerError
 from schemas.plan import Plan
@@ -49,6 +51,7 @@ class StudyLog:
         self._boxes: dict[int, EpochKey] = {}
         self._keys: dict[int, bytes] = {}
         self._key_came = asyncio.Event()
+        self._unheard = Unheard()
 
     @property
     def topics(self) -> frozenset[str]:
@@ -58,15 +61,34 @@ class StudyLog:
         """Take one entry of the study's topics; one that cannot be believed is counted and left out."""
         if entry.value is None:
             return
+        self._hear_again()
+        if entry.topic == topics.rounds(self._plan.study):
+            if entry.offset <= self._offset:  # the topic begins again: what it has not got is not behind it
+                self._record = -1
+            self._offset = entry.offset
         try:
-            if entry.topic == topics.rounds(self._plan.study):
-                self._rounds(entry)
-            elif entry.topic == topics.receipts(self._plan.study):
-                self._receipts(entry.key, entry.value)
-            else:
-                self._epoch_keys(entry.key, entry.value)
+            self._hear(entry, entry.value)
         except PeerError as error:
             self._services.strangers.refused(entry, error)
+
+    def _hear_again(self) -> None:
+        """What was read before the roster that lists its signer, under that roster."""
+        for entry in self._unheard.under(self._services.directory.membership):
+            with suppress(PeerError):  # it was said and counted the first time
+                self._hear(entry, entry.value or b"")
+
+    def _hear(self, entry: Entry, value: bytes) -> None:
+        try:
+            if entry.topic == topics.rounds(self._plan.study):
+                self._rounds(value)
+            elif entry.topic == topics.receipts(self._plan.study):
+                self._receipts(entry.key, value)
+            else:
+                self._epoch_keys(entry.key, value)
+        except ForeignError as error:
+            if error.code == "stranger":
+                self._unheard.keep(entry, self._services.directory.membership)
+            raise
 
     def drain(self) -> list[Event]:
         """What the core has not been told yet. Older announcements are skipped, and receipts that decide less.
@@ -74,6 +96,7 @@ class StudyLog:
         To be called once the topics were read to their end, or `unread` says why not: then that alone is told.
         The announcement first: a receipt may free the site to train, and then from the newest version.
         """
+        self._hear_again()
         events: list[Event] = []
         held = self._why_held()
         if held != self._held:
@@ -111,19 +134,13 @@ class StudyLog:
         except TimeoutError:
             raise PeerError(f"no key of epoch {epoch} was sealed to {self._services.name}", code="box") from None
         if epoch not in self._keys:
-            record = self._boxes[epoch]
-            self._keys[epoch] = open_epoch_key(
-                self._services.opening, self._plan.study, epoch, self._services.name, record.box
-            )
+            self._keys[epoch] = open_epoch_key(self._services.opening, self._boxes[epoch])
         return self._keys[epoch]
 
-    def _rounds(self, entry: Entry) -> None:
-        if entry.offset <= self._offset:  # the topic begins again: what it has not got is not behind it
-            self._record = -1
-        self._offset = entry.offset
+    def _rounds(self, value: bytes) -> None:
         if self._broken:
             return
-        record = read_rounds(entry.value, self._services.directory.membership, self._plan.study)
+        record = read_rounds(value, self._services.directory.membership, self._plan.study)
         try:
             new = self.view.add(record)
         except PeerError as error:
@@ -157,8 +174,8 @@ class StudyLog:
         record = read_epoch_key(value, self._services.directory.membership, self._plan.study)
         if (str(record.epoch), record.member) != (epoch, member):
             raise PeerError("an epoch key stands under another epoch or member")
-        known, own = self._boxes.get(record.epoch), self._services.opening.key_id
-        if known is not None and known.key_id == own != record.key_id:
+        known, held = self._boxes.get(record.epoch), self._services.opening.key_ids
+        if known is not None and known.key_id in held and record.key_id not in held:
             raise PeerError(f"the key of epoch {epoch} under another opening key, copied from earlier")
         self._boxes[record.epoch] = record
         self._keys.pop(record.epoch, None)

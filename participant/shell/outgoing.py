@@ -57,18 +57,20 @@ class Outgoing:
 
         stands_for   so many versions, where the plan weighs absence
 
-        Raises EncodingError, OSError, sqlite3.Error or SealingStopped; nothing is kept then but the update's file.
+        Raises EncodingError, LocalError, OSError, sqlite3.Error or SealingStopped; nothing is kept then but the
+        update's file.
         """
         assert self.ready is not None
         store, plan = self._services.store, self._plan
         sequence = store.sequence_next(plan.study)
         weighs = weights(plan, examples=self.ready.loaded.examples, stands_for=stands_for)
         auxiliary = self._gate.let_out(What.UPDATE, weighs, plan)
+        signer = self._services.signer
         body = write_body(update, self.body(sequence), self._encoding, auxiliary, self._services.stopping)
         header = Header(
             study=plan.study,
             site=self._services.name,
-            signing_key=self._services.signing.key_id,
+            signing_key=signer.key_id,
             sequence=sequence,
             plan=plan.digest,
             base_version=base_version,
@@ -83,7 +85,7 @@ class Outgoing:
             sequence=sequence,
             base_version=base_version,
             header=header,
-            signature=self._services.signing.sign_update(header, ()),
+            signature=signer.sign_update(header, ()),
             body_key=new_body_key(),
             chunk_digests=body.chunk_digests,
             size_bytes=body.size_bytes,
@@ -104,7 +106,7 @@ class Outgoing:
             store.note_anew(row)
         runs = await self._upload(row)
         body = BodyRef(0, row.size_bytes, runs, row.chunk_digests, self._boxes(row))
-        offer = services.signing.sign(Offer(row.header, (), row.signature, body)).to_bytes()
+        offer = services.signer.sign(Offer(row.header, (), row.signature, body)).to_bytes()
         evaluation = self._evaluations.pop(row.base_version, None)
         if evaluation is not None:
             await asyncio.shield(evaluation)  # the log has an evaluation before the update trained from its version
@@ -133,7 +135,7 @@ class Outgoing:
         self._alone_sent = self._alone_sent or any(name.startswith(ALONE) for name in allowed)
         readers = {name: key.public for name, key in self._readers().items()}
         record = evaluation_of(study, self._services.name, version, model, allowed, readers)
-        value = self._services.signing.sign(record).to_bytes()
+        value = self._services.signer.sign(record).to_bytes()
         store.note_left(Left(study, self._plan.digest, What.EVALUATION.value, len(value), base_version=version))
         await asyncio.to_thread(store.flush)
         self._evaluations = {of: task for of, task in self._evaluations.items() if not task.done()}

@@ -42,7 +42,7 @@ class PresenceTeller:
         site: str,
         software: str,
         *,
-        signing: SigningKey,
+        signer: Callable[[], SigningKey],
         writer: Writer,
         gate: Gate,
         store: Store,
@@ -50,8 +50,8 @@ class PresenceTeller:
         interval_min_s: float,
         believed: Callable[[], bool] = lambda: True,
     ) -> None:
-        """`believed`: whether the roster knows this site's signing key; what nobody believes is not told."""
-        self._site, self._software, self._signing, self._writer = site, software, signing, writer
+        """`signer`: the key that signs now; `believed`: whether the roster knows it; what nobody believes is untold."""
+        self._site, self._software, self._signer, self._writer = site, software, signer, writer
         self._gate, self._store, self._period_s, self._interval_min_s = gate, store, period_s, interval_min_s
         self._believed = believed
         self._states: dict[str, SiteState] = {}
@@ -120,7 +120,7 @@ class PresenceTeller:
         states = tuple((study, int(allowed[study])) for study in sorted(allowed))
         troubles = {study: self._failing(study) for study in allowed}
         listed = tuple((study, what, count) for study in sorted(troubles) for what, count in troubles[study])
-        value = self._signing.sign(Presence(self._site, states, self._software, listed)).to_bytes()
+        value = self._signer().sign(Presence(self._site, states, self._software, listed)).to_bytes()
         self._list(len(value))
         await self._writer.send(topics.offers(self._site), value)
         self._told = told

@@ -16,7 +16,7 @@ from participant.shell.store import Store
 from participant.shell.strangers import Strangers
 from participant.training.client import Trainer
 from protocol.directory import Directory
-from protocol.sealing import OpenKey
+from protocol.rings import OpenRing, SignRing
 from protocol.signing import SigningKey
 from transport.bodies import BodyReader, BodyWriter
 from transport.staying.link import Link
@@ -30,8 +30,8 @@ class Services:
     name: str
     folder: Path
     link: Link
-    signing: SigningKey
-    opening: OpenKey
+    signing: SignRing
+    opening: OpenRing
     directory: Directory
     writer: Writer
     bodies: BodyWriter
@@ -48,7 +48,12 @@ class Services:
     @property
     def place(self) -> Place:
         """This site as the roster has to know it."""
-        return Place(self.name, self.signing.key_id, self.opening.key_id)
+        return Place(self.name, self.signing.key_ids, self.opening.key_ids)
+
+    @property
+    def signer(self) -> SigningKey:
+        """The key that signs now, by the newest roster. Raises LocalError when every one is revoked."""
+        return self.signing.signer(self.name, self.directory.membership)
 
     @property
     def models(self) -> Path:

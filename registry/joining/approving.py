@@ -26,32 +26,52 @@ class Terms:
     """On which members are taken in.
 
     bootstrap    where they will reach the brokers
+    roles        empty: those that a member has, and of a new one that of a site
+    studies      empty: those that a member has, and of a new one all
     institution  instead of what their requests say; empty: as they say
     lifetime     of their certificates; None: as the profile has it
     """
 
     bootstrap: str
-    roles: tuple[Role, ...] = (Role.SITE,)
+    roles: tuple[Role, ...] = ()
     studies: tuple[str, ...] = ()
     size_cap_bytes: int = SIZE_CAP_BYTES
     institution: str = ""
     lifetime: timedelta | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Approved:
+    """What to send to a member, and what it is now."""
+
+    answer: Answer
+    roles: tuple[Role, ...]
+
+
 async def approve(
     registrar: "Registrar", authority: "Authority", cards: Mapping[Path, "MemberCard"], terms: Terms
-) -> dict[Path, Answer]:
+) -> "dict[Path, Approved]":
     """Take members in, or give those that are in their next certificate or keys. Raises LocalError.
 
     cards   by the request that each stands in
     """
-    now = utc_now()
-    issued = {path: certify(authority, card, terms.roles, now, lifetime=terms.lifetime) for path, card in cards.items()}
-    await registrar.publish_members(
-        NewMember(card, terms.roles, terms.institution or card.institution, terms.studies, terms.size_cap_bytes)
-        for card in cards.values()
-    )
+    now, wanted = utc_now(), {path: _wanted(registrar, card, terms) for path, card in cards.items()}
+    issued = {
+        path: certify(authority, new.card, new.roles, now, lifetime=terms.lifetime) for path, new in wanted.items()
+    }
+    await registrar.publish_members(wanted.values())
     await registrar.publish_certificates(
         Certificate(cards[path].name, one.chain, one.roots) for path, one in issued.items()
     )
-    return {path: Answer.of(cards[path].name, terms.bootstrap, one) for path, one in issued.items()}
+    return {
+        path: Approved(Answer.of(new.card.name, terms.bootstrap, issued[path]), new.roles)
+        for path, new in wanted.items()
+    }
+
+
+def _wanted(registrar: "Registrar", card: "MemberCard", terms: Terms) -> NewMember:
+    """Who has a role keeps it, unless another one is named: a coordinator with new keys does not become a site."""
+    known = registrar.member(card.name)
+    roles = terms.roles or (tuple(Role(role) for role in known.roles) if known is not None else (Role.SITE,))
+    studies = terms.studies or (known.studies if known is not None else ())
+    return NewMember(card, roles, terms.institution or card.institution, studies, terms.size_cap_bytes)

@@ -14,6 +14,7 @@ from coordinator.shell.leading import LeadPartition
 from coordinator.shell.metrics import CoordinatorMetrics
 from coordinator.shell.services import Services
 from coordinator.shell.strangers import Strangers
+from protocol.rings import OpenRing, SignRing
 from schemas.plan import Plan
 from simulation.ports.books import Books
 from simulation.ports.connection import Admin, Bodies, Calm, Connection, Life, Sender
@@ -96,7 +97,8 @@ async def _over(federation: Federation) -> None:
 def _services(federation: Federation, life: Life, folder: Path) -> Services:
     metrics, keys, sender = CoordinatorMetrics(), keys_of(COORDINATOR), Sender(life)
     return Services(
-        name=COORDINATOR, folder=folder, connection=Connection(life), link=Calm(), signing=keys.signing,
-        opening=keys.opening, directory=federation.directory, writer=sender, bodies=sender, reader=Bodies(life),
-        admin=Admin(life), metrics=metrics, strangers=Strangers(metrics),
+        name=COORDINATOR, folder=folder, connection=Connection(life), link=Calm(),
+        signing=SignRing.of(keys.signing), opening=OpenRing.of(keys.opening), directory=federation.directory,
+        writer=sender, bodies=sender, reader=Bodies(life), admin=Admin(life), metrics=metrics,
+        strangers=Strangers(metrics),
     )  # fmt: skip

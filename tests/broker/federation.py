@@ -192,7 +192,7 @@ class Site:
         key = b""
         for record in await federation.epoch_keys():
             if record.member == self.name and record.epoch == announced.key_epoch:
-                key = open_epoch_key(self.opening, study, record.epoch, self.name, record.box)
+                key = open_epoch_key(self.opening, record)
         body = announced.model.body
         opener = ChunkOpener(open_epoch_box(key, body.boxes), model_subject(study, announced.version), body.count)
         chunks = [chunk async for chunk in federation.reader.chunks(topics.models(study), body.runs)]

@@ -85,7 +85,7 @@ class Services:
         name = next(name for name in self.stage.cards if name != COORDINATOR)
         opening = OpenKey.load(self.stage.keys / f"{name}.open")
         keys = {
-            record.epoch: open_epoch_key(opening, study, record.epoch, name, record.box)
+            record.epoch: open_epoch_key(opening, record)
             for record in map(EpochKey.from_bytes, await self._payloads(topics.keys(study)))
             if record.member == name
         }

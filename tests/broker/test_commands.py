@@ -11,7 +11,7 @@ import pytest
 
 from audit.federation import AsyncFederation as View
 from protocol.key_files import read_registrar_key
-from protocol.signing import SigningKey
+from protocol.rings import SignRing
 from registry.commands import Given, command
 from registry.keyfiles import make_member_keys
 from registry.members import NewMember
@@ -36,7 +36,7 @@ async def operator(fed: Federation) -> Act:
         await office.publish_members([NewMember(card, (Role.OPERATOR,))])
         await office.publish_roster()
     install_beside(fed.folder / f"{card.name}.pub", certify(authority(), card, [Role.OPERATOR], utc_now()))
-    key = SigningKey.load(fed.folder / f"{card.name}.sign")
+    key = SignRing.load(fed.folder / f"{card.name}.sign")
 
     def act(action: Action, site: str | None = None) -> Awaitable[Given]:
         return command(fed.kafka, registrar_key(fed), key, fed.study, action, site=site, reason="as agreed")

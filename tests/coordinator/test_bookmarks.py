@@ -48,7 +48,7 @@ class Passed:
 class Federation:
     """Services of a coordinator, as far as bookmarks need them; `written` is what came on the topic."""
 
-    name, signing, opening = "coordinator", KEY, OPENING
+    name, signer, opening = "coordinator", KEY, OPENING
 
     def __init__(self) -> None:
         self.written: list[Bookmark] = []
@@ -60,6 +60,9 @@ class Federation:
         if key_id != KEY.key_id:
             raise PeerError("nobody's key", code="stranger")
         return KEY.public
+
+    def opening_key(self, _name: str) -> OpenKey:
+        return OPENING
 
     async def existing(self, names: Iterable[str]) -> set[str]:
         return set(names) if self.exists else set()

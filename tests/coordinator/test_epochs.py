@@ -14,7 +14,8 @@ from coordinator.shell.metrics import CoordinatorMetrics
 from coordinator.shell.services import Services
 from coordinator.shell.strangers import Strangers
 from protocol.digests import record_digest
-from protocol.sealing import OpenKey, epoch_box, new_body_key, open_epoch_key, seal_epoch_key
+from protocol.rings import OpenRing, SignRing
+from protocol.sealing import OpeningKeys, OpenKey, epoch_box, new_body_key, open_epoch_key, seal_epoch_key
 from protocol.signing import SigningKey
 from schemas import topics
 from schemas.errors import FederationError
@@ -38,6 +39,7 @@ from transport.reading.log import Entry
 
 TOPIC = topics.keys(PLAN.study)
 SIGNING = SigningKey.generate()
+OWN = SignRing.of(SIGNING)
 OPENING = {name: OpenKey.generate() for name in ("coordinator", "a", "b", "late")}
 
 
@@ -88,15 +90,14 @@ class Keys:
     def given(self) -> dict[tuple[int, str], bytes]:
         """(epoch, member) -> the key that the member opens, the newest one."""
         records = [EpochKey.from_bytes(Signed.from_bytes(value).payload) for value in self.values]
-        return {
-            (one.epoch, one.member): open_epoch_key(OPENING[one.member], one.study, one.epoch, one.member, one.box)
-            for one in records
-        }
+        return {(one.epoch, one.member): open_epoch_key(OPENING[one.member], one) for one in records}
 
-    def coordinator(self, opening: OpenKey = OPENING["coordinator"], plan: Plan = PLAN) -> Epochs:
+    def coordinator(
+        self, opening: OpeningKeys = OPENING["coordinator"], plan: Plan = PLAN, signing: SignRing = OWN
+    ) -> Epochs:
         """The epochs of a fresh process."""
         services = SimpleNamespace(
-            name="coordinator", connection=None, signing=SIGNING, opening=opening, transactions=self,
+            name="coordinator", connection=None, signing=signing, signer=SIGNING, opening=opening, transactions=self,
             membership=membership("a", "b"), strangers=Strangers(CoordinatorMetrics()),
         )  # fmt: skip
         return Epochs(cast(Services, services), plan)
@@ -213,6 +214,28 @@ async def test_a_coordinator_with_another_opening_key_is_told_so_and_begins_no_e
     error = await refusal(keys, newest if is_announced else None, opening=OpenKey.generate())
     assert condition_of(error).name == "local-trouble"
     assert "does not open with this coordinator's opening key" in str(error)
+
+
+async def test_a_coordinator_with_a_new_opening_key_opens_what_was_given_to_the_former_one(keys: Keys) -> None:
+    newest = await begun(keys)
+    one = await restored(keys, opening=OpenRing.of(OpenKey.generate(), OPENING["coordinator"]))
+    one.require(newest)
+    assert one.current == 0
+
+
+@pytest.mark.parametrize("is_own", [True, False])
+async def test_what_is_signed_with_an_own_key_of_a_roster_that_was_not_read_yet_is_not_passed_over(
+    keys: Keys, is_own: bool
+) -> None:
+    newest, rotated = await begun(keys), SigningKey.generate()
+    record = EpochKey.from_bytes(Signed.from_bytes(keys.values[0]).payload)
+    keys.put(keys.keys[0], rotated.sign(record).to_bytes())
+    if not is_own:
+        (await restored(keys)).require(newest)
+        return
+    error = await refusal(keys, newest, signing=SignRing.of(rotated, SIGNING))
+    assert condition_of(error).name == "local-trouble"
+    assert "has not read the roster" in str(error)
 
 
 async def test_before_the_first_version_an_empty_key_topic_is_a_beginning(keys: Keys) -> None:

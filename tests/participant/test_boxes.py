@@ -46,7 +46,7 @@ class Sending:
         store = Mock()
         store.row.return_value = ROW
         services = SimpleNamespace(
-            name="clinic", store=store, gate=None, directory=self.directory, signing=SigningKey.generate(),
+            name="clinic", store=store, gate=None, directory=self.directory, signer=SigningKey.generate(),
             writer=self, bodies=self, outbox=folder, metrics=Mock(),
         )  # fmt: skip
         self._out, self._offer = Outgoing(cast(Services, services), PLAN), b""

@@ -43,7 +43,7 @@ def roster() -> Membership:
 
 def place(name: str, *, signing: bytes | None = None, opening: bytes | None = None) -> Place:
     own = KEYS.get(name, KEYS["site-1"])
-    return Place(name, signing or own.signing.key_id, opening or own.opening.key_id)
+    return Place(name, (signing or own.signing.key_id,), (opening or own.opening.key_id,))
 
 
 def test_a_site_with_its_own_keys_may_work(roster: Membership) -> None:
@@ -83,3 +83,17 @@ def test_an_opening_key_that_the_roster_does_not_know_is_named_too(
     held = f"knows site-2 under opening key {known}, this site holds {opening.hex()}{said}; {OWN_KEYS}"
     assert held in wrong.why_not(roster, "demo")
     assert wrong.signs(roster)
+
+
+def test_a_site_whose_newest_keys_are_not_published_yet_works_under_those_before(roster: Membership) -> None:
+    own, fresh = KEYS["site-1"], Keys.made()
+    rotated = Place("site-1", (fresh.signing.key_id, own.signing.key_id), (fresh.opening.key_id, own.opening.key_id))
+    assert rotated.why_not(roster, "demo") == ""
+    assert rotated.signs(roster)
+
+
+def test_a_site_with_new_keys_alone_waits_until_they_are_published(roster: Membership) -> None:
+    fresh = Keys.made()
+    lost = Place("site-1", (fresh.signing.key_id,), (fresh.opening.key_id,))
+    assert f"knows no signing key {fresh.signing.key_id.hex()}" in lost.why_not(roster, "demo")
+    assert not lost.signs(roster)

@@ -57,7 +57,7 @@ async def told(
     teller = PresenceTeller(
         "site-1",
         "wardround",
-        signing=key,
+        signer=lambda: key,
         writer=topic,  # type: ignore[arg-type]  # a topic in memory
         gate=Gate(Policy()),
         store=store,

@@ -1,8 +1,9 @@
 """What a participant believes of its study's log, and what it leaves out."""
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -15,7 +16,9 @@ from participant.shell.metrics import ParticipantMetrics
 from participant.shell.services import Services
 from participant.shell.store import Store
 from participant.shell.strangers import Strangers
+from participant.shell.unheard import BYTES_MAX, RECORDS_MAX, Unheard
 from protocol.digests import record_digest
+from protocol.rings import OpenRing
 from protocol.sealing import OpenKey, new_epoch_key, seal_epoch_key
 from protocol.signing import SigningKey
 from schemas import topics
@@ -32,7 +35,12 @@ COORDINATOR, OPENING = SigningKey.generate(), OpenKey.generate()
 PLAN = plan()
 
 
-def membership(state: KeyState = KeyState.ACTIVE, *names: str, opening: OpenKey = OPENING) -> Membership:
+def membership(
+    state: KeyState = KeyState.ACTIVE,
+    *names: str,
+    opening: OpenKey = OPENING,
+    coordinator: Mapping[SigningKey, KeyState] = MappingProxyType({COORDINATOR: KeyState.ACTIVE}),
+) -> Membership:
     opens = {"site-1": (MemberKey(KeyUse.OPEN, opening.key_id, opening.public, int(KeyState.ACTIVE)),)}
     members = [
         Member(
@@ -40,11 +48,14 @@ def membership(state: KeyState = KeyState.ACTIVE, *names: str, opening: OpenKey 
             name,
             (),
             (int(role),),
-            (MemberKey(KeyUse.SIGN, key.key_id, key.public, int(of)), *opens.get(name, ())),
+            (
+                *(MemberKey(KeyUse.SIGN, key.key_id, key.public, int(of)) for key, of in keys.items()),
+                *opens.get(name, ()),
+            ),
         )
-        for name, role, key, of in (
-            ("coordinator", Role.COORDINATOR, COORDINATOR, KeyState.ACTIVE),
-            ("site-1", Role.SITE, SITE, state),
+        for name, role, keys in (
+            ("coordinator", Role.COORDINATOR, coordinator),
+            ("site-1", Role.SITE, {SITE: state}),
         )
         if name in (names or ("coordinator", "site-1"))
     ]
@@ -60,6 +71,7 @@ class Following:
         self.directory = SimpleNamespace(behind="", membership=membership())
         self.store = Store(folder, "site-1")
         self.scribe = Scribe(PLAN.study, PLAN.digest)
+        self.opening = OpenRing.of(OPENING)
         self.begin()
 
     def begin(self) -> None:
@@ -68,8 +80,8 @@ class Following:
         services = SimpleNamespace(
             name="site-1",
             directory=self.directory,
-            place=Place("site-1", SITE.key_id, OPENING.key_id),
-            opening=OPENING,
+            place=Place("site-1", (SITE.key_id,), (OPENING.key_id,)),
+            opening=self.opening,
             metrics=metrics,
             strangers=Strangers(metrics),
             store=self.store,
@@ -296,6 +308,53 @@ def test_what_strangers_put_between_records_is_left_out_and_told_in_few_lines(
     assert following.log.view.next_index == 2
     assert following.drained() == [seen.Requested(0, 5, 16), seen.Announced(0, False)]
     assert 0 < len(lines) < 10
+
+
+def test_records_under_a_key_that_comes_with_a_later_roster_are_heard_then_in_their_order(following: Following) -> None:
+    rotated = SigningKey.generate()
+    following.rounds(following.scribe.announcement())
+    asked = following.scribe.request(entry("site-1", 7))
+    following.rounds(asked, signer=rotated)
+    following.rounds(following.scribe.answer(asked), signer=rotated)
+    following.write(topics.receipts(PLAN.study), receipt(), key="site-1", signer=rotated)
+    assert following.drained() == [seen.Announced(0, False)]
+    following.directory.membership = membership(coordinator={COORDINATOR: KeyState.RETIRED, rotated: KeyState.ACTIVE})
+    assert following.drained() == [seen.Requested(0, 7, 16), seen.Announced(1, False), seen.ReceiptRead(receipt())]
+    following.rounds(following.scribe.request(entry("site-1", 8)), signer=rotated)
+    assert following.drained() == [seen.Requested(1, 8, 16)]
+
+
+def test_a_record_behind_them_waits_until_those_before_it_were_heard(following: Following) -> None:
+    rotated = SigningKey.generate()
+    following.rounds(following.scribe.announcement())
+    asked = following.scribe.request(entry("site-1", 7))
+    following.rounds(asked, signer=rotated)
+    following.directory.membership = membership(coordinator={COORDINATOR: KeyState.RETIRED, rotated: KeyState.ACTIVE})
+    following.rounds(following.scribe.answer(asked), signer=rotated)
+    assert following.log.view.version == 1
+
+
+def test_of_what_strangers_write_only_so_much_is_kept() -> None:
+    unheard, first = Unheard(), membership()
+    entries = [Entry(topics.rounds(PLAN.study), offset, 0, None, b"x") for offset in range(RECORDS_MAX + 5)]
+    for one in entries:
+        unheard.keep(one, first)
+    assert unheard.under(first) == ()
+    assert unheard.under(membership(opening=OpenKey.generate())) == tuple(entries[5:])
+    assert unheard.under(first) == ()
+    unheard.keep(Entry("rounds", 0, 0, None, bytes(BYTES_MAX + 1)), None)
+    assert unheard.under(first) == ()
+
+
+async def test_the_key_of_an_epoch_opens_whichever_of_the_sites_keys_it_was_sealed_to(following: Following) -> None:
+    former, secrets = OpenKey.generate(), (new_epoch_key(), new_epoch_key())
+    following.opening = OpenRing.of(OPENING, former)
+    following.begin()
+    for epoch, (key, secret) in enumerate(zip((former, OPENING), secrets, strict=True)):
+        box = seal_epoch_key(key.public, PLAN.study, epoch, "site-1", secret)
+        record = EpochKey(PLAN.study, epoch, "site-1", key.key_id, box)
+        following.write(topics.keys(PLAN.study), record, key=f"{epoch}/site-1")
+    assert [await following.log.epoch_key(epoch) for epoch in (0, 1)] == list(secrets)
 
 
 async def test_an_older_box_of_a_key_does_not_take_the_place_of_the_one_that_opens(following: Following) -> None:

@@ -20,7 +20,7 @@ from protocol.sealing import (
     seal_epoch_key,
 )
 from schemas.errors import LocalError, PeerError
-from schemas.records import CHUNK_BYTES, KeyBox
+from schemas.records import CHUNK_BYTES, EpochKey, KeyBox
 from tests.vectors import load
 
 VECTORS = {name: bytes.fromhex(row[0]) for name, row in load("seals").items() if name != "comment"}
@@ -77,17 +77,25 @@ def test_a_body_box_made_here_opens_and_has_the_size_of_the_wire() -> None:
     assert open_body_box(KEY, [box], SUBJECT) == body_key
 
 
+def given(study: str, epoch: int, member: str, box: bytes) -> EpochKey:
+    return EpochKey(study, epoch, member, KEY.key_id, box)
+
+
 def test_a_recorded_epoch_key_opens_for_its_member_alone() -> None:
     box = VECTORS["epoch_key_box"]
-    assert open_epoch_key(KEY, "lung", 3, "inst-1", box) == VECTORS["epoch_key"]
+    assert open_epoch_key(KEY, given("lung", 3, "inst-1", box)) == VECTORS["epoch_key"]
     for study, epoch, member in (("lung-2", 3, "inst-1"), ("lung", 4, "inst-1"), ("lung", 3, "inst-2")):
         with pytest.raises(PeerError):
-            open_epoch_key(KEY, study, epoch, member, box)
+            open_epoch_key(KEY, given(study, epoch, member, box))
 
 
 def test_an_epoch_key_made_here_opens() -> None:
     epoch_key = new_epoch_key()
-    assert open_epoch_key(KEY, "lung", 0, "a", seal_epoch_key(KEY.public, "lung", 0, "a", epoch_key)) == epoch_key
+    record = given("lung", 0, "a", seal_epoch_key(KEY.public, "lung", 0, "a", epoch_key))
+    assert open_epoch_key(KEY, record) == epoch_key
+    with pytest.raises(PeerError, match=f"sealed to {KEY.key_id.hex()}; held {OTHER.key_id.hex()}") as refused:
+        open_epoch_key(OTHER, record)
+    assert refused.value.code == "box"
 
 
 def test_an_epoch_box_opens_under_its_epoch_alone() -> None:
@@ -104,7 +112,7 @@ def test_an_epoch_box_opens_under_its_epoch_alone() -> None:
 
 
 def test_a_box_that_holds_no_key_is_refused() -> None:
-    info_free = open_epoch_key(KEY, "lung", 3, "inst-1", VECTORS["epoch_key_box"])
+    info_free = open_epoch_key(KEY, given("lung", 3, "inst-1", VECTORS["epoch_key_box"]))
     assert len(info_free) == 32
     box = body_box(KEY.public, "coordinator", KEY.key_id, SUBJECT, b"too short")
     with pytest.raises(PeerError, match="9 bytes"):

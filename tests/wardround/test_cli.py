@@ -148,6 +148,27 @@ def test_keys_are_private_and_never_overwritten(tmp_path: Path, capsys: pytest.C
     assert (tmp_path / "clinic-north.sign").read_bytes() == before
 
 
+def test_rotated_keys_leave_the_former_ones_beside_and_say_what_to_do(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = ["keys", "rotate", "clinic-north", "--out", str(tmp_path)]
+    assert main(line) == 2
+    assert "wardround keys new" in capsys.readouterr().err
+    main(["keys", "new", "clinic-north", "--out", str(tmp_path), "--json"])
+    former = json.loads(capsys.readouterr().out)["fingerprint"]
+    assert main([*line, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["fingerprint"] != former
+    beside = [
+        f"clinic-north.{kind}.{key_id[:8]}" for kind, key_id in zip(("sign", "open"), former.split(), strict=True)
+    ]
+    assert told["retired"] == [str(tmp_path / name) for name in beside]
+    assert main(line) == 0
+    said = capsys.readouterr().out
+    assert "wardround registrar member clinic-north.pub" in said
+    assert "with the same --role" in said
+
+
 def test_a_name_that_is_no_id_makes_no_keys(tmp_path: Path) -> None:
     assert main(["keys", "new", "Clinic North", "--out", str(tmp_path)]) == 2
     assert list(tmp_path.iterdir()) == []

@@ -37,7 +37,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     which.add_argument("--best", action="store_true", help="the version that sites judged best, of those kept")
     export.add_argument("--out", type=Path, required=True, metavar="FILE", help="where to write: model.safetensors")
     export.add_argument("--member", required=True, metavar="NAME", help="the member whose key opens the model")
-    export.add_argument("--open", type=Path, metavar="FILE", help="that member's opening key (default: keys/NAME.open)")
+    export.add_argument(
+        "--open", type=Path, metavar="FILE",
+        help="that member's opening key (default: keys/NAME.open); retired ones are taken from beside it",
+    )  # fmt: skip
     export.add_argument(
         "--study-folder", type=Path, metavar="FOLDER",
         help="the folder of the study's task.py (default: the plan's entry, where it can be imported)",

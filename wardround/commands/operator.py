@@ -49,18 +49,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     from protocol.key_files import read_registrar_key
+    from protocol.rings import SignRing
     from protocol.roster_memory import RosterMemory
-    from protocol.signing import SigningKey
     from registry.commands import command
     from schemas.records import Action
 
-    key, registrar = SigningKey.load(arguments.key), read_registrar_key(arguments.registrar)
+    keys, registrar = SignRing.load(arguments.key), read_registrar_key(arguments.registrar)
     settings = options.kafka_settings(arguments, arguments.key)
     action = Action[arguments.action.upper()]
     with options.waiting(f"talking to {arguments.broker}"):
         given = asyncio.run(
             command(
-                settings, registrar, key, arguments.study, action, site=arguments.site, reason=arguments.reason,
+                settings, registrar, keys, arguments.study, action, site=arguments.site, reason=arguments.reason,
                 memory=RosterMemory.beside(arguments.key, registrar),
             )
         )  # fmt: skip

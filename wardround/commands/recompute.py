@@ -29,7 +29,10 @@ def add_what_to_compute(parser: argparse.ArgumentParser) -> None:
     """Study, version and keys."""
     parser.add_argument("study", help="the study's id")
     parser.add_argument("--version", type=int, required=True, metavar="N", help="the version to compute again, from 1")
-    parser.add_argument("--key", type=Path, required=True, metavar="FILE", help="an opening key, e.g. coordinator.open")
+    parser.add_argument(
+        "--key", type=Path, required=True, metavar="FILE",
+        help="an opening key, e.g. coordinator.open; retired ones are taken from beside it",
+    )  # fmt: skip
     options.add_registrar_public(parser)
     options.add_broker(parser)
     options.add_json(parser)
@@ -65,12 +68,12 @@ def run(arguments: argparse.Namespace) -> int:
 async def _check(arguments: argparse.Namespace) -> "Audit":
     from audit.recompute import Auditor
     from protocol.key_files import read_registrar_key
+    from protocol.rings import OpenRing
     from protocol.roster_memory import RosterMemory
-    from protocol.sealing import OpenKey
     from transport.admin import COMMAND_S, Admin, within
     from transport.staying.link import Link
 
-    opening = OpenKey.load(arguments.key)
+    opening = OpenRing.load(arguments.key)
     registrar = read_registrar_key(arguments.registrar)
     settings = options.kafka_settings(arguments, arguments.key)
     link = Link(settings)

@@ -11,7 +11,7 @@ from wardround.commands import options
 
 if TYPE_CHECKING:
     from registry.grants import RulesDifference
-    from registry.joining.answer import Answer
+    from registry.joining.approving import Approved
     from registry.keyfiles import MemberCard
     from registry.pki.authority import Authority
     from registry.registrar import Registrar
@@ -73,7 +73,9 @@ def _add_approve(into: "argparse._SubParsersAction[argparse.ArgumentParser]", na
     )
     said = "the file that the member sent (NAME.pub)"
     approve.add_argument("requests", metavar="REQUEST", nargs=None if old else "+", help=said)
-    approve.add_argument("--role", choices=ROLES, action="append", help="repeatable (default: site)")
+    approve.add_argument(
+        "--role", choices=ROLES, action="append", help="repeatable (default: as it is; of a new member: site)"
+    )
     approve.add_argument("--institution", default="", help="its name in full, instead of what the request says")
     approve.add_argument("--study", action="append", default=[], help="only these studies; repeatable (default: all)")
     approve.add_argument(
@@ -150,9 +152,9 @@ def run_approve(arguments: argparse.Namespace) -> int:
         arguments, lambda registrar: _approve(arguments, registrar, authority, cards)
     )
     values, lines = [], list[str]()
-    for path, answer in answers.items():
-        answer.save(outs[path], key)
-        told, said = _approved(arguments, cards[path], path, answer, outs[path])
+    for path, approved in answers.items():
+        approved.answer.save(outs[path], key)
+        told, said = _approved(arguments, cards[path], path, approved, outs[path])
         values.append(told)
         lines += said
     lines.append(f"roster {serial}" if serial else "they count from the next roster on: `wardround registrar roster`")
@@ -162,12 +164,12 @@ def run_approve(arguments: argparse.Namespace) -> int:
 
 async def _approve(
     arguments: argparse.Namespace, registrar: "Registrar", authority: "Authority", cards: "Mapping[Path, MemberCard]"
-) -> "tuple[dict[Path, Answer], int]":
+) -> "tuple[dict[Path, Approved], int]":
     from registry.joining.approving import Terms, approve
 
     terms = Terms(
         bootstrap=arguments.member_broker or arguments.broker,
-        roles=tuple(_roles(arguments)),
+        roles=_roles(arguments),
         studies=tuple(arguments.study),
         size_cap_bytes=options.size_bytes(arguments.size_cap),
         institution=arguments.institution,
@@ -177,19 +179,20 @@ async def _approve(
     return answers, roster.serial if roster is not None else 0
 
 
-def _roles(arguments: argparse.Namespace) -> "list[Role]":
+def _roles(arguments: argparse.Namespace) -> "tuple[Role, ...]":
     from schemas.records import Role
 
-    return [Role[name.upper()] for name in arguments.role or ["site"]]
+    return tuple(Role[name.upper()] for name in arguments.role or ())
 
 
 def _approved(
-    arguments: argparse.Namespace, card: "MemberCard", request: Path, answer: "Answer", out: Path
+    arguments: argparse.Namespace, card: "MemberCard", request: Path, approved: "Approved", out: Path
 ) -> tuple[dict[str, Any], list[str]]:
     """What is told of one member: for scripts, and for a person. Installs the certificate where its key lies here."""
     from registry.pki.issuing import install_beside
 
-    roles, installed = [role.name.lower() for role in _roles(arguments)], install_beside(request, answer.issued)
+    answer, roles = approved.answer, [role.name.lower() for role in approved.roles]
+    installed = install_beside(request, answer.issued)
     institution = arguments.institution or card.institution
     lines = [
         f"{card.name} ({institution}) approved as {', '.join(roles)}, fingerprint {card.fingerprint}",

@@ -13,6 +13,7 @@ from participant.shell import database
 from participant.shell.body import SealingStopped
 from participant.shell.jobs.job import Job, Slot
 from protocol.fixed_point import EncodingError
+from schemas.errors import LocalError
 
 log = structlog.get_logger()
 
@@ -35,7 +36,7 @@ class Sealing(Job):
             return None
         except SealingStopped:
             return None
-        except (OSError, sqlite3.Error) as error:
+        except (LocalError, OSError, sqlite3.Error) as error:
             if database.is_damage(error):
                 raise
             reason = means.failures.words(error)
