@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import datetime
 import math
 import socket
 import ssl
@@ -16,12 +15,10 @@ import pytest
 from aiokafka import errors
 from aiokafka.client import AIOKafkaClient
 from aiokafka.conn import create_conn
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from ops.kafka.ports import free_ports
 from schemas.errors import LocalError
+from tests.network.tls import self_signed
 from transport.dialing import Proxy, ProxyChoice, ProxyTrouble, environment_proxy, loop_factory
 from transport.dialing import connect as connecting
 from transport.dialing import loop as looping
@@ -116,21 +113,7 @@ async def trouble(host: str = "echo.test", port: int = 443) -> ProxyTrouble:
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Key and certificate of echo.test, which vouches for itself."""
-    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "e")])
-    now = datetime.datetime.now(datetime.UTC)
-    made = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(hours=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("echo.test")]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    path = tmp_path_factory.mktemp("tls") / "echo.pem"
-    secret = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    path.write_bytes(secret + made.public_bytes(serialization.Encoding.PEM))
-    return path
+    return self_signed(tmp_path_factory.mktemp("tls") / "echo.pem", "echo.test")
 
 
 @pytest.fixture
