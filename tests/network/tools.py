@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import subprocess
+from typing import NoReturn
 
 import pytest
 
@@ -19,13 +21,18 @@ def needed(*programs: str) -> list[str]:
     return [path for path in found.values() if path is not None]
 
 
-def need_root() -> None:
-    """To make a network of its own; in containers that takes the right CAP_SYS_ADMIN too."""
+def need_namespaces(ip: str) -> None:
+    """The right to make a network of its own: root, and in containers CAP_SYS_ADMIN too. `ip` is iproute2's command."""
     if os.geteuid() != 0:
         without("network namespaces are made by root alone")
+    probe = f"wardround-probe-{os.getpid()}"
+    made = subprocess.run([ip, "netns", "add", probe], capture_output=True, text=True, timeout=20)
+    subprocess.run([ip, "netns", "delete", probe], capture_output=True, timeout=20)
+    if made.returncode != 0:
+        without(f"no network namespace can be made here: {made.stderr.strip()}")
 
 
-def without(reason: str) -> None:
+def without(reason: str) -> NoReturn:
     """Skip; fail where CI is set."""
     if os.environ.get("CI"):
         pytest.fail(reason)

@@ -217,6 +217,7 @@ BASIC = b'HTTP/1.1 407 Who\r\nProxy-Authenticate: Negotiate\r\nProxy-Authenticat
         (b"HTTP/1.1 502 Bad Gateway\r\n\r\n", "502 Bad Gateway to a connection to echo.test:443", math.inf),
         (b"HTTP/1.1 503 x\r\nX-Squid-Error: ERR_DNS_FAIL 0\r\n\r\n", "finds no address for that name", math.inf),
         (b"HTTP/1.1 503 x\r\nX-Squid-Error: ERR_CONNECT_FAIL 111\r\n\r\n", "does not reach it", math.inf),
+        (b"HTTP/1.1 500 x\r\nX-Squid-Error: ERR_CANNOT_FORWARD 0\r\n\r\n", "finds no address for that name", math.inf),
         (b"HTTP/1.1 504 x\r\n\r\n", "does not reach it", math.inf),
         (b"HTTP/1.1 500 x\r\n\r\n", "cannot serve it just now", math.inf),
         (b"HTTP/1.1 429 x\r\n\r\n", "cannot serve it just now", math.inf),

@@ -13,6 +13,7 @@ _TLS = (b"\x15\x03", b"\x16\x03")  # an alert, or a handshake
 _STRANGE = re.compile(r"[^ -~]")
 _SCHEMES = re.compile(r"(?:^|,)\s*([A-Za-z][A-Za-z0-9-]*)(?=\s|,|$)")
 _SAID_MAX = 60
+_NO_NAME = ("ERR_DNS_FAIL", "ERR_CANNOT_FORWARD")  # the second, with status 500, from squid 5.7 to CONNECT
 _ASK_IT = (
     "ask IT for one of three: Basic authentication for this host, an exception for this machine by its source "
     "address, or a local relay that authenticates for it"
@@ -66,7 +67,7 @@ class Answer:
         said = f"the proxy {proxy} answers {self} to a connection to {target}"
         if self.status == 403:
             return ProxyTrouble(f"{said}: it forbids that; ask IT to allow CONNECT to {target}", 0.0)
-        if self.squid == "ERR_DNS_FAIL":
+        if self.squid in _NO_NAME:
             return ProxyTrouble(f"{said}: it finds no address for that name; is it written right, and in public DNS?")
         if self.status in (502, 503, 504):
             return ProxyTrouble(f"{said}: it does not reach it; the federation may be away, or the proxy's own way out")
