@@ -409,6 +409,12 @@ def test_aiokafka_takes_a_refusal_for_a_broker_that_is_away_and_logs_why(
     assert "c2l0ZTp" not in caplog.text
 
 
+async def test_a_connection_that_broke_at_once_is_no_error_of_dialing() -> None:
+    with socket.socket() as sock:
+        pass
+    looping.keep_alive(sock)
+
+
 def test_the_loop_starts_processes_too() -> None:
     async def work() -> bytes:
         process = await asyncio.create_subprocess_exec("echo", "hello", stdout=asyncio.subprocess.PIPE)

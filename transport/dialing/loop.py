@@ -6,6 +6,7 @@ Source:   RFC 8305 (happy eyeballs), tcp(7).
 """
 
 import asyncio
+import contextlib
 import ipaddress
 import os
 import socket
@@ -93,7 +94,10 @@ class DialingLoop(asyncio.SelectorEventLoop):
     async def create_connection(
         self, protocol_factory: Callable[[], P], host: str | None = None, port: int | None = None, **more: Any
     ) -> tuple[asyncio.Transport, P]:
-        """As asyncio's; through a proxy it raises ProxyTrouble too. Errors of TLS are the server's, and pass."""
+        """As asyncio's; through a proxy it raises ProxyTrouble too. Errors of TLS are the server's, and pass.
+
+        Through a proxy only what concerns TLS counts of `more`: addresses are the proxy's affair.
+        """
         proxy = None
         at: dict[str, Any] = {"host": host, "port": port}
         if host is not None and port is not None and more.get("sock") is None:
@@ -137,8 +141,10 @@ class DialingLoop(asyncio.SelectorEventLoop):
             raise ProxyTrouble(text) from None
         except OSError as error:
             raise _unreached(proxy, error) from None
-        sock: socket.socket = transport.get_extra_info("socket").dup()
-        transport.abort()  # its own handle of the socket; the connection lives on in ours
+        try:
+            sock: socket.socket = transport.get_extra_info("socket").dup()
+        finally:
+            transport.abort()  # its own handle of the socket; the connection lives on in ours
         keep_alive(sock)
         return sock
 
@@ -153,7 +159,9 @@ class _Quiet(asyncio.Protocol):
 
 def keep_alive(sock: socket.socket | TransportSocket) -> None:
     """Have the system look after an idle TCP connection, and send small requests at once."""
-    if sock.family in (socket.AF_INET, socket.AF_INET6):
+    if sock.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    with contextlib.suppress(OSError):  # it broke meanwhile, which whoever uses it is told
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for option, value in KEEPALIVE.items():
