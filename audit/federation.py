@@ -35,6 +35,7 @@ from runtime.logs import logs_of_a_library
 from schemas.errors import LocalError
 from schemas.plan import Plan
 from schemas.roster import Membership
+from transport.dialing import DIRECT, choice_of, loop_factory
 from transport.settings import TLS, KafkaSettings
 
 if TYPE_CHECKING:
@@ -176,8 +177,11 @@ class Federation:
         progress: Progress = lambda done, total: None,
         tls: str | Path | None = None,
         security: str = TLS,
+        proxy: str = DIRECT,
+        proxy_user: str = "",
+        proxy_password_file: Path | None = None,
     ) -> None:
-        """As AsyncFederation."""
+        """As AsyncFederation; connections leave through `proxy`: "none", "environment", or "http://host:port"."""
         self._federation = AsyncFederation(
             bootstrap,
             registrar_key=registrar_key,
@@ -188,7 +192,7 @@ class Federation:
             tls=tls,
             security=security,
         )
-        self._worker = _Worker()
+        self._worker = _Worker(loop_factory(choice_of(proxy, proxy_user, proxy_password_file)))
 
     @classmethod
     def connect(cls, bootstrap: str, **how: Any) -> "Federation":
@@ -258,7 +262,8 @@ class Federation:
 class _Worker:
     """A loop in a thread of its own, begun with the first question."""
 
-    def __init__(self) -> None:
+    def __init__(self, make: Callable[[], asyncio.AbstractEventLoop]) -> None:
+        self._make = make
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
 
@@ -267,7 +272,7 @@ class _Worker:
             work.close()
             raise LocalError("this federation is closed", hint="make another one: Federation(...)")
         if self._loop is None:
-            self._loop = asyncio.new_event_loop()
+            self._loop = self._make()
             threading.Thread(target=_run_and_close, args=[self._loop], name="federation", daemon=True).start()
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:

@@ -70,4 +70,4 @@ async def _read_what_is_there(reader: LogReader, log: StudyLog) -> None:
             missing |= error.topics
             closed |= error.forbidden
     log.history.missing = tuple(name for name in names if name in missing)
-    log.history.forbidden = tuple(sorted(closed))
+    log.history.close(closed)

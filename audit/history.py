@@ -6,7 +6,7 @@ Never:    verifies (audit.federation does), reads a topic, a file or a clock: ti
 
 from bisect import bisect_right, insort
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from protocol.judging import capped
@@ -372,6 +372,11 @@ class StudyHistory:
             for update in cohort:
                 shares[update.site] += update.weight / total / len(made)
         return shares
+
+    def close(self, topics: Iterable[str]) -> None:
+        """Topics that whoever looks may not read: a site gets no other site's word, but the coordinator's sums."""
+        self.forbidden = tuple(sorted(topics))
+        self.sealed = self.sealed or bool(self.forbidden)
 
     def overall(self, version: int, metric: str | None = None) -> float | None:
         """The mean over sites at `version`, weighted by what the plan names, up to its cap.

@@ -145,7 +145,7 @@ class FederationReader:
             admin = Admin(self.settings, self.link)
             try:
                 closed = await within(admin.forbidden(history.missing), COMMAND_S, self.link)
-                history.forbidden = tuple(sorted(closed))
+                history.close(closed)
             finally:
                 await admin.close()
 

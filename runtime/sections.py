@@ -25,11 +25,16 @@ class Kafka:
 
     security   "tls", or "plaintext-on-purpose": then whoever is on the way reads and changes what is sent
     tls        the folder with ca.pem, cert.pem and key.pem
+    proxy      how connections leave the house: "none", "environment" (HTTPS_PROXY, NO_PROXY), or "http://host:port";
+               proxy_user and proxy_password_file (mode 0600) for one that asks who we are (Basic)
     """
 
     bootstrap: str
     security: str = "tls"
     tls: Path | None = None
+    proxy: str = "none"
+    proxy_user: str = ""
+    proxy_password_file: Path | None = None
     fetch_wait_ms: int = 500
 
 

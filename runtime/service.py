@@ -7,7 +7,7 @@ import gc
 import os
 import signal
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from runtime.stderr import STDERR
@@ -20,14 +20,17 @@ TRIM_S = 30.0
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8  # of glibc's malloc.h
 
 
-def run_service(main: Coroutine[Any, Any, None]) -> int:
+def run_service(
+    main: Coroutine[Any, Any, None], loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None
+) -> int:
     """Run `main` until it ends or SIGTERM or SIGINT comes; returns the exit code (0, 1 failed, 2 setup, 3 away)."""
     keep_freed_memory()
     gc.freeze()  # what was imported stays: a collection need not look at it
     bound = threading.Timer(STOP_S, _give_up)
     bound.daemon = True
     try:
-        return asyncio.run(_until_signal(main, bound))
+        with asyncio.Runner(loop_factory=loop_factory) as runner:
+            return runner.run(_until_signal(main, bound))
     except FederationError as error:
         return report(error)
     except BaseExceptionGroup as group:

@@ -19,13 +19,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ops.kafka.config import (
+    COMPILER,
+    CONTROLLER,
     KEYSTORE,
     MAIN,
-    PROVIDERS,
     TRUSTSTORE,
     command,
+    compiler_directives,
     logging_properties,
-    own_listeners,
     server_properties,
 )
 from ops.kafka.install import Kafka, ensure, need_disk
@@ -229,7 +230,7 @@ def _prepare(
     """Write settings and, in a new folder, an empty formatted data folder. Ports of an earlier start are kept."""
     before = _read(folder)
     kept = before.ports if before is not None else {}
-    names = [*own_listeners(secured=keys is not None), *extra_listeners]
+    names = [MAIN, CONTROLLER, *extra_listeners]
     ports = {name: kept.get(name, free) for name, free in zip(names, free_ports(len(names)), strict=True)}
     if port is not None:
         ports[MAIN] = port
@@ -239,8 +240,8 @@ def _prepare(
         if not (folder / "data").exists():
             _copy_template(kafka.template, folder)
         _write_keys(folder, keys)
-        write_file(folder / PROVIDERS, kafka.providers())
-        properties = server_properties(ports, extra_listeners, secured=keys is not None, provider=kafka.tls_provider)
+        write_file(folder / COMPILER, compiler_directives())
+        properties = server_properties(ports, extra_listeners, secured=keys is not None)
         write_file(folder / "server.properties", properties)
         write_file(folder / "log4j2.properties", logging_properties())
     except OSError as error:

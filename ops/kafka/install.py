@@ -9,12 +9,9 @@ import fcntl
 import hashlib
 import json
 import os
-import platform
 import shutil
 import subprocess
-import sys
 import tomllib
-import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
@@ -24,14 +21,14 @@ from pathlib import Path
 import structlog
 
 from ops.kafka.config import (
-    CONSCRYPT,
+    COMPILER,
     CONTROLLER,
+    JVM_FLAGS,
     MAIN,
-    PROVIDERS,
     command,
+    compiler_directives,
     format_command,
     logging_properties,
-    provider_properties,
     server_properties,
 )
 from ops.kafka.ports import free_ports
@@ -77,34 +74,11 @@ class Kafka:
         """A freshly formatted data folder, copied for each new broker instead of starting a JVM to make one."""
         return self.home / "template" / "data"
 
-    def providers(self) -> str:
-        """The text of a broker's security.properties. Raises LocalError where Java's own list is not found."""
-        own = self.java.resolve().parents[1] / "conf" / "security" / "java.security"
-        try:
-            return provider_properties(own.read_text())
-        except OSError as error:
-            raise LocalError(f"Java's list of security providers {own} cannot be read: {error.strerror}") from None
-
     @property
     def jvm_options(self) -> tuple[str, ...]:
-        """The quick compiler alone, and the cache of loaded classes where the training run succeeded.
-
-        The optimising compiler costs a broker on two shared cores more than it earns back within the hour: without it
-        the broker used half the CPU of a run of fifty versions.
-        """
+        """The cache of loaded classes, where the training run succeeded."""
         cache = self.home / "broker.aot"
-        cached = (f"-XX:AOTCache={cache}", "-Xlog:disable", "-Xlog:all=error:stderr") if cache.exists() else ()
-        return ("-XX:TieredStopAtLevel=1", f"-Djava.library.path={self.native}", *cached)
-
-    @property
-    def native(self) -> Path:
-        """Where BoringSSL's library lies, laid out of its jar: Java opens no jar in a folder of every name."""
-        return self.home / "native"
-
-    @property
-    def tls_provider(self) -> str:
-        """Whose TLS is spoken with clients: BoringSSL's where there is a library for this machine, else the JDK's."""
-        return CONSCRYPT if any(self.native.glob("*.so")) else ""
+        return (f"-XX:AOTCache={cache}", "-Xlog:disable", "-Xlog:all=error:stderr") if cache.exists() else ()
 
 
 def default_home() -> Path:
@@ -139,7 +113,6 @@ def ensure(home: Path | None = None, progress: Progress | None = None) -> Kafka:
             if not _stamped(kafka):
                 need_disk(home, NEEDED_BYTES)
                 _download(home, report)
-                _lay_out_native(kafka)
                 _prepare(kafka, report)
                 write_file(home / "installed.json", _stamp(kafka))
     except OSError as error:
@@ -168,9 +141,8 @@ def _java() -> Path:
 
 
 def _stamp(kafka: Kafka) -> str:
-    return json.dumps(
-        {"pins": hashlib.sha256(_PINS.read_bytes()).hexdigest(), "java": str(kafka.java), "home": str(kafka.home)}
-    )
+    pins_read, flags = hashlib.sha256(_PINS.read_bytes()).hexdigest(), [*JVM_FLAGS, compiler_directives()]
+    return json.dumps({"pins": pins_read, "java": str(kafka.java), "home": str(kafka.home), "flags": flags})
 
 
 def _stamped(kafka: Kafka) -> bool:
@@ -208,18 +180,6 @@ def _download(home: Path, report: Progress) -> None:
     for path in jars.iterdir():  # of an older pin list
         if path.name not in {pin.file_name for pin in wanted}:
             path.unlink()
-
-
-def _lay_out_native(kafka: Kafka) -> None:
-    """The library for this machine out of Conscrypt's jar; on others than Linux on x86-64 there is none."""
-    shutil.rmtree(kafka.native, ignore_errors=True)
-    kafka.native.mkdir()
-    wanted = f"META-INF/native/libconscrypt_openjdk_jni-linux-{platform.machine()}.so"
-    for jar in kafka.jars:
-        if jar.name.startswith("conscrypt-") and sys.platform == "linux":
-            with zipfile.ZipFile(jar) as held:
-                if wanted in held.namelist():
-                    (kafka.native / Path(wanted).name).write_bytes(held.read(wanted))
 
 
 def _fetch(home: Path, pin: Pin) -> Pin:
@@ -267,7 +227,7 @@ def _prepare(kafka: Kafka, report: Progress) -> None:
     first, second = free_ports(2)
     write_file(folder / "server.properties", server_properties({MAIN: first, CONTROLLER: second}, {}, secured=False))
     write_file(folder / "log4j2.properties", logging_properties())
-    write_file(folder / PROVIDERS, kafka.providers())
+    write_file(folder / COMPILER, compiler_directives())
     report("preparing Kafka", 0, 3)
     made = run(format_command(kafka.java, kafka.jars, folder, _CLUSTER_ID), folder, seconds=120)
     if made.returncode != 0:

@@ -11,7 +11,6 @@ from pathlib import Path
 COORDINATES = (
     "org.apache.kafka:kafka_2.13:4.4.0",
     "org.apache.kafka:kafka-clients:4.4.0",  # named, or the log4j pom's management pulls an older one
-    "org.conscrypt:conscrypt-openjdk-uber:2.5.2",  # BoringSSL for the clients' listeners
     "org.apache.logging.log4j:log4j-slf4j2-impl:2.25.5",
 )
 

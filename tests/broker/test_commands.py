@@ -21,7 +21,7 @@ from registry.registrar import Registrar
 from schemas import topics
 from schemas.errors import LocalError
 from schemas.records import Action, Command, Outcome, Role, Stop
-from tests.broker.access import authority
+from tests.broker.access import authority, registrar_tls_folder
 from tests.broker.federation import Federation, federation
 from tests.broker.test_coordinator import all_offer, metric, plan, unit
 
@@ -94,7 +94,7 @@ async def test_an_excluded_site_reads_why_and_the_others_go_on(kafka: Any, tmp_p
             await act(Action.INCLUDE, out.name)
             await out.offer(base, unit(0))
             assert (await fed.version(2)).n == 1
-        async with View(fed.bootstrap, registrar_key=registrar_key(fed)) as view:
+        async with View(fed.bootstrap, registrar_key=registrar_key(fed), tls=registrar_tls_folder()) as view:
             history = await view.history(fed.study)
         assert [Action(one.command.action) for one in history.commands] == [Action.EXCLUDE, Action.INCLUDE]
         assert history.orders.excluded == frozenset()

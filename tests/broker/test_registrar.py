@@ -171,7 +171,7 @@ def test_more_replicas_than_the_cluster_has_brokers_are_refused_before_anything_
     authority_in(tmp_path)
     assert main(["registrar", "keys", "--out", str(tmp_path)]) == 0
     assert main(["keys", "new", "lead", "--out", str(tmp_path)]) == 0
-    card = ["registrar", "member", str(tmp_path / "lead.pub"), "--role", "coordinator"]
+    card = ["registrar", "approve", str(tmp_path / "lead.pub"), "--role", "coordinator"]
     broker = ["--key", str(tmp_path / "registrar.sign"), "--broker", mortal_kafka.bootstrap]
     assert main([*card, *broker, "--replication", "2"]) == 2
     told = capsys.readouterr().err
@@ -315,9 +315,9 @@ def test_a_federation_set_up_by_hand_from_the_first_command_to_its_status(
         ["registrar", "keys", "--out", str(keys)],
         ["keys", "new", "lead", "--out", str(keys)],
         ["keys", "new", "site-1", "--out", str(keys)],
-        ["registrar", "member", str(keys / "lead.pub"), "--role", "coordinator", *registrar],
-        ["registrar", "member", str(keys / "site-1.pub"), "--institution", "Clinic North", *registrar],
-        ["registrar", "roster", *registrar],
+        ["registrar", "approve", str(keys / "lead.pub"), "--role", "coordinator", *registrar],
+        ["registrar", "approve", str(keys / "site-1.pub"), "--institution", "Clinic North", *registrar],
+        ["registrar", "acl", "check", *registrar],
         ["plan", "init", ENTRY, "--study", "small", "--site", "site-1", "--out", str(draft)],
         ["plan", "sign", str(draft), "--key", str(keys / "registrar.sign"), "--out", str(signed)],
         ["study", "create", str(signed / "small.plan"), *registrar],
@@ -346,7 +346,7 @@ def test_a_log_of_another_registrar_is_left_alone(
         authority_in(keys)
         main(["registrar", "keys", "--out", str(keys)])
         main(["keys", "new", "lead", "--out", str(keys)])
-    member = ["registrar", "member", "--role", "coordinator", *broker]
+    member = ["registrar", "approve", "--role", "coordinator", *broker]
     ours, theirs = tmp_path / "ours", tmp_path / "theirs"
     assert main([*member, str(theirs / "lead.pub"), "--key", str(theirs / "registrar.sign")]) == 0
     assert main([*member, str(ours / "lead.pub"), "--key", str(ours / "registrar.sign")]) == 2

@@ -75,7 +75,7 @@ def test_it_listens_on_the_loopback_alone(kafka: Broker) -> None:
     links = [path.readlink().name for path in Path(f"/proc/{kafka.pid}/fd").iterdir() if path.is_symlink()]
     addresses = [own[link].split(":")[0] for link in links if link in own]
     loopback = {"0100007F", "0000000000000000FFFF00000100007F"}
-    assert len(addresses) == 3  # for clients, for brokers among themselves, for the controller
+    assert len(addresses) == 2
     assert set(addresses) <= loopback
 
 
@@ -108,7 +108,7 @@ def test_a_broker_runs_in_a_folder_of_any_name_and_starts_again_there(tmp_path: 
 def test_a_kafka_installed_in_a_folder_of_any_name_starts(kafka: Broker, tmp_path: Path) -> None:
     home = tmp_path / "Jürgen, Büro 2"
     home.mkdir()
-    for name in ("jars", "template", "native", "broker.aot"):
+    for name in ("jars", "template", "broker.aot"):
         (home / name).symlink_to(ensure().home / name)
     installed = ensure()
     jars = tuple(home / "jars" / jar.name for jar in installed.jars)

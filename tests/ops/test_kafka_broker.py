@@ -16,11 +16,7 @@ from ops.kafka.process import spawn
 def idle_java(tmp_path: Path) -> Kafka:
     """Stands for an installed Kafka whose process lives on and never says that it has started."""
     home = tmp_path / "home"
-    java, template = tmp_path / "jre" / "bin" / "java", home / "template" / "data"
-    security = tmp_path / "jre" / "conf" / "security" / "java.security"
-    for one in (java, security):
-        one.parent.mkdir(parents=True)
-    security.write_text("security.provider.1=SUN\n")
+    java, template = tmp_path / "java", home / "template" / "data"
     java.write_text("#!/bin/sh\nexec sleep 60\n")
     java.chmod(0o755)
     template.mkdir(parents=True)

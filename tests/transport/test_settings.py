@@ -39,7 +39,7 @@ def test_several_brokers_and_spaces_are_fine() -> None:
 @pytest.mark.parametrize(
     ("changed", "named"),
     [
-        ({"security": "tls"}, "tls"),
+        ({"security": "plaintext"}, "plaintext-on-purpose"),
         ({"client_id": ""}, "client_id"),
         ({"batch_bytes": SEALED_CHUNK_BYTES}, "batch_bytes"),
         ({"fetch_bytes": 1000}, "fetch_bytes"),

@@ -4,9 +4,19 @@
 by asyncio, asks its loop for connections.
 """
 
+from transport.dialing.choosing import DIRECT, choice_of
 from transport.dialing.environment import environment_proxy
 from transport.dialing.loop import DialingLoop, ProxyChoice, loop_factory
 from transport.dialing.proxy import Proxy
 from transport.dialing.trouble import ProxyTrouble
 
-__all__ = ["DialingLoop", "Proxy", "ProxyChoice", "ProxyTrouble", "environment_proxy", "loop_factory"]
+__all__ = [
+    "DIRECT",
+    "DialingLoop",
+    "Proxy",
+    "ProxyChoice",
+    "ProxyTrouble",
+    "choice_of",
+    "environment_proxy",
+    "loop_factory",
+]

@@ -65,6 +65,12 @@ def is_loopback(host: str) -> bool:
     return address.is_loopback if mapped is None else mapped.is_loopback
 
 
+def is_proxied(host: str, port: int) -> bool:
+    """Whether the running loop dials `host` through a proxy."""
+    loop = asyncio.get_running_loop()
+    return isinstance(loop, DialingLoop) and loop.proxy_to(host, port) is not None
+
+
 def loop_factory(
     choice: ProxyChoice, environ: Mapping[str, str] = os.environ
 ) -> Callable[[], asyncio.AbstractEventLoop]:

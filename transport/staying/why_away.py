@@ -12,10 +12,13 @@ import socket
 import ssl
 from collections.abc import Iterable
 
+from transport.dialing import ProxyTrouble
+from transport.dialing.loop import is_proxied
 from transport.staying.trouble import Trouble
 from transport.staying.why_refused import tls_trouble
 
 START_S = 3.0  # what a broker takes that is just being started
+THROUGH_S = 60.0  # a proxy looks for a name that it does not know for half a minute
 LOOK_S = 2.0  # for each step; a server on the next desk answers within milliseconds
 _ASK_KAFKA = bytes.fromhex("0000000c0012000000000001") + b"\x00\x02ww"  # ApiVersions 0, correlation 1, client id "ww"
 _ASK_HTTP = b"GET / HTTP/1.0\r\n\r\n"
@@ -37,6 +40,8 @@ async def why_away(addresses: Iterable[str], context: ssl.SSLContext | None = No
 async def _look(address: str, context: ssl.SSLContext | None) -> Trouble | None:
     host, _, port = address.rpartition(":")
     host = host.strip("[]")
+    if is_proxied(host, int(port)):  # names are the proxy's affair, and its answers take their time
+        return await _look_through(address, host, int(port), context)
     try:
         async with asyncio.timeout(LOOK_S):
             await asyncio.get_running_loop().getaddrinfo(host, int(port), type=socket.SOCK_STREAM)
@@ -59,6 +64,20 @@ async def _look(address: str, context: ssl.SSLContext | None) -> Trouble | None:
     return await _judged(address, host, int(port), answer)
 
 
+async def _look_through(address: str, host: str, port: int, context: ssl.SSLContext | None) -> Trouble | None:
+    """As `_look`, through a proxy, which says what hinders it."""
+    try:
+        if context is not None:
+            return await tls_trouble(host, port, context, connect_s=THROUGH_S)
+        return await _judged(address, host, port, await _answer(host, port, _ASK_KAFKA, connect_s=THROUGH_S))
+    except ProxyTrouble as trouble:
+        return Trouble(str(trouble), trouble.patience_s)
+    except TimeoutError:
+        return Trouble(f"{address} does not answer a connection through the proxy")
+    except OSError as error:
+        return Trouble(f"no way to {address} through the proxy: {error.strerror or error}")
+
+
 async def _judged(address: str, host: str, port: int, answer: bytes | None) -> Trouble | None:
     """What answered; `answer` None: the connection is open and says nothing, b"": it was closed."""
     if answer is not None and answer[4:8] == b"\x00\x00\x00\x01":
@@ -78,9 +97,9 @@ async def _judged(address: str, host: str, port: int, answer: bytes | None) -> T
     return Trouble(f"{address} does not answer as a broker does: is it another server?")
 
 
-async def _answer(host: str, port: int, question: bytes) -> bytes | None:
+async def _answer(host: str, port: int, question: bytes, *, connect_s: float = 0.0) -> bytes | None:
     """The first bytes that come back. Raises OSError, and TimeoutError when there is no connection."""
-    async with asyncio.timeout(LOOK_S):
+    async with asyncio.timeout(connect_s or LOOK_S):
         reader, writer = await asyncio.open_connection(host, port)
     try:
         writer.write(question)

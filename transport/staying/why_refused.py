@@ -25,14 +25,14 @@ _REFUSALS = {
 }
 
 
-async def tls_trouble(host: str, port: int, context: ssl.SSLContext) -> Trouble | None:
+async def tls_trouble(host: str, port: int, context: ssl.SSLContext, *, connect_s: float = LOOK_S) -> Trouble | None:
     """What is wrong between us and host:port; None where TLS is well both ways.
 
     Raises OSError and TimeoutError where there is no connection at all.
     """
     at = f"{host}:{port}"
     try:
-        async with asyncio.timeout(LOOK_S):
+        async with asyncio.timeout(connect_s):
             reader, writer = await asyncio.open_connection(host, port, ssl=context, server_hostname=host)
     except ssl.SSLCertVerificationError as error:
         return Trouble(await _unverified(host, port, error), patience_s=0.0)

@@ -11,6 +11,8 @@ import argparse
 import os
 from pathlib import Path
 
+from wardround.commands import options
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="settings, see the annotated sample")
@@ -26,4 +28,5 @@ def run(arguments: argparse.Namespace) -> int:
 
     settings = load_settings(Settings, arguments.config, os.environ)
     configure(settings.log.level)
-    return run_service(serve(settings))
+    loop = options.loop_of(settings.kafka)
+    return run_service(serve(settings), loop)

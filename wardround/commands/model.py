@@ -10,7 +10,6 @@ example:
 """
 
 import argparse
-import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -69,7 +68,7 @@ def run_export(arguments: argparse.Namespace) -> int:
         opening_key=opening_key,
     )
     with options.waiting(f"fetching the model of {arguments.study} from {arguments.broker}"):
-        exported = asyncio.run(
+        exported = options.run(arguments,
             federation.export(
                 arguments.study, arguments.out,
                 version=arguments.version, best=arguments.best, folder=arguments.study_folder,

@@ -9,7 +9,6 @@ example:
 """
 
 import argparse
-import asyncio
 from pathlib import Path
 
 from wardround.commands import options
@@ -58,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
     settings = options.kafka_settings(arguments, arguments.key)
     action = Action[arguments.action.upper()]
     with options.waiting(f"talking to {arguments.broker}"):
-        given = asyncio.run(
+        given = options.run(arguments,
             command(
                 settings, registrar, keys, arguments.study, action, site=arguments.site, reason=arguments.reason,
                 memory=RosterMemory.beside(arguments.key, registrar),

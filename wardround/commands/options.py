@@ -11,7 +11,7 @@ import shutil
 import sys
 import textwrap
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -22,6 +22,7 @@ from schemas.text import visible
 if TYPE_CHECKING:
     from protocol.signing import SigningKey
     from registry.registrar import Registrar
+    from runtime.sections import Kafka
     from transport.settings import KafkaSettings
 
 SEALED = (
@@ -29,6 +30,7 @@ SEALED = (
     "shows it: --key FILE"
 )
 BROKER_VARIABLE = "WARDROUND_KAFKA_BOOTSTRAP"
+PROXY_VARIABLE = "WARDROUND_KAFKA_PROXY"
 TLS_VARIABLE, SECURITY_VARIABLE = "WARDROUND_KAFKA_TLS", "WARDROUND_KAFKA_SECURITY"
 PLAINTEXT = "plaintext-on-purpose"
 CA_OPENED_BY = "WARDROUND_CA_PASSPHRASE_FILE"
@@ -94,6 +96,14 @@ def add_broker(parser: argparse.ArgumentParser) -> None:
         default=os.environ.get(SECURITY_VARIABLE) == PLAINTEXT,
         help="without TLS: whoever is on the way reads and changes what is sent, and the broker lets in everybody",
     )
+    parser.add_argument(
+        "--proxy",
+        metavar="PROXY",
+        default=os.environ.get(PROXY_VARIABLE, "none"),
+        help=f'"none", "environment" (HTTPS_PROXY), or http://host:port (default: ${PROXY_VARIABLE}, else none)',
+    )
+    parser.add_argument("--proxy-user", default="", metavar="NAME", help="for a proxy that asks who you are (Basic)")
+    parser.add_argument("--proxy-password-file", type=Path, metavar="FILE", help="mode 0600; it holds one line")
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
@@ -186,6 +196,27 @@ def reached(arguments: argparse.Namespace, *keys: Path | None) -> dict[str, Any]
     return {"bootstrap": arguments.broker, "security": "tls", "tls": folder}
 
 
+def loop_of(kafka: Kafka) -> Callable[[], asyncio.AbstractEventLoop]:
+    """The event loop of a service, which dials as its settings say. Raises LocalError."""
+    from transport.dialing import choice_of, loop_factory
+
+    return loop_factory(choice_of(kafka.proxy, kafka.proxy_user, kafka.proxy_password_file))
+
+
+def run(arguments: argparse.Namespace, work: Coroutine[Any, Any, T]) -> T:
+    """Run a command's work to its end, on a loop that dials as `--proxy` says. Raises LocalError."""
+    from transport.dialing import choice_of, loop_factory
+
+    try:
+        choice = choice_of(arguments.proxy, arguments.proxy_user, arguments.proxy_password_file)
+        factory = loop_factory(choice)
+    except BaseException:
+        work.close()
+        raise
+    with asyncio.Runner(loop_factory=factory) as runner:
+        return runner.run(work)
+
+
 def registrar_settings(arguments: argparse.Namespace) -> KafkaSettings:
     """Kafka settings of a command of the registrar's: its own certificate, renewed beside its key where it is due."""
     if arguments.tls is None and not arguments.plaintext_on_purpose and arguments.key.exists():
@@ -272,7 +303,7 @@ def with_registrar(arguments: argparse.Namespace, act: Callable[[Registrar], Awa
             return await act(registrar)
 
     with waiting(f"talking to {arguments.broker}"):
-        return asyncio.run(whole())
+        return run(arguments, whole())
 
 
 def emit(arguments: argparse.Namespace, values: Mapping[str, Any], lines: Sequence[str]) -> None:

@@ -86,7 +86,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     settings = _settings(arguments)
     configure(settings.log.level)
-    return run_service(serve(settings))
+    loop = options.loop_of(settings.kafka)
+    return run_service(serve(settings), loop)
 
 
 def _settings(arguments: argparse.Namespace) -> "Settings":

@@ -10,7 +10,6 @@ example:
 """
 
 import argparse
-import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,7 +44,7 @@ def _run_as_before(arguments: argparse.Namespace) -> int:
 
 def run(arguments: argparse.Namespace) -> int:
     with options.waiting(f"recomputing version {arguments.version} of {arguments.study}"):
-        audit = asyncio.run(_check(arguments))
+        audit = options.run(arguments, _check(arguments))
     announced, same = audit.announced, not audit.differences
     sites = [entry.site for entry in audit.request.entries]
     values = {

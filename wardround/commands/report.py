@@ -10,7 +10,6 @@ example:
 """
 
 import argparse
-import asyncio
 from pathlib import Path
 
 from wardround.commands import options
@@ -41,7 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
             opening_key=arguments.key,
             progress=progress,
         )
-        history = asyncio.run(federation.history(arguments.study))
+        history = options.run(arguments, federation.history(arguments.study))
         write_report(history, path)
     values = {"study": history.study, "version": history.version, "file": str(path), "sealed": history.sealed}
     lines = [f"{path}: study {history.study} up to version {history.version}"]

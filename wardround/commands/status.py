@@ -8,7 +8,6 @@ example:
 """
 
 import argparse
-import asyncio
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     with options.reading(arguments.broker) as progress:
-        histories = asyncio.run(_read(arguments, progress))
+        histories = options.run(arguments, _read(arguments, progress))
     now_ms = time.time_ns() // 1_000_000
     values = {"studies": [study_values(history, now_ms) for history in histories]}
     lines = [line for history in histories for line in (*study_lines(history, now_ms), "")]

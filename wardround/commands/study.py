@@ -9,7 +9,6 @@ example:
 """
 
 import argparse
-import asyncio
 import sys
 from pathlib import Path
 
@@ -49,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
             registrar.refuse_foreign_log()
             return await registrar.create_study(plan, initial, progress=_progress)
 
-    created = asyncio.run(create())
+    created = options.run(arguments, create())
     digest = created.digest.hex()
     line = f"study {plan.study} is published: plan {digest}" if created.new else f"study {plan.study} stood already"
     approve = f'each site approves it in its settings: [[studies]] plan = "{digest}"'
