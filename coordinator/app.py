@@ -31,6 +31,7 @@ from transport.bodies import BodyReader, BodyWriter
 from transport.connection import Connection
 from transport.reading.log import EARLIEST, Entry
 from transport.settings import KafkaSettings, batch_bytes
+from transport.staying.certificate import CertificateKeeper, Holder, registrar_of
 from transport.staying.link import Link
 from transport.staying.quiet import on_produce_error
 from transport.writing.election import Election
@@ -49,6 +50,7 @@ async def serve(settings: Settings) -> None:
         metrics_port.serve(services.metrics.registry, settings.metrics.host, settings.metrics.port)
         tell_strange(strange_variables(Settings, os.environ))
         log.info("coordinator starts", name=settings.name, broker=settings.kafka.bootstrap)
+        _ = connection.settings.context  # what is wrong with the keys for TLS is said before anything is begun
         async with closing(services):
             await services.writer.start()
             await _Coordinator(services, connection, settings).run()
@@ -141,6 +143,16 @@ class _Coordinator:
             tasks.create_task(self._election.run(self._hold), name="election")
             tasks.create_task(self._lead(), name="lead")
             tasks.create_task(watch_loop(self._services.metrics.held), name="hold")
+            if self._connection.settings.tls is not None:
+                tasks.create_task(self._keeper().run(), name="certificate")
+
+    def _keeper(self) -> CertificateKeeper:
+        services, kafka = self._services, self._connection.settings
+        assert kafka.tls is not None
+        registrar = registrar_of(read_registrar_key(self._settings.keys.registrar))
+        holder = Holder(self._settings.name, kafka.tls, lambda: services.signer, registrar)
+        days_left = services.metrics.certificate_days_left.set
+        return CertificateKeeper(holder, kafka, self._connection.link, services.writer, on_days_left=days_left)
 
     async def _hold(self, held: frozenset[int]) -> None:
         log.info("lead partitions", held=sorted(held), of=self._election.partitions)

@@ -43,6 +43,7 @@ from schemas.errors import FederationError, LocalError
 from transport.bodies import BodyReader, BodyWriter
 from transport.reading.log import LogReader
 from transport.settings import KafkaSettings
+from transport.staying.certificate import CertificateKeeper, Holder, registrar_of
 from transport.staying.link import Link
 from transport.staying.quiet import on_produce_error
 from transport.writing.writer import Writer
@@ -65,6 +66,7 @@ async def serve(settings: Settings) -> None:
     lock = FolderLock(settings.data_dir)
     _make_folders(settings.data_dir)
     kafka = _kafka(settings)
+    _ = kafka.context  # what is wrong with the keys for TLS is said before anything is begun
     link = Link(kafka)
     writer, bodies, reader = Writer(kafka, link), BodyReader(kafka, link), LogReader(kafka, link)
     store = Store(settings.data_dir, settings.name)
@@ -74,6 +76,8 @@ async def serve(settings: Settings) -> None:
             metrics_port.serve(services.metrics.registry, settings.metrics.host, settings.metrics.port)
             tell_strange(strange_variables(Settings, os.environ))
             log.info("participant starts", name=settings.name, broker=settings.kafka.bootstrap)
+            if kafka.tls is not None:
+                services.spawn(_keeper(settings, kafka, services).run())
             await _run(settings, services, reader)
     except sqlite3.Error as error:
         raise LocalError(in_words(error, store.path), hint=hint_of(error)) from None
@@ -89,6 +93,14 @@ def _kafka(settings: Settings) -> KafkaSettings:
     return KafkaSettings(
         kafka.bootstrap, settings.name, security=kafka.security, tls=kafka.tls, fetch_wait_ms=kafka.fetch_wait_ms
     )
+
+
+def _keeper(settings: Settings, kafka: KafkaSettings, services: Services) -> CertificateKeeper:
+    assert kafka.tls is not None
+    registrar = registrar_of(read_registrar_key(settings.keys.registrar))
+    holder = Holder(settings.name, kafka.tls, lambda: services.signer, registrar)
+    days_left = services.metrics.certificate_days_left.set
+    return CertificateKeeper(holder, kafka, services.link, services.writer, on_days_left=days_left)
 
 
 async def _run(settings: Settings, services: Services, reader: LogReader) -> None:

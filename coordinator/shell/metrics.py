@@ -13,6 +13,10 @@ class CoordinatorMetrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self.connected = self._gauge("connected", "1 while the broker answers")
+        self.certificate_days_left = self._gauge(
+            "certificate_days_left",
+            "Until the certificate for TLS runs out; it is renewed in the last third of its life",
+        )
         self.rebuilds = self._counter("client_rebuilds", "Clients replaced as they made no progress", "client")
         self.log_lines_lost = self._counter("log_lines_lost", "Lines of the log that could not be written")
         self.throttled_s = self._counter("throttled_seconds", "Waits that a quota of the broker asked for", "request")

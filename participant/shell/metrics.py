@@ -20,6 +20,10 @@ class ParticipantMetrics:
         self.registry = CollectorRegistry()
         self._shown: dict[str, State] = {}
         self.connected = self._gauge("connected", "1 while the broker answers")
+        self.certificate_days_left = self._gauge(
+            "certificate_days_left",
+            "Until the certificate for TLS runs out; it is renewed in the last third of its life",
+        )
         self.state = self._gauge("state", "1 for what the site does in a study", "study", "state")
         self.failures = self._gauge(
             "failures_in_a_row", "How often work has failed since it last came off", "study", "work"

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from protocol.files import write_whole
 from protocol.key_files import read_text_key, write_key
-from schemas.errors import LocalError
+from schemas.errors import LocalError, PeerError
 
 KEY, CERTIFICATE, AUTHORITY = "key.pem", "cert.pem", "ca.pem"
 HOW = (
@@ -43,6 +43,22 @@ def install(folder: Path, chain: bytes, roots: bytes) -> None:
     """Put a certificate beside the key it was asked for; each file is replaced as a whole, the roots first."""
     write_whole(folder / AUTHORITY, roots)
     write_whole(folder / CERTIFICATE, chain)
+
+
+def roots_in(folder: Path) -> list[x509.Certificate]:
+    """The roots of a client's ca.pem. Raises LocalError."""
+    try:
+        return x509.load_pem_x509_certificates((folder / AUTHORITY).read_bytes())
+    except (OSError, ValueError):
+        raise LocalError(f"{folder / AUTHORITY} holds no certificates in PEM", hint=HOW) from None
+
+
+def roots_of(text: bytes) -> list[x509.Certificate]:
+    """The certificates of a text in PEM. Raises PeerError."""
+    try:
+        return x509.load_pem_x509_certificates(text)
+    except ValueError:
+        raise PeerError("what should be certificates in PEM are none") from None
 
 
 def certificate_in(folder: Path) -> x509.Certificate:

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Self
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 
 from protocol.signing import SigningKey
 from protocol.tls.files import KEY, install, public_of
+from protocol.tls.renewal import is_issued
 from registry.armour import ANSWER
 from registry.joining.signed_file import read_signed, write_signed
 from registry.pki.issuing import Issued
@@ -87,10 +87,7 @@ class Answer:
 
     def _check_issuer(self, leaf: x509.Certificate) -> None:
         _, *between = x509.load_pem_x509_certificates(self.chain)
-        for issuer in (*between, *x509.load_pem_x509_certificates(self.roots)):
-            try:
-                leaf.verify_directly_issued_by(issuer)
-            except (ValueError, TypeError, InvalidSignature):
-                continue
-            return
-        raise LocalError("its certificate is not issued by one of its own roots", hint="ask the registrar for another")
+        if not is_issued(leaf, between, x509.load_pem_x509_certificates(self.roots)):
+            raise LocalError(
+                "its certificate is not issued by one of its own roots", hint="ask the registrar for another"
+            )

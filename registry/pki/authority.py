@@ -7,6 +7,7 @@ Source:   RFC 5280; RFC 2986 (certificate requests).
 """
 
 import ipaddress
+import os
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,26 +19,35 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from protocol.files import write_whole
-from protocol.tls.files import pem, read_private, write_private
+from protocol.tls.files import pem, read_private, roots_of, write_private
 from protocol.tls.requests import ORGANISATION, new_tls_key, subject_of
 from registry.pki.profiles import Profile
 from schemas.codec import ID
 from schemas.errors import LocalError
-from schemas.records.registrar import BROKER_NAME, REGISTRAR_NAME
+from schemas.records.registrar import BROKER_NAME, REGISTRAR_NAME, RENEWER_NAME
 
 CA_YEARS = 10
 SKEW = timedelta(hours=1)  # a member's clock may be behind
 
 
 class Authority:
-    """`certificate` is the root it signs under; `roots` are all that members should believe, it first."""
+    """`certificate` is the root it signs under; `roots` are all that members should believe, it first.
+
+    `between` goes along in every chain: the certificate that the former root gave this one, for whoever believes the
+    former alone, because it was away while the authority was rotated.
+    """
 
     def __init__(
-        self, key: ec.EllipticCurvePrivateKey, certificate: x509.Certificate, others: tuple[x509.Certificate, ...] = ()
+        self,
+        key: ec.EllipticCurvePrivateKey,
+        certificate: x509.Certificate,
+        others: tuple[x509.Certificate, ...] = (),
+        between: tuple[x509.Certificate, ...] = (),
     ) -> None:
         self._key = key
         self.certificate = certificate
         self.roots = (certificate, *others)
+        self.between = between
 
     @classmethod
     def new(cls, federation: str, now: datetime) -> Self:
@@ -46,25 +56,28 @@ class Authority:
         name = x509.Name(
             [
                 x509.NameAttribute(NameOID.ORGANIZATION_NAME, ORGANISATION),
-                x509.NameAttribute(NameOID.COMMON_NAME, f"{federation[:50]} root {now:%Y-%m-%d}"),
+                x509.NameAttribute(NameOID.COMMON_NAME, f"{federation[:40]} root {now:%Y-%m-%d} {os.urandom(3).hex()}"),
             ]
         )
-        usage = _usage(authority=True)
-        identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
-        certificate = (
-            x509.CertificateBuilder()
-            .subject_name(name)
-            .issuer_name(name)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - SKEW)
-            .not_valid_after(now + timedelta(days=365 * CA_YEARS))
-            .add_extension(x509.BasicConstraints(ca=True, path_length=1), critical=True)
-            .add_extension(usage, critical=True)
-            .add_extension(identifier, critical=False)
-            .sign(key, hashes.SHA256())
+        return cls(key, _root(name, key, now, issuer=name, issued_with=key, path_length=1))
+
+    def successor(self, federation: str, now: datetime) -> Self:
+        """The next authority: its root, this one's beside it, and what this one says of it."""
+        new = type(self).new(federation, now)
+        cross = _root(
+            new.certificate.subject,
+            new._key,
+            now,
+            issuer=self.certificate.subject,
+            issued_with=self._key,
+            path_length=0,
+            until=self.certificate.not_valid_after_utc,
         )
-        return cls(key, certificate)
+        return type(self)(new._key, new.certificate, self.roots, (cross,))
+
+    def alone(self) -> Self:
+        """Without the former roots: nobody needs them once every certificate that they gave has run out."""
+        return type(self)(self._key, self.certificate)
 
     @classmethod
     def load(cls, folder: Path, passphrase: bytes | None = None) -> Self:
@@ -82,7 +95,9 @@ class Authority:
             ) from None
         if certificate.public_key() != key.public_key():
             raise LocalError(f"ca.key and ca.pem of {folder} do not belong together", hint="copy both from one place")
-        return cls(key, certificate, tuple(others))
+        cross = folder / "ca.cross.pem"
+        between = roots_of(cross.read_bytes()) if cross.exists() else []
+        return cls(key, certificate, tuple(others), tuple(between))
 
     @classmethod
     def at(cls, folder: Path, federation: str, now: datetime, passphrase: bytes | None = None) -> Self:
@@ -96,7 +111,15 @@ class Authority:
     def save(self, folder: Path, passphrase: bytes | None = None) -> None:
         """Write `ca.key` (mode 0600, encrypted where there is a passphrase) and `ca.pem`. Raises LocalError."""
         write_private(folder / "ca.key", self._key, passphrase)
+        self.save_certificates(folder)
+
+    def save_certificates(self, folder: Path) -> None:
+        """`ca.pem` and, where there is one, `ca.cross.pem`; those of before are replaced."""
         write_whole(folder / "ca.pem", pem(self.roots))
+        if self.between:
+            write_whole(folder / "ca.cross.pem", pem(self.between))
+        else:
+            (folder / "ca.cross.pem").unlink(missing_ok=True)
 
     def issue(
         self,
@@ -138,13 +161,40 @@ class Authority:
         return builder.sign(self._key, hashes.SHA256())
 
 
+def _root(
+    subject: x509.Name,
+    key: ec.EllipticCurvePrivateKey,
+    now: datetime,
+    *,
+    issuer: x509.Name,
+    issued_with: ec.EllipticCurvePrivateKey,
+    path_length: int,
+    until: datetime | None = None,
+) -> x509.Certificate:
+    """A certificate of an authority: its own, or that which another one gives it."""
+    end = now + timedelta(days=365 * CA_YEARS)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - SKEW)
+        .not_valid_after(min(end, until) if until is not None else end)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=path_length), critical=True)
+        .add_extension(_usage(authority=True), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .sign(issued_with, hashes.SHA256())
+    )
+
+
 def utc_now() -> datetime:
     """The clock of this machine, in whole seconds, as certificates have them."""
     return datetime.now(UTC).replace(microsecond=0)
 
 
 def _check_name(profile: Profile, name: str) -> None:
-    own = {BROKER_NAME: "broker", REGISTRAR_NAME: "registrar"}
+    own = {BROKER_NAME: "broker", REGISTRAR_NAME: "registrar", RENEWER_NAME: "renewer"}
     try:
         ID.pack(name)
     except ValueError as error:

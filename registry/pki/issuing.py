@@ -11,12 +11,13 @@ from pathlib import Path
 from cryptography import x509
 
 from protocol.tls.files import KEY, certificate_in, install, pem, private_pem, public_of, read_private, write_private
+from protocol.tls.renewal import Life
 from protocol.tls.requests import new_tls_key, requested_key
 from registry.keyfiles import MemberCard, tls_folder
 from registry.pki.authority import Authority
-from registry.pki.profiles import BROKER, REGISTRAR, RENEWED_FROM, profile_of
+from registry.pki.profiles import BROKER, REGISTRAR, RENEWER, Profile, profile_of
 from schemas.errors import LocalError
-from schemas.records.registrar import BROKER_NAME, REGISTRAR_NAME
+from schemas.records.registrar import BROKER_NAME
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ def certify(
     """A certificate for the key of a member's card, under the name that the card has. Raises LocalError."""
     public = requested_key(card.request)
     leaf = authority.issue(profile_of(tuple(roles)), card.name, public, now, lifetime=lifetime)
-    return Issued(pem((leaf,)), pem(authority.roots), leaf.not_valid_after_utc)
+    return Issued(pem((leaf, *authority.between)), pem(authority.roots), leaf.not_valid_after_utc)
 
 
 def install_beside(card_file: Path, issued: Issued) -> bool:
@@ -56,7 +57,7 @@ def broker_keys(authority: Authority, hosts: Iterable[str], now: datetime) -> tu
     """keystore.pem and truststore.pem of one broker that is reached under these names."""
     key = new_tls_key()
     leaf = authority.issue(BROKER, BROKER_NAME, key.public_key(), now, hosts=hosts)
-    return private_pem(key) + pem((leaf,)) + pem(authority.roots), pem(authority.roots)
+    return private_pem(key) + pem((leaf, *authority.between)), pem(authority.roots)
 
 
 def is_fresh(folder: Path, now: datetime) -> bool:
@@ -65,8 +66,7 @@ def is_fresh(folder: Path, now: datetime) -> bool:
         leaf = certificate_in(folder)
     except LocalError:
         return False
-    life = leaf.not_valid_after_utc - leaf.not_valid_before_utc
-    return (folder / KEY).exists() and now < leaf.not_valid_before_utc + life * RENEWED_FROM
+    return (folder / KEY).exists() and not Life.of(leaf).is_due(now)
 
 
 def registrar_tls(authority: Authority, private_key: Path, now: datetime) -> Path:
@@ -74,6 +74,15 @@ def registrar_tls(authority: Authority, private_key: Path, now: datetime) -> Pat
 
     Raises LocalError.
     """
+    return _own_tls(authority, REGISTRAR, private_key, now)
+
+
+def renewer_tls(authority: Authority, private_key: Path, now: datetime) -> Path:
+    """As `registrar_tls`, for the process that renews certificates."""
+    return _own_tls(authority, RENEWER, private_key, now)
+
+
+def _own_tls(authority: Authority, profile: Profile, private_key: Path, now: datetime) -> Path:
     folder = tls_folder(private_key)
     if is_fresh(folder, now):
         return folder
@@ -81,6 +90,6 @@ def registrar_tls(authority: Authority, private_key: Path, now: datetime) -> Pat
         folder.mkdir(parents=True, exist_ok=True)
         write_private(folder / KEY, new_tls_key())
     public = read_private(folder / KEY).public_key()
-    leaf = authority.issue(REGISTRAR, REGISTRAR_NAME, public, now)
-    install(folder, pem((leaf,)), pem(authority.roots))
+    leaf = authority.issue(profile, profile.name, public, now)
+    install(folder, pem((leaf, *authority.between)), pem(authority.roots))
     return folder

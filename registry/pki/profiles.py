@@ -13,8 +13,6 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from schemas.records import Role
 
 LIFETIME = timedelta(days=90)
-RENEWED_FROM = 2 / 3  # of a certificate's life: so long before its end a member asks for the next one
-WARNED_DAYS = (30, 7, 1)
 
 _CLIENT = (ExtendedKeyUsageOID.CLIENT_AUTH,)
 
@@ -34,8 +32,9 @@ class Profile:
 
 BROKER = Profile("broker", serves=True)
 REGISTRAR = Profile("registrar")
+RENEWER = Profile("renewer")
 PROFILES: Mapping[str, Profile] = {
-    one.name: one for one in (BROKER, REGISTRAR, *(Profile(role.name.lower()) for role in Role))
+    one.name: one for one in (BROKER, REGISTRAR, RENEWER, *(Profile(role.name.lower()) for role in Role))
 }
 
 

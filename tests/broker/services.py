@@ -9,7 +9,7 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Container, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,12 +20,13 @@ from ops.kafka import Broker
 from protocol.digests import digest_of, model_subject
 from protocol.sealing import ChunkOpener, OpenKey, open_epoch_box, open_epoch_key
 from registry.members import NewMember
+from registry.pki.authority import Authority
 from registry.plans.authoring import AuthoredPlan
 from registry.registrar import Registrar
 from schemas import topics
 from schemas.plan import Plan
 from schemas.records import Announcement, EpochKey, Receipt, Request, Role, Signed, kind_of
-from tests.broker.access import authority, reach
+from tests.broker.access import authority
 from transport.bodies import BodyReader
 from transport.reading.log import EARLIEST, LogReader, read_to_end
 from transport.settings import KafkaSettings
@@ -96,6 +97,14 @@ class Services:
         finally:
             await reader.close()
 
+    def start_site(self, site: str) -> None:
+        path = participant_settings(self.stage, site, self.broker.bootstrap, [self.plan], None)
+        self.processes.start(site, "participant", "run", "--config", str(path))
+
+    def said(self, name: str) -> str:
+        """The log of a service."""
+        return self.processes.all[name].log.read_text()
+
     def kill(self, name: str) -> None:
         """SIGKILL a service and start it again by its line in processes.json."""
         rows = json.loads((self.processes.out / "processes.json").read_text())
@@ -150,13 +159,28 @@ def _parent(pid: int) -> int:
 
 
 @contextlib.asynccontextmanager
-async def services(broker: Broker, out: Path, authored: AuthoredPlan, sites: Sequence[str]) -> AsyncIterator[Services]:
-    """Coordinator and participants of a study, each a process; all of it is gone at the end."""
+async def services(
+    broker: Broker,
+    out: Path,
+    authored: AuthoredPlan,
+    sites: Sequence[str],
+    *,
+    issuer: Authority | None = None,
+    prepare: Callable[[Stage], None] = lambda stage: None,
+    late: Container[str] = (),
+) -> AsyncIterator[Services]:
+    """Coordinator and participants of a study, each a process; all of it is gone at the end.
+
+    issuer    whose certificates they have; None: the tests' authority
+    prepare   called before any of them is started
+    late      sites that are not started, with `start_site` later
+    """
     out.mkdir(parents=True)
     processes = Processes(out)
     try:
-        stage = await asyncio.to_thread(make_keys, processes.folder, sites, authority())
-        kafka = reach(broker.bootstrap, "test-services", fetch_wait_ms=50)
+        stage = await asyncio.to_thread(make_keys, processes.folder, sites, issuer or authority())
+        prepare(stage)
+        kafka = stage.reach(broker.bootstrap, "test-services", fetch_wait_ms=50)
         async with Registrar(kafka, stage.registrar) as registrar:
             await registrar.publish_members(
                 NewMember(card, (Role.COORDINATOR if name == COORDINATOR else Role.SITE,))
@@ -165,10 +189,10 @@ async def services(broker: Broker, out: Path, authored: AuthoredPlan, sites: Seq
             await registrar.publish_roster()
             await registrar.create_study(authored.plan, authored.initial.tobytes())
         processes.start(COORDINATOR, "coordinator", "--config", str(coordinator_settings(stage, broker.bootstrap)))
-        for site in sites:
-            path = participant_settings(stage, site, broker.bootstrap, [authored.plan], None)
-            processes.start(site, "participant", "run", "--config", str(path))
         running = Services(broker, processes, stage, authored.plan, kafka)
+        for site in sites:
+            if site not in late:
+                running.start_site(site)
         try:
             yield running
         finally:

@@ -15,7 +15,7 @@ from collections.abc import Awaitable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wardround.commands import options, registrar_joining
+from wardround.commands import options, registrar_certificates, registrar_joining
 
 if TYPE_CHECKING:
     from registry.registrar import Registrar
@@ -58,6 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     revoke.add_argument("name", metavar="NAME", help="the member's name")
     registrar_joining.add_arguments(into)
+    registrar_certificates.add_arguments(into)
     for one in (roster, revoke):
         options.add_topic_options(one)
         options.add_registrar_key(one)
@@ -68,17 +69,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run_keys(arguments: argparse.Namespace) -> int:
     from registry.keyfiles import make_registrar_keys
     from registry.pki.authority import Authority, utc_now
-    from registry.pki.issuing import registrar_tls
+    from registry.pki.issuing import registrar_tls, renewer_tls
 
     key = make_registrar_keys(arguments.out)
     authority = Authority.at(arguments.out, arguments.federation, utc_now(), options.passphrase(arguments))
     registrar_tls(authority, arguments.out / "registrar.sign", utc_now())
+    renewer_tls(authority, arguments.out / "renewer.sign", utc_now())
     lines = [
         f"{arguments.out}/registrar.sign  private: whoever holds it decides who belongs",
         f"{arguments.out}/registrar.pub   for every member, pinned in its settings",
         f"{arguments.out}/ca.key          private: whoever holds it can pass for anybody at the brokers",
         f"{arguments.out}/ca.pem          the root under which certificates are issued, for brokers",
         f"{arguments.out}/registrar.tls   how the registrar's own commands reach the brokers",
+        f"{arguments.out}/renewer.tls     the same for `registrar renew`, which may do nothing else there",
         f"fingerprint: {key.key_id.hex()}",
     ]
     options.emit(arguments, {"folder": str(arguments.out), "fingerprint": key.key_id.hex()}, lines)

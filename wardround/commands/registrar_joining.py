@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from schemas.errors import LocalError
 from wardround.commands import options
+from wardround.commands.registrar_certificates import lifetime_of
 
 if TYPE_CHECKING:
     from registry.grants import RulesDifference
@@ -84,6 +85,7 @@ def _add_approve(into: "argparse._SubParsersAction[argparse.ArgumentParser]", na
     approve.add_argument("--fingerprint", help="what the member read out: approves without asking, if it is the same")
     approve.add_argument("--member-broker", metavar="HOST:PORT", help="where members reach Kafka (default: as here)")
     approve.add_argument("--out", type=Path, metavar="FOLDER", help="where answers go (default: beside the request)")
+    approve.add_argument("--lifetime", metavar="TIME", help="of its certificate, e.g. 90d or 12h (default: 90d)")
     if old:
         approve.add_argument("--revoke", action="store_true", help="revoke every key of NAME")
     else:
@@ -173,6 +175,7 @@ async def _approve(
         studies=tuple(arguments.study),
         size_cap_bytes=options.size_bytes(arguments.size_cap),
         institution=arguments.institution,
+        lifetime=lifetime_of(arguments.lifetime),
     )
     answers = await approve(registrar, authority, cards, terms)
     roster = None if arguments.no_roster else await registrar.publish_roster()
