@@ -7,7 +7,6 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from studies.linear_regression.task import SAMPLES
 
 from ops.kafka import Broker, BrokerKeys
 from ops.kafka.ports import HOST
@@ -22,6 +21,7 @@ from registry.pki.rotation import retire, rotate
 from registry.registrar import Registrar
 from schemas import topics
 from schemas.records import Certificate, Renewal, Role
+from studies.linear_regression.task import SAMPLES
 from tests.broker.services import PATIENCE_S, Services, services
 from tests.broker.test_linear_regression import authored, check_each_update_counted_once, check_every_version
 from transport.reading.log import read_to_end

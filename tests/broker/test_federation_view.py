@@ -58,7 +58,8 @@ async def test_the_history_of_a_study_is_that_of_its_log(kafka: Broker, tmp_path
     assert not history.sealed
     assert sealed.sealed, "a site's key does not open what other sites measured"
     assert sealed.overall(0) is None, "and two sites are not summed up for everybody"
-    assert [dict(site.evaluations[0]) for site in sealed.sites.values()] == [{}, {}]
+    assert [dict(site.evaluations.get(0, {})) for site in sealed.sites.values()] == [{}, {}]
+    assert sealed.forbidden == (topics.offers("view-history-1"),), "nor does it read another site's offers"
 
 
 async def test_everybody_hears_what_many_sites_measured_together_and_nobody_finds_a_value_on_a_topic(

@@ -52,6 +52,7 @@ def add_arguments(into: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         "--host", action="append", required=True, help="a name or address it is reached under; repeatable"
     )
     acl = options.subcommand(into, "acl", run_acl, _ACL, "wardround registrar acl check")
+    options.add_topic_options(acl)
     acl.add_argument("what", choices=("check", "apply"), help="compare, or compare and mend")
     for one in (invite, broker, acl):
         options.add_registrar_key(one)
