@@ -122,6 +122,7 @@ def _site_in(study: str) -> tuple[Right, ...]:
         _topic(topics.receipts(study), _READ, "what became of its updates"),
         _topic(topics.models(study), _READ, "the models"),
         _topic(topics.keys(study), _READ, "the keys that are sealed to it"),
+        _topic(topics.commands(study), _READ, "what operators have ordered, and why"),
     )
 
 
