@@ -4,10 +4,10 @@ Knows:    the registrar's public key, and for versions one member's name and ope
 Never:    writes anything; waits longer than 10 s for a broker that does not answer, except in `follow`, which goes on
           for ever. A long log takes longer: `progress` tells how far its reading is.
 
-    with Federation("broker:9092", registrar_key="registrar.pub") as federation:
+    with Federation("broker:9092", registrar_key="registrar.pub", tls="site-1.tls") as federation:
         print(federation.history("lung").effective_shares())
 
-    async with AsyncFederation("broker:9092", registrar_key="registrar.pub") as federation:
+    async with AsyncFederation("broker:9092", registrar_key="registrar.pub", tls="site-1.tls") as federation:
         async for history in federation.follow("lung"):
             print(history.version, history.overall(history.version))
 """

@@ -11,15 +11,9 @@ example:
 """
 
 import argparse
-from collections.abc import Awaitable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from wardround.commands import options, registrar_certificates, registrar_joining
-
-if TYPE_CHECKING:
-    from registry.registrar import Registrar
-    from schemas.records import Roster
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     revoke = options.subcommand(
         into,
         "revoke",
-        run_revoke,
+        registrar_joining.run_revoke,
         "Revoke every key of a member, at once: the brokers bar it, the next roster is without it, and its certificate "
         "is of no use any more.",
         "wardround registrar revoke clinic-north",
@@ -90,26 +84,11 @@ def run_keys(arguments: argparse.Namespace) -> int:
 
 def run_roster(arguments: argparse.Namespace) -> int:
     roster, new = options.with_registrar(
-        arguments, lambda registrar: _said_anew(registrar, registrar.publish_roster(restore=arguments.restore))
+        arguments,
+        lambda registrar: registrar_joining.said_anew(registrar, registrar.publish_roster(restore=arguments.restore)),
     )
     names = [name for name, _ in roster.members]
     done = "published" if new else "stands already, nothing was published"
     line = f"roster {roster.serial} {done}: {', '.join(names)}"
     options.emit(arguments, {"serial": roster.serial, "members": names, "new": new}, [line])
     return 0
-
-
-def run_revoke(arguments: argparse.Namespace) -> int:
-    name = arguments.name
-    roster, new = options.with_registrar(arguments, lambda registrar: _said_anew(registrar, registrar.revoke(name)))
-    since = "says so from the next round on" if new else "says so already, nothing was published"
-    line = f"every key of {name} is revoked; roster {roster.serial} {since}"
-    options.emit(arguments, {"revoked": name, "serial": roster.serial, "new": new}, [line])
-    return 0
-
-
-async def _said_anew(registrar: "Registrar", act: Awaitable["Roster"]) -> tuple["Roster", bool]:
-    """The roster that an act leads to, and whether it is another one than before."""
-    before = registrar.membership
-    roster = await act
-    return roster, before is None or before.serial != roster.serial

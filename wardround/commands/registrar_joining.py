@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from registry.keyfiles import MemberCard
     from registry.pki.authority import Authority
     from registry.registrar import Registrar
-    from schemas.records import Role
+    from schemas.records import Role, Roster
 
 ROLES = ("site", "coordinator", "trustee", "auditor", "operator")
 _INVITE = (
@@ -126,8 +126,6 @@ def run_invite(arguments: argparse.Namespace) -> int:
 
 
 def run_member(arguments: argparse.Namespace) -> int:
-    from wardround.commands.registrar import run_revoke
-
     if arguments.revoke:
         options.note_old_words("registrar member NAME --revoke", "registrar revoke NAME")
         arguments.name = Path(arguments.requests).name.removesuffix(".pub")
@@ -293,3 +291,19 @@ def _confirm(arguments: argparse.Namespace, request: Path, card: "MemberCard") -
     sys.stderr.flush()
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         raise LocalError(f"{card.name} was not approved; nothing was done", hint="run it again after the call")
+
+
+def run_revoke(arguments: argparse.Namespace) -> int:
+    name = arguments.name
+    roster, new = options.with_registrar(arguments, lambda registrar: said_anew(registrar, registrar.revoke(name)))
+    since = "says so from the next round on" if new else "says so already, nothing was published"
+    line = f"every key of {name} is revoked; roster {roster.serial} {since}"
+    options.emit(arguments, {"revoked": name, "serial": roster.serial, "new": new}, [line])
+    return 0
+
+
+async def said_anew(registrar: "Registrar", act: Awaitable["Roster"]) -> tuple["Roster", bool]:
+    """The roster that an act leads to, and whether it is another one than before."""
+    before = registrar.membership
+    roster = await act
+    return roster, before is None or before.serial != roster.serial
