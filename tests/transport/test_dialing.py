@@ -576,3 +576,14 @@ def test_no_proxy_leaves_an_address_out(host: str, entry: str) -> None:
 @pytest.mark.parametrize("entry", ["11.0.0.0/8", "10.1.2.3:9092", "2.3", "1.2.3", "0.0/33", "[10.1.2.3"])
 def test_no_proxy_does_not_mean_other_addresses(entry: str) -> None:
     assert environment_proxy({"HTTPS_PROXY": "http://a:1", "NO_PROXY": entry}, "10.1.2.3", 443) is not None
+
+
+def test_what_a_server_still_sends_while_its_connection_is_closed_is_no_news(caplog: pytest.LogCaptureFixture) -> None:
+    with asyncio.Runner(loop_factory=loop_factory(ProxyChoice(), {})) as runner:
+        loop = runner.get_loop()
+        late = ssl.SSLError(1, "[SSL: APPLICATION_DATA_AFTER_CLOSE_NOTIFY] application data after close notify")
+        late.reason = "APPLICATION_DATA_AFTER_CLOSE_NOTIFY"
+        loop.call_exception_handler({"message": "late", "exception": late})
+        assert not caplog.records
+        loop.call_exception_handler({"message": "other", "exception": ssl.SSLError(1, "other")})
+        assert "other" in caplog.text

@@ -158,13 +158,14 @@ def test_rotated_keys_leave_the_former_ones_beside_and_say_what_to_do(
     assert "wardround keys new" in capsys.readouterr().err
     main(["keys", "new", "clinic-north", "--out", str(tmp_path), "--json"])
     former = json.loads(capsys.readouterr().out)["fingerprint"]
-    keys = [SigningKey.load(tmp_path / "clinic-north.sign"), OpenKey.load(tmp_path / "clinic-north.open")]
+    ids = (
+        SigningKey.load(tmp_path / "clinic-north.sign").key_id,
+        OpenKey.load(tmp_path / "clinic-north.open").key_id,
+    )
     assert main([*line, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["fingerprint"] != former
-    beside = [
-        f"clinic-north.{kind}.{key.key_id.hex()[:8]}" for kind, key in zip(("sign", "open"), keys, strict=True)
-    ]
+    beside = [f"clinic-north.{kind}.{key_id.hex()[:8]}" for kind, key_id in zip(("sign", "open"), ids, strict=True)]
     assert told["retired"] == [str(tmp_path / name) for name in beside]
     assert main(line) == 0
     said = capsys.readouterr().out

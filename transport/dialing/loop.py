@@ -10,6 +10,7 @@ import contextlib
 import ipaddress
 import os
 import socket
+import ssl
 from asyncio.trsock import TransportSocket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from transport.dialing.proxy import Proxy
 from transport.dialing.trouble import ProxyTrouble
 
 CONNECT_S = 5.0  # to the proxy, which is near, with the lookup of its name
+_AFTER_THE_END = "APPLICATION_DATA_AFTER_CLOSE_NOTIFY"
 NEXT_ADDRESS_S = 0.25  # until the next address of a name is tried beside the one before
 KEEPALIVE = {socket.TCP_KEEPIDLE: 60, socket.TCP_KEEPINTVL: 15, socket.TCP_KEEPCNT: 4}  # seconds, seconds, probes
 
@@ -96,6 +98,12 @@ class DialingLoop(asyncio.SelectorEventLoop):
     def proxy_to(self, host: str, port: int) -> Proxy | None:
         """The proxy on the way to `host`; None for directly."""
         return self._choice.on_the_way(host, port, self._environ)
+
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        """As asyncio's, but for what a broker still sends while a TLS connection to it is being closed."""
+        error = context.get("exception")
+        if not (isinstance(error, ssl.SSLError) and error.reason == _AFTER_THE_END):
+            super().call_exception_handler(context)
 
     async def create_connection(
         self, protocol_factory: Callable[[], P], host: str | None = None, port: int | None = None, **more: Any

@@ -13,7 +13,7 @@ example:
 import argparse
 from pathlib import Path
 
-from wardround.commands import options, registrar_certificates, registrar_joining
+from wardround.commands import options, registrar_board, registrar_certificates, registrar_joining
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,6 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     revoke.add_argument("name", metavar="NAME", help="the member's name")
     registrar_joining.add_arguments(into)
     registrar_certificates.add_arguments(into)
+    registrar_board.add_arguments(into)
     for one in (roster, revoke):
         options.add_topic_options(one)
         options.add_registrar_key(one)
