@@ -80,7 +80,8 @@ def test_both_federations_can_be_asked_the_same_with_the_same_words() -> None:
     assert awaited.keys() == plain.keys()
     for name, one in awaited.items():
         assert [*inspect.signature(one).parameters] == [*inspect.signature(plain[name]).parameters]
-    assert [*inspect.signature(AsyncFederation).parameters] == [*inspect.signature(Federation).parameters]
+    own = [name for name in inspect.signature(Federation).parameters if not name.startswith("proxy")]
+    assert [*inspect.signature(AsyncFederation).parameters] == own, "the other one dials by the loop it is asked on"
 
 
 def test_paths_are_taken_as_text_and_a_missing_one_is_named() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import math
 import socket
 import ssl
@@ -395,8 +396,10 @@ def test_a_connection_of_aiokafka_goes_through_the_proxy(no_names: list[str]) ->
 
 
 def test_aiokafka_takes_a_refusal_for_a_broker_that_is_away_and_logs_why(
-    password_file: Path, caplog: pytest.LogCaptureFixture
+    password_file: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(logging.getLogger("aiokafka"), "filters", [])  # of clients that other tests have made
+
     async def work(_: FakeProxy) -> None:
         client = AIOKafkaClient(bootstrap_servers="kafka.test:9092")
         with pytest.raises(errors.KafkaConnectionError):

@@ -102,7 +102,7 @@ class DialingLoop(asyncio.SelectorEventLoop):
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         """As asyncio's, but for what a broker still sends while a TLS connection to it is being closed."""
         error = context.get("exception")
-        if not (isinstance(error, ssl.SSLError) and error.reason == _AFTER_THE_END):
+        if not (isinstance(error, ssl.SSLError) and getattr(error, "reason", "") == _AFTER_THE_END):
             super().call_exception_handler(context)
 
     async def create_connection(
