@@ -60,7 +60,7 @@ _SMALL_NODE = {
 }
 
 # Who is connected stands in the certificate: O=federation and nothing else is believed; what is not granted is barred.
-_SECURED = {
+SECURED = {
     "ssl.keystore.type": "PEM",
     "ssl.keystore.location": KEYSTORE,
     "ssl.truststore.type": "PEM",
@@ -120,7 +120,7 @@ def server_properties(
     protocol = "SSL" if secured else "PLAINTEXT"
     settings["listener.security.protocol.map"] = ",".join(f"{name}:{protocol}" for name in ports)
     if secured:
-        settings |= _SECURED
+        settings |= SECURED
     settings["listeners"] = ",".join(f"{name}://{HOST}:{port}" for name, port in ports.items())
     settings["advertised.listeners"] = ",".join(
         f"{name}://{HOST}:{advertised.get(name, port)}" for name, port in ports.items() if name != CONTROLLER

@@ -13,7 +13,7 @@ example:
 import argparse
 from pathlib import Path
 
-from wardround.commands import options, registrar_board, registrar_certificates, registrar_joining
+from wardround.commands import options, registrar_board, registrar_brokers, registrar_certificates, registrar_joining
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,6 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     registrar_joining.add_arguments(into)
     registrar_certificates.add_arguments(into)
     registrar_board.add_arguments(into)
+    registrar_brokers.add_arguments(into)
     for one in (roster, revoke):
         options.add_topic_options(one)
         options.add_registrar_key(one)

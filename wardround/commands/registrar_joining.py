@@ -1,4 +1,4 @@
-"""How the registrar takes members in: invitations, approvals, access rules, and the brokers' own certificates."""
+"""How the registrar takes members in: invitations, approvals, access rules."""
 
 import argparse
 import sys
@@ -28,7 +28,6 @@ _APPROVE = (
     "issues certificates, and writes the answers, files to send back. Running it again changes nothing but the "
     "certificates."
 )
-_BROKER = "Issue a broker's certificate: keystore.pem and truststore.pem, as Kafka reads them."
 _ACL = (
     "Compare the brokers' access rules with the table of rights, for the members and studies on the log. Exit code 1 "
     "when they differ; --apply mends the rules of members."
@@ -44,22 +43,13 @@ def add_arguments(into: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     invite.add_argument("--out", type=Path, default=Path("invitation.txt"), metavar="FILE", help="where to write")
     _add_approve(into, "approve")
     _add_approve(into, "member")
-    broker = options.subcommand(
-        into, "broker", run_broker, _BROKER, "wardround registrar broker kafka-1 --host kafka-1.example.org"
-    )
-    broker.add_argument("folder", type=Path, metavar="FOLDER", help="where to write, a folder for each broker")
-    broker.add_argument(
-        "--host", action="append", required=True, help="a name or address it is reached under; repeatable"
-    )
     acl = options.subcommand(into, "acl", run_acl, _ACL, "wardround registrar acl check")
     options.add_topic_options(acl)
     acl.add_argument("what", choices=("check", "apply"), help="compare, or compare and mend")
-    for one in (invite, broker, acl):
+    for one in (invite, acl):
         options.add_registrar_key(one)
         options.add_json(one)
-    for one in (invite, acl):
         options.add_broker(one)
-    options.add_passphrase(broker)
 
 
 def _add_approve(into: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str) -> None:
@@ -211,26 +201,6 @@ def _approved(
         "installed": installed,
     }
     return told, lines
-
-
-def run_broker(arguments: argparse.Namespace) -> int:
-    from protocol.files import write_whole
-    from registry.pki.authority import utc_now
-    from registry.pki.issuing import broker_keys
-
-    keystore, truststore = broker_keys(_authority(arguments), arguments.host, utc_now())
-    try:
-        arguments.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    except OSError as error:
-        raise LocalError(f"{arguments.folder} cannot be made: {error.strerror}", hint="name another folder") from None
-    write_whole(arguments.folder / "keystore.pem", keystore, mode=0o600)
-    write_whole(arguments.folder / "truststore.pem", truststore)
-    lines = [
-        f"{arguments.folder}/keystore.pem    private: the key, with its certificate for {', '.join(arguments.host)}",
-        f"{arguments.folder}/truststore.pem  whom it believes",
-    ]
-    options.emit(arguments, {"folder": str(arguments.folder), "hosts": arguments.host}, lines)
-    return 0
 
 
 def run_acl(arguments: argparse.Namespace) -> int:
