@@ -23,7 +23,7 @@ from rich.table import Table
 
 from bench.cells import CELLS, FULL, Cell
 from bench.measure import cpu_by_role, cpu_seconds, peak_mb, roles
-from ops.kafka import Broker
+from ops.kafka import PLAINTEXT_ON_PURPOSE, Broker
 from registry.members import NewMember
 from registry.registrar import Registrar
 from runtime import logs
@@ -32,10 +32,10 @@ from schemas import topics
 from schemas.errors import FederationError, LocalError
 from schemas.plan import Plan
 from schemas.records import Announcement, Offer, Role, Signed, kind_of
-from tests.broker.access import authority, reach, start_broker
+from tests.broker.access import authority, broker_of_tests, reach
 from transport.admin import Admin
 from transport.reading.log import EARLIEST, LogReader, read_to_end
-from transport.settings import KafkaSettings
+from transport.settings import PLAINTEXT, TLS, KafkaSettings
 from transport.staying.link import Link
 from wardround.demo.processes import Processes
 from wardround.demo.stage import COORDINATOR, Stage, coordinator_settings, make_keys, participant_settings
@@ -69,6 +69,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__.splitlines()[0])
     parser.add_argument("cells", nargs="*", help="names of cells, e.g. n10-kb10; default: all but the full ones")
     parser.add_argument("--full", action="store_true", help="the 400 MB cells too; also with FULL=1")
+    parser.add_argument(
+        "--plaintext-on-purpose", action="store_true", help="without TLS and access rules, to see what they cost"
+    )
     arguments = parser.parse_args()
     known = {cell.name: cell for cell in (*CELLS, *FULL)}
     if unknown := [name for name in arguments.cells if name not in known]:
@@ -78,7 +81,7 @@ def main() -> int:
         chosen += FULL
     logs.configure("error")
     try:
-        results = asyncio.run(run_cells(chosen))
+        results = asyncio.run(run_cells(chosen, plaintext=arguments.plaintext_on_purpose))
     except FederationError as error:
         return report(error)
     except KeyboardInterrupt:
@@ -87,34 +90,40 @@ def main() -> int:
     return 0
 
 
-async def run_cells(cells: list[Cell]) -> list[Result]:
+async def run_cells(cells: list[Cell], *, plaintext: bool = False) -> list[Result]:
     """One warm broker for all; its folder goes at the end."""
     console = Console(stderr=True)
     results = []
     with tempfile.TemporaryDirectory(prefix="wardround-bench-", ignore_cleanup_errors=True) as folder:
-        broker = await asyncio.to_thread(start_broker, Path(folder) / "broker")
+        keys = PLAINTEXT_ON_PURPOSE if plaintext else broker_of_tests()
+        broker = await asyncio.to_thread(Broker.start, Path(folder) / "broker", keys=keys)
         try:
             for cell in cells:
                 with console.status(f"{cell.name}: {cell.sites} sites, {cell.warm + cell.versions} versions"):
-                    results.append(await _run(cell, broker))
+                    results.append(await _run(cell, broker, PLAINTEXT if plaintext else TLS))
                 console.print(f"{cell.name}: {results[-1].median_s:.3f} s a version")
         finally:
             await asyncio.to_thread(broker.stop)
     return results
 
 
-async def _run(cell: Cell, broker: Broker) -> Result:
+async def _run(cell: Cell, broker: Broker, security: str) -> Result:
     OUT.mkdir(parents=True, exist_ok=True)
     with _processes(OUT / cell.name) as processes:
         stage = await asyncio.to_thread(make_keys, processes.folder, cell.names, authority())
         authored = await asyncio.to_thread(cell.plan, processes.folder)
         plan = authored.plan
-        kafka = reach(broker.bootstrap, "bench")
+        kafka = reach(broker.bootstrap, "bench", security=security)
         await _create(kafka, stage, plan, authored.initial.tobytes())
         del authored
-        processes.start(COORDINATOR, "coordinator", "--config", str(coordinator_settings(stage, broker.bootstrap)))
+        processes.start(
+            COORDINATOR,
+            "coordinator",
+            "--config",
+            str(coordinator_settings(stage, broker.bootstrap, security=security)),
+        )
         for name in cell.names:
-            path = participant_settings(stage, name, broker.bootstrap, [plan], None, period_s=None)
+            path = participant_settings(stage, name, broker.bootstrap, [plan], None, period_s=None, security=security)
             processes.start(name, "participant", "run", "--config", str(path))
         try:
             return await _measure(cell, plan, kafka, processes, broker)

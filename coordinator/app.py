@@ -19,7 +19,7 @@ from protocol.roster_memory import FILE, RosterMemory
 from runtime import metrics_port
 from runtime.hold import watch_loop
 from runtime.lock import FolderLock
-from runtime.logs import tell_strange
+from runtime.logs import tell_security, tell_strange
 from runtime.settings import strange_variables
 from runtime.stderr import STDERR
 from schemas import topics
@@ -50,6 +50,7 @@ async def serve(settings: Settings) -> None:
         metrics_port.serve(services.metrics.registry, settings.metrics.host, settings.metrics.port)
         tell_strange(strange_variables(Settings, os.environ))
         log.info("coordinator starts", name=settings.name, broker=settings.kafka.bootstrap)
+        tell_security(settings.kafka.security, settings.kafka.bootstrap)
         _ = connection.settings.context  # what is wrong with the keys for TLS is said before anything is begun
         async with closing(services):
             await services.writer.start()
@@ -143,7 +144,7 @@ class _Coordinator:
             tasks.create_task(self._election.run(self._hold), name="election")
             tasks.create_task(self._lead(), name="lead")
             tasks.create_task(watch_loop(self._services.metrics.held), name="hold")
-            if self._connection.settings.tls is not None:
+            if self._connection.settings.context is not None:
                 tasks.create_task(self._keeper().run(), name="certificate")
 
     def _keeper(self) -> CertificateKeeper:

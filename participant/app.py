@@ -35,7 +35,7 @@ from protocol.roster_memory import FILE, RosterMemory
 from runtime import metrics_port
 from runtime.disk import said, to_do
 from runtime.lock import FolderLock
-from runtime.logs import tell_strange
+from runtime.logs import tell_security, tell_strange
 from runtime.service import first_error
 from runtime.settings import strange_variables
 from runtime.stderr import STDERR
@@ -76,7 +76,8 @@ async def serve(settings: Settings) -> None:
             metrics_port.serve(services.metrics.registry, settings.metrics.host, settings.metrics.port)
             tell_strange(strange_variables(Settings, os.environ))
             log.info("participant starts", name=settings.name, broker=settings.kafka.bootstrap)
-            if kafka.tls is not None:
+            tell_security(settings.kafka.security, settings.kafka.bootstrap)
+            if kafka.context is not None:
                 services.spawn(_keeper(settings, kafka, services).run())
             await _run(settings, services, reader)
     except sqlite3.Error as error:

@@ -35,6 +35,15 @@ def read_key(path: Path, size_bytes: int, kind: str) -> bytes:
     return secret
 
 
+def is_pem(path: Path) -> bool:
+    """Whether a file begins like one in PEM; a file that cannot be read does not."""
+    try:
+        with path.open("rb") as file:
+            return file.read(11) == b"-----BEGIN "
+    except OSError:
+        return False
+
+
 def read_text_key(path: Path, kind: str) -> bytes:
     """Read a private key in PEM. Raises LocalError, saying what to do, when it is missing or open to others."""
     try:

@@ -8,15 +8,16 @@ Source:   RFC 8032; docs/secure-aggregation.md, section 4.
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Protocol, Self, TypeVar
 
 from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from protocol.digests import LABEL
-from protocol.key_files import read_key, write_key
+from protocol.key_files import is_pem, read_key, read_text_key, write_key
 from schemas.codec import Record
-from schemas.errors import PeerError
+from schemas.errors import LocalError, PeerError
 from schemas.records import Header, Signed
 
 SIGNING_KEY_BYTES = 32
@@ -29,8 +30,19 @@ def key_id(public: bytes) -> bytes:
     return hashlib.sha256(public).digest()[:16]
 
 
+class Signs(Protocol):
+    """Whatever signs for one public key: a key in this process, or one that a token or a card keeps for itself."""
+
+    public: bytes
+    key_id: bytes
+
+    def sign(self, record: Record) -> Signed: ...
+    def sign_plan(self, plan: bytes) -> bytes: ...
+    def sign_bytes(self, context: str, payload: bytes) -> bytes: ...
+
+
 class SigningKey:
-    """A private Ed25519 key; its file holds the 32 raw bytes."""
+    """A private Ed25519 key; its file holds the 32 raw bytes, or PKCS #8 in PEM under a passphrase."""
 
     __slots__ = ("_private", "key_id", "public")
 
@@ -44,13 +56,29 @@ class SigningKey:
         return cls(Ed25519PrivateKey.generate().private_bytes_raw())
 
     @classmethod
-    def load(cls, path: Path) -> Self:
-        """Raises LocalError when the file is missing, open to others, or no signing key."""
-        return cls(read_key(path, SIGNING_KEY_BYTES, "signing"))
+    def load(cls, path: Path, passphrase: bytes | None = None) -> Self:
+        """Raises LocalError when the file is missing, open to others, no signing key, or of another passphrase."""
+        if not is_pem(path):
+            return cls(read_key(path, SIGNING_KEY_BYTES, "signing"))
+        try:
+            key = serialization.load_pem_private_key(read_text_key(path, "signing"), passphrase)
+        except TypeError:
+            raise LocalError(f"{path} is encrypted", hint="--passphrase-file FILE names what opens it") from None
+        except ValueError:
+            hint = "name the passphrase that it was made with"
+            raise LocalError(f"{path} cannot be read: another passphrase, or no signing key", hint=hint) from None
+        if not isinstance(key, Ed25519PrivateKey):
+            raise LocalError(f"{path} is no signing key", hint="is this the path of another kind of key?")
+        return cls(key.private_bytes_raw())
 
-    def save(self, path: Path) -> None:
-        """Write the key with mode 0600. Raises LocalError rather than overwrite a file."""
-        write_key(path, self._private.private_bytes_raw(), "signing")
+    def save(self, path: Path, passphrase: bytes | None = None) -> None:
+        """Write the key with mode 0600, encrypted under a passphrase. Raises LocalError rather than overwrite a file."""
+        if passphrase is None:
+            write_key(path, self._private.private_bytes_raw(), "signing")
+            return
+        how = serialization.BestAvailableEncryption(passphrase)
+        pem = self._private.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, how)
+        write_key(path, pem, "signing")
 
     def sign(self, record: Record) -> Signed:
         """Sign a record under the context of its kind. A Header is signed with its boxes instead: `sign_update`."""

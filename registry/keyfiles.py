@@ -124,13 +124,13 @@ def make_member_keys(name: str, folder: Path, *, institution: str = "") -> Membe
     return card
 
 
-def make_registrar_keys(folder: Path) -> SigningKey:
+def make_registrar_keys(folder: Path, passphrase: bytes | None = None) -> SigningKey:
     """Make registrar.sign (private) and registrar.pub (32 raw bytes) in `folder`. Raises LocalError if one exists."""
     _make_folder(folder)
     private, public = folder / "registrar.sign", folder / "registrar.pub"
     _refuse_existing(private, public)
     key = SigningKey.generate()
-    key.save(private)
+    key.save(private, passphrase)
     write_whole(public, key.public)
     return key
 

@@ -19,7 +19,7 @@ import structlog
 
 from protocol.digests import record_digest
 from protocol.roster_memory import Met, RosterMemory
-from protocol.signing import SigningKey
+from protocol.signing import Signs
 from registry.grants import Grants, RulesDifference
 from registry.initial import Progress, check_initial, upload_initial
 from registry.keyfiles import MemberCard
@@ -71,7 +71,7 @@ class Registrar:
     def __init__(
         self,
         settings: KafkaSettings,
-        key: SigningKey,
+        key: Signs,
         *,
         lead_partitions: int | None = None,
         replication: int | None = None,

@@ -83,6 +83,16 @@ def tell_strange(variables: Iterable[tuple[str, str]]) -> None:
         structlog.get_logger().warning("environment variable is no setting, left out", variable=name, **meant)
 
 
+def tell_security(security: str, broker: str) -> None:
+    """Say it where the broker is reached without TLS, on purpose."""
+    if security != "tls":
+        structlog.get_logger().warning(
+            "without TLS, on purpose: who is on the way reads and changes what is sent, the broker lets in everybody",
+            broker=broker,
+            security=security,
+        )
+
+
 def logs_of_a_library() -> None:
     """Send warnings to stderr where nobody has configured structlog: it would print them among a program's results."""
     if structlog.is_configured():

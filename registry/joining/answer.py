@@ -10,7 +10,7 @@ from typing import Self
 
 from cryptography import x509
 
-from protocol.signing import SigningKey
+from protocol.signing import Signs
 from protocol.tls.files import KEY, install, public_of
 from protocol.tls.renewal import is_issued
 from registry.armour import ANSWER
@@ -36,7 +36,7 @@ class Answer:
     def of(cls, name: str, bootstrap: str, issued: Issued) -> Self:
         return cls(name, bootstrap, issued.chain, issued.roots)
 
-    def save(self, path: Path, key: SigningKey) -> None:
+    def save(self, path: Path, key: Signs) -> None:
         """Write it, signed by the registrar. Raises LocalError."""
         write_signed(path, ANSWER, (self.name, self.bootstrap, self.chain, self.roots), key)
 

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from cryptography import x509
 
-from protocol.signing import SigningKey, key_id
+from protocol.signing import Signs, key_id
 from registry.armour import INVITATION
 from registry.joining.signed_file import read_signed, write_signed
 from schemas.codec import ID, Text
@@ -50,7 +50,7 @@ class Invitation:
         """The registrar's, as `registrar keys` shows it."""
         return key_id(self.registrar).hex()
 
-    def save(self, path: Path, key: SigningKey) -> None:
+    def save(self, path: Path, key: Signs) -> None:
         """Write it, signed by the registrar. Raises LocalError."""
         values = (self.federation, self.bootstrap, self.roots, self.registrar, self.studies)
         write_signed(path, INVITATION, values, key)

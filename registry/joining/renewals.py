@@ -15,7 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 
 from protocol.directory import Directory
-from protocol.signing import SigningKey, verify
+from protocol.signing import Signs, verify
 from protocol.tls.files import pem
 from protocol.tls.requests import requested_key
 from registry.pki.authority import Authority
@@ -51,7 +51,7 @@ class Renewals:
         settings: KafkaSettings,
         registrar: bytes,
         authority: Authority,
-        signing: SigningKey,
+        signing: Signs,
         *,
         lifetime: timedelta | None = None,
         clock: Callable[[], datetime],

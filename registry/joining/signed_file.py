@@ -8,7 +8,7 @@ from typing import Any
 
 import msgpack
 
-from protocol.signing import SigningKey, verify_bytes
+from protocol.signing import Signs, verify_bytes
 from registry.armour import read_armoured, write_armoured
 from schemas.codec import unpack_array
 from schemas.errors import LocalError, PeerError
@@ -17,7 +17,7 @@ BYTES_MAX = 48 * 1024
 _SIGNATURE_BYTES = 64
 
 
-def write_signed(path: Path, kind: str, values: tuple[Any, ...], key: SigningKey) -> None:
+def write_signed(path: Path, kind: str, values: tuple[Any, ...], key: Signs) -> None:
     """Write `values`, signed. Raises LocalError."""
     said = bytes(msgpack.packb(values))
     write_armoured(path, kind, key.sign_bytes(_context(kind), said) + said)

@@ -17,7 +17,7 @@ from learning.settings import settings_of
 from learning.task import Task
 from protocol.digests import digest_of
 from protocol.files import write_whole
-from protocol.signing import SigningKey, verify_plan
+from protocol.signing import Signs, verify_plan
 from registry.plans.draft import Draft, TaskFacts, read_draft
 from schemas.errors import LocalError, PeerError
 from schemas.plan import Plan, plan_of
@@ -89,7 +89,7 @@ def author_draft(draft: Draft, *, warm: Path | None = None) -> AuthoredPlan:
     return AuthoredPlan(plan, initial, draft.sites)
 
 
-def write_signed(authored: AuthoredPlan, key: SigningKey, folder: Path) -> tuple[Path, Path]:
+def write_signed(authored: AuthoredPlan, key: Signs, folder: Path) -> tuple[Path, Path]:
     """Write `<study>.plan` (signed) and `<study>.initial` (float32); the plan last. Returns both paths."""
     plan = authored.plan
     payload = plan.to_bytes()

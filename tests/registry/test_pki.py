@@ -12,9 +12,10 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
+from protocol.signing import SigningKey
 from protocol.tls.files import certificate_in, pem, public_of
 from protocol.tls.requests import new_tls_key, request_for, requested_key
-from registry.keyfiles import make_member_keys
+from registry.keyfiles import make_member_keys, make_registrar_keys
 from registry.pki.authority import Authority
 from registry.pki.issuing import broker_keys, certify, install_beside, is_fresh, registrar_tls
 from registry.pki.profiles import BROKER, PROFILES, REGISTRAR
@@ -161,3 +162,14 @@ def test_every_role_has_a_profile_and_only_brokers_are_connected_to() -> None:
     assert {role.name.lower() for role in Role} <= PROFILES.keys()
     assert [one for one in PROFILES.values() if one.serves] == [BROKER]
     assert PROFILES["registrar"] == REGISTRAR
+
+
+def test_a_registrars_key_under_a_passphrase_signs_the_same_and_is_no_raw_key_on_disk(tmp_path: Path) -> None:
+    key = make_registrar_keys(tmp_path, b"a good one")
+    path = tmp_path / "registrar.sign"
+    assert path.read_bytes().startswith(b"-----BEGIN ENCRYPTED PRIVATE KEY-----")
+    assert SigningKey.load(path, b"a good one").public == key.public
+    with pytest.raises(LocalError, match="is encrypted"):
+        SigningKey.load(path)
+    with pytest.raises(LocalError, match="another passphrase"):
+        SigningKey.load(path, b"a bad one")

@@ -33,7 +33,7 @@ BROKER_VARIABLE = "WARDROUND_KAFKA_BOOTSTRAP"
 PROXY_VARIABLE = "WARDROUND_KAFKA_PROXY"
 TLS_VARIABLE, SECURITY_VARIABLE = "WARDROUND_KAFKA_TLS", "WARDROUND_KAFKA_SECURITY"
 PLAINTEXT = "plaintext-on-purpose"
-CA_OPENED_BY = "WARDROUND_CA_PASSPHRASE_FILE"
+OPENED_BY_VARIABLE = "WARDROUND_PASSPHRASE_FILE"
 LEAD_PARTITIONS_MAX = 1000
 T = TypeVar("T")
 REGISTRAR_KEY_VARIABLE = "WARDROUND_KEYS_REGISTRAR"
@@ -130,6 +130,7 @@ def add_registrar_key(parser: argparse.ArgumentParser) -> None:
         default=Path("keys/registrar.sign"),
         help="the registrar's private key (default: keys/registrar.sign)",
     )
+    add_passphrase(parser)
 
 
 def registrar_key(arguments: argparse.Namespace) -> SigningKey:
@@ -142,7 +143,7 @@ def registrar_key(arguments: argparse.Namespace) -> SigningKey:
             f"the registrar's private key {arguments.key} is not there",
             hint="name it with --key; a new federation's is made by `wardround registrar keys`",
         )
-    key = SigningKey.load(arguments.key)
+    key = SigningKey.load(arguments.key, passphrase(arguments))
     _refuse_members_key(arguments.key, key.public)
     return key
 
@@ -226,8 +227,7 @@ def registrar_settings(arguments: argparse.Namespace) -> KafkaSettings:
 
         folder = arguments.key.parent
         if (folder / "ca.key").exists() and not is_fresh(tls_folder(arguments.key), utc_now()):
-            given = passphrase(arguments) if hasattr(arguments, "passphrase_file") else None
-            registrar_tls(Authority.load(folder, given), arguments.key, utc_now())
+            registrar_tls(Authority.load(folder, passphrase(arguments)), arguments.key, utc_now())
     return kafka_settings(arguments, arguments.key)
 
 
@@ -250,13 +250,13 @@ def add_topic_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_passphrase(parser: argparse.ArgumentParser) -> None:
-    """`--passphrase-file`: what opens the authority's key."""
+    """`--passphrase-file`: what opens the registrar's and the authority's key."""
     parser.add_argument(
         "--passphrase-file",
         type=Path,
         metavar="FILE",
-        default=Path(os.environ[CA_OPENED_BY]) if CA_OPENED_BY in os.environ else None,
-        help=f"its first line opens ca.key (default: ${CA_OPENED_BY}; without one the key is not encrypted)",
+        default=Path(os.environ[OPENED_BY_VARIABLE]) if OPENED_BY_VARIABLE in os.environ else None,
+        help=f"its first line opens the registrar's keys (default: ${OPENED_BY_VARIABLE}; none: they are not encrypted)",
     )
 
 

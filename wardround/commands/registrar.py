@@ -67,8 +67,9 @@ def run_keys(arguments: argparse.Namespace) -> int:
     from registry.pki.authority import Authority, utc_now
     from registry.pki.issuing import registrar_tls, renewer_tls
 
-    key = make_registrar_keys(arguments.out)
-    authority = Authority.at(arguments.out, arguments.federation, utc_now(), options.passphrase(arguments))
+    passphrase = options.passphrase(arguments)
+    key = make_registrar_keys(arguments.out, passphrase)
+    authority = Authority.at(arguments.out, arguments.federation, utc_now(), passphrase)
     registrar_tls(authority, arguments.out / "registrar.sign", utc_now())
     renewer_tls(authority, arguments.out / "renewer.sign", utc_now())
     lines = [

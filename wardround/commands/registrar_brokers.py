@@ -40,7 +40,6 @@ def add_arguments(into: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         help="a node: its number, where other nodes reach it, where clients do; repeatable, all of them",
     )
     options.add_registrar_key(broker)
-    options.add_passphrase(broker)
     options.add_json(broker)
     sni = options.subcommand(
         into, "sni", run_sni, _SNI, "wardround registrar sni b1.example.org=10.0.0.1:9092 --bootstrap kafka.example.org"

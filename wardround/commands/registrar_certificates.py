@@ -38,8 +38,8 @@ def add_arguments(into: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     rotate.add_argument("what", choices=("rotate", "retire"), help="a new authority, or the end of the old")
     rotate.add_argument("--federation", default="wardround", metavar="NAME", help="what the federation is called")
     options.add_registrar_key(rotate)
+    options.add_passphrase(renew)
     for one in (renew, rotate):
-        options.add_passphrase(one)
         options.add_broker(one)
         options.add_json(one)
 

@@ -86,7 +86,6 @@ def _add_approve(into: "argparse._SubParsersAction[argparse.ArgumentParser]", na
     options.add_topic_options(approve)
     options.add_registrar_key(approve)
     options.add_broker(approve)
-    options.add_passphrase(approve)
     options.add_json(approve)
 
 

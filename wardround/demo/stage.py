@@ -12,7 +12,7 @@ from registry.pki.authority import Authority, utc_now
 from registry.pki.issuing import certify, install_beside, registrar_tls
 from schemas.plan import Plan
 from schemas.records import Role
-from transport.settings import KafkaSettings
+from transport.settings import TLS, KafkaSettings
 
 COORDINATOR = "coordinator"
 PRESENCE_PERIOD_S = 0.75  # away after two missed ones: a hospital's link fails for minutes, a demo's for seconds
@@ -65,9 +65,9 @@ def make_keys(folder: Path, sites: Sequence[str], authority: Authority | None = 
     return Stage(folder, registrar, cards, authority)
 
 
-def coordinator_settings(stage: Stage, bootstrap: str) -> Path:
+def coordinator_settings(stage: Stage, bootstrap: str, *, security: str = TLS) -> Path:
     """Write the coordinator's settings file; returns its path."""
-    return _write(stage, COORDINATOR, bootstrap, "")
+    return _write(stage, COORDINATOR, bootstrap, "", security=security)
 
 
 def participant_settings(
@@ -79,6 +79,7 @@ def participant_settings(
     *,
     period_s: float | None = PRESENCE_PERIOD_S,
     task_folder: Path | None = None,
+    security: str = TLS,
 ) -> Path:
     """Write a participant's settings file, with every plan approved; returns its path.
 
@@ -92,14 +93,15 @@ def participant_settings(
         rest += f"[[studies]]\nplan = {_text(plan.digest.hex())}\ntask = {_text(plan.task.entry)}\n"
         rest += f"task_folder = {_text(task_folder)}\n" if task_folder else ""
         rest += f"data = {_text(data.resolve())}\n" if data else ""
-    return _write(stage, site, bootstrap, first, rest)
+    return _write(stage, site, bootstrap, first, rest, security=security)
 
 
-def _write(stage: Stage, name: str, bootstrap: str, first: str, rest: str = "") -> Path:
+def _write(stage: Stage, name: str, bootstrap: str, first: str, rest: str = "", *, security: str) -> Path:
     keys = stage.keys
     text = (
         f"name = {_text(name)}\ndata_dir = {_text(stage.data_folder(name))}\n{first}"
         f"[kafka]\nbootstrap = {_text(bootstrap)}\ntls = {_text(tls_folder(keys / f'{name}.sign'))}\n"
+        f"security = {_text(security)}\n"
         f"[keys]\nsigning = {_text(keys / f'{name}.sign')}\nopening = {_text(keys / f'{name}.open')}\n"
         f"registrar = {_text(keys / 'registrar.pub')}\n"
         f"[metrics]\nport = 0\n{rest}"
