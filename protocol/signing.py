@@ -72,7 +72,7 @@ class SigningKey:
         return cls(key.private_bytes_raw())
 
     def save(self, path: Path, passphrase: bytes | None = None) -> None:
-        """Write the key with mode 0600, encrypted under a passphrase. Raises LocalError rather than overwrite a file."""
+        """Write the key with mode 0600, under a passphrase if given. Raises LocalError rather than overwrite a file."""
         if passphrase is None:
             write_key(path, self._private.private_bytes_raw(), "signing")
             return

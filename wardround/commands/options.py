@@ -256,7 +256,7 @@ def add_passphrase(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="FILE",
         default=Path(os.environ[OPENED_BY_VARIABLE]) if OPENED_BY_VARIABLE in os.environ else None,
-        help=f"its first line opens the registrar's keys (default: ${OPENED_BY_VARIABLE}; none: they are not encrypted)",
+        help=f"its first line opens the registrar's keys (default: ${OPENED_BY_VARIABLE}; none: not encrypted)",
     )
 
 
