@@ -5,6 +5,7 @@ its user.
 
 example:
   wardround doctor --config participant.toml
+  wardround doctor --config participant.toml --bundle bundle.tar.gz
   wardround doctor --config coordinator.toml --coordinator
   wardround doctor --federation --key keys/registrar.sign --broker kafka-1.example.org:9093
 
@@ -37,6 +38,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     options.add_registrar_key(parser)
     options.add_broker(parser)
+    parser.add_argument(
+        "--bundle",
+        type=Path,
+        metavar="FILE",
+        help="also write a tar.gz for whoever helps: findings, versions, settings, state; without keys, passwords, "
+        "paths of data and what a task printed",
+    )
     options.add_json(parser)
     parser.set_defaults(run=run)
 
@@ -55,10 +63,16 @@ def run(arguments: argparse.Namespace) -> int:
 
     with _telling() as tell:
         findings = diagnose(case, tell, hear)
+    if arguments.bundle is not None:
+        from wardround.doctor.bundle import write_bundle
+
+        write_bundle(arguments.bundle, case, findings)
     if arguments.json:
         print(json.dumps(values(findings), indent=2, sort_keys=True))
     else:
         print(summary(findings))
+        if arguments.bundle is not None:
+            print(f"bundle: {arguments.bundle}; look into it before it goes out")
     return exit_code(findings)
 
 
