@@ -152,10 +152,15 @@ def rights_of(member: Member, studies: Iterable[str]) -> list[Right]:
     if is_out(member):
         return []
     inside = [study for study in studies if not member.studies or study in member.studies]
-    roles = [Role(role) for role in member.roles]
-    found = [_topic(topics.renewals(member.name), _WRITE, "what it asks its next certificate with")]
-    found += [right for role in roles for right in RIGHTS[role](member.name)]
-    found += [right for role in roles if role in RIGHTS_IN_STUDY for s in inside for right in RIGHTS_IN_STUDY[role](s)]
+    return rights_with(member.name, [Role(role) for role in member.roles], inside)
+
+
+def rights_with(name: str, roles: Iterable[Role], studies: Iterable[str]) -> list[Right]:
+    """The rights that go with roles, for a member of that name which takes part in `studies`."""
+    roles, studies = list(roles), list(studies)
+    found = [_topic(topics.renewals(name), _WRITE, "what it asks its next certificate with")]
+    found += [right for role in roles for right in RIGHTS[role](name)]
+    found += [right for role in roles if role in RIGHTS_IN_STUDY for s in studies for right in RIGHTS_IN_STUDY[role](s)]
     return list(dict.fromkeys(found))
 
 

@@ -92,6 +92,34 @@ class Admin:
             await self._announced({spec.name for spec in missing})
         return await self._differences([spec for spec in wanted if spec.name in cluster.replicas], cluster, replicas)
 
+    async def differences(
+        self, specs: Iterable[TopicSpec], *, replication: int | None = None
+    ) -> tuple[list[str], list[TopicDifference]]:
+        """Which of the topics are missing, and how the others differ; as `create_topics`, and nothing is created."""
+        wanted = list(specs)
+        cluster = await self._cluster()
+        there = [spec for spec in wanted if spec.name in cluster.replicas]
+        missing = [spec.name for spec in wanted if spec.name not in cluster.replicas]
+        replicas = replication_of(cluster.brokers, replication)
+        return missing, await self._differences(there, cluster, replicas)
+
+    async def broker_settings(self) -> dict[int, dict[str, str | None]]:
+        """The settings of each broker by its node id, in Kafka's words; None for what a broker keeps to itself.
+
+        Raises LocalError where this client may not see them.
+        """
+        nodes = [
+            broker["node_id"] for broker in (await self._call(lambda client: client.describe_cluster()))["brokers"]
+        ]
+        resources = [ConfigResource(ConfigResourceType.BROKER, str(node)) for node in nodes]
+        found: dict[int, dict[str, str | None]] = {}
+        for response in await self._call(lambda client: client.describe_configs(resources)):
+            for code, message, _, name, entries in response.resources:
+                if code:
+                    raise _refusal(f"the settings of broker {name} are not shown", code, [message])
+                found[int(name)] = {entry[0]: entry[1] for entry in entries}
+        return found
+
     async def thin_topics(self, prefix: str, *, replication: int | None = None) -> list[TopicDifference]:
         """Existing topics on fewer brokers than `create_topics` would put them on, or acknowledged by fewer.
 

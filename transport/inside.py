@@ -162,3 +162,11 @@ async def topics_at(client: AIOKafkaAdminClient, node: int) -> set[str]:
 async def to_controller(client: AIOKafkaAdminClient, request: Any) -> Any:
     """A request that the cluster's controller answers. Raises KafkaError, OSError."""
     return await client._send_to_controller(request)
+
+
+async def to_any(client: AIOKafkaClient, request: Any, node: int | None = None) -> Any:
+    """A request that any broker answers, or the one that is named. Raises KafkaError, OSError."""
+    at = client.get_random_node() if node is None else node
+    if at is None:
+        raise errors.NodeNotReadyError("no broker of the cluster is known")
+    return await client.send(at, request)

@@ -32,6 +32,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {  # name -> (module, what it does)
     "operator": ("operator", "command a study: pause, resume, exclude, include, close, stop"),
     "coordinator": ("coordinator", "run the service that makes new versions"),
     "participant": ("participant", "run a hospital's service: fetches, trains, sends"),
+    "doctor": ("doctor", "what is wrong here: keys, network, rights, roster, task; and what to do"),
     "status": ("status", "how the studies stand and what each site is doing"),
     "report": ("report", "write a study's report as one HTML file"),
     "model": ("model", "export a version as a safetensors file, or show what such a file holds"),

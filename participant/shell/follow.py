@@ -23,6 +23,7 @@ from schemas.errors import PeerError
 from schemas.plan import Plan
 from schemas.records import Announcement, EpochKey, Receipt, Request
 from transport.reading.log import Entry
+from transport.staying.link import DOCTOR
 
 EPOCH_KEY_S = 10.0
 
@@ -193,7 +194,7 @@ class StudyLog:
         if held == self._said or (held and held == self.unread):
             return
         if held:
-            log.error("study held", study=self._plan.study, reason=held)
+            log.error("study held", study=self._plan.study, reason=held, hint=DOCTOR)
         else:
             log.info("study no longer held", study=self._plan.study, reason=self._said)
         self._said = held

@@ -112,18 +112,7 @@ class Setup:
         try:
             floor = self._approvals.floor(plan)
             self._check_room()
-            entry = study.task or plan.task.entry
-            load = Load(
-                study=plan.study,
-                entry=entry,
-                code=plan.task.code,
-                site=services.name,
-                folder=study.data,
-                options=options_of(plan, study),
-                bad_records_max=plan.data.bad_records_max,
-                place=place_of(study.task_folder, entry) if study.task_folder else None,
-            )
-            loaded = await services.trainer.load(load)
+            loaded = await services.trainer.load(load_of(plan, study, services.name))
             check_fits(plan, loaded)
         except TrainerLostError as error:
             hint = "is there enough memory? does the task run by itself?"
@@ -173,6 +162,21 @@ def one_sided(loaded: Loaded) -> bool:
         if lost >= ONE_SIDED_MIN and any(gone * (records - of) > 2 * (lost - gone) * of for of, gone in counts):
             return True
     return False
+
+
+def load_of(plan: Plan, study: Study, site: str) -> Load:
+    """What the trainer of `site` is asked to load. Raises LocalError for options or a folder that cannot be."""
+    entry = study.task or plan.task.entry
+    return Load(
+        study=plan.study,
+        entry=entry,
+        code=plan.task.code,
+        site=site,
+        folder=study.data,
+        options=options_of(plan, study),
+        bad_records_max=plan.data.bad_records_max,
+        place=place_of(study.task_folder, entry) if study.task_folder else None,
+    )
 
 
 def options_of(plan: Plan, study: Study) -> dict[str, str]:

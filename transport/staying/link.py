@@ -17,6 +17,7 @@ from transport.settings import KafkaSettings
 from transport.staying.trouble import Trouble
 
 LOG_PERIOD_S = 30.0
+DOCTOR = "`wardround doctor --config FILE` tries the way step by step"
 
 _log = structlog.get_logger("transport")
 _QUOTAS = {"fetch": "consumer_byte_rate or request_percentage", "produce": "producer_byte_rate or request_percentage"}
@@ -155,6 +156,7 @@ class Link:
                 broker=self._settings.bootstrap,
                 away_s=round(now - self._away_since, 1),
                 reason=str(self.trouble or _describe(reason)),
+                hint=DOCTOR,
             )
         self._set(False)
 
