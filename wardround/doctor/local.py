@@ -14,8 +14,8 @@ from protocol.key_files import read_registrar_key
 from protocol.rings import OpenRing, SignRing
 from protocol.signing import SigningKey
 from protocol.tls.files import AUTHORITY, HOW, KEY, certificate_in, read_private
+from protocol.tls.renewal import WARNED_DAYS
 from protocol.tls.requests import subject_of
-from registry.pki.profiles import WARNED_DAYS
 from runtime.disk import in_words
 from runtime.settings import load_settings, strange_variables
 from runtime.units import human_bytes
