@@ -13,6 +13,7 @@ from cryptography import x509
 from protocol.signing import Signs
 from protocol.tls.files import KEY, install, public_of
 from protocol.tls.renewal import is_issued
+from protocol.tls.requests import subject_of
 from registry.armour import ANSWER
 from registry.joining.signed_file import read_signed, write_signed
 from registry.pki.issuing import Issued
@@ -57,6 +58,10 @@ class Answer:
         """When the certificate runs out, UTC."""
         return self._leaf().not_valid_after_utc
 
+    def with_leaf(self, leaf: bytes) -> "Answer":
+        """The answer for a certificate (PEM) of the hospital's own authority, for which this one vouches."""
+        return Answer(self.name, self.bootstrap, leaf + self.chain, self.roots)
+
     def install(self, name: str, folder: Path, now: datetime) -> None:
         """Put it beside the key in a member's folder for TLS.
 
@@ -78,6 +83,12 @@ class Answer:
                 f"its certificate is valid from {leaf.not_valid_before_utc:%Y-%m-%d %H:%M} to "
                 f"{leaf.not_valid_after_utc:%Y-%m-%d %H:%M} UTC, and here it is {now:%Y-%m-%d %H:%M}",
                 hint="is the clock of this machine right?",
+            )
+        if leaf.subject != subject_of(name):
+            raise LocalError(
+                f"the certificate is for {leaf.subject.rfc4514_string()}, and brokers know this site as "
+                f"{subject_of(name).rfc4514_string()}",
+                hint="have it issued with just this subject",
             )
         self._check_issuer(leaf)
         install(folder, self.chain, self.roots)

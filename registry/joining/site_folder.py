@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from cryptography import x509
+
 from protocol.files import write_whole
 from protocol.key_files import read_registrar_key
-from protocol.tls.files import AUTHORITY
+from protocol.tls.files import AUTHORITY, pem
 from registry.joining.answer import Answer
 from registry.joining.invitation import Invitation
 from registry.keyfiles import MemberCard, make_member_keys, read_card, tls_folder
@@ -77,9 +79,17 @@ class SiteFolder:
         """The card of this site. Raises LocalError."""
         return read_card(self.folder / "keys" / f"{name}.pub")
 
-    def join(self, name: str, answer_file: Path, now: datetime) -> Answer:
-        """Check an answer and install it. Raises LocalError; then nothing has changed."""
+    def join(self, name: str, answer_file: Path, now: datetime, certificate: Path | None = None) -> Answer:
+        """Check an answer and install it. Raises LocalError; then nothing has changed.
+
+        certificate   of the hospital's own authority (PEM), where the answer vouches for that one
+        """
         answer = Answer.load(answer_file, read_registrar_key(self.registrar))
+        if certificate is not None:
+            try:
+                answer = answer.with_leaf(pem((x509.load_pem_x509_certificates(certificate.read_bytes())[0],)))
+            except (OSError, ValueError):
+                raise LocalError(f"{certificate} holds no certificate in PEM", hint="have your PKI issue it") from None
         answer.install(name, self.tls(name), now)
         return answer
 

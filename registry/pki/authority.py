@@ -75,6 +75,39 @@ class Authority:
         )
         return type(self)(new._key, new.certificate, self.roots, (cross,))
 
+    def vouch_for(self, other: x509.Certificate, name: str, now: datetime) -> x509.Certificate:
+        """What this authority says of a hospital's own: it may issue certificates in the name of one member, no other.
+
+        The name is bound by a constraint that whoever verifies a chain checks (RFC 5280 section 4.2.1.10), so that the
+        other authority need not be trusted with anybody else's. Raises LocalError for what is no authority's.
+        """
+        try:
+            constraints = other.extensions.get_extension_for_class(x509.BasicConstraints).value
+        except x509.ExtensionNotFound:
+            constraints = None
+        if constraints is None or not constraints.ca:
+            raise LocalError(
+                f"{other.subject.rfc4514_string()} is no authority's certificate",
+                hint="name the certificate of the hospital's authority that issues for this site",
+            )
+        only = x509.NameConstraints([x509.DirectoryName(subject_of(name))], None)
+        until = min(now + timedelta(days=365 * 2), self.certificate.not_valid_after_utc, other.not_valid_after_utc)
+        public = other.public_key()
+        return (
+            x509.CertificateBuilder()
+            .subject_name(other.subject)
+            .issuer_name(self.certificate.subject)
+            .public_key(public)
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - SKEW)
+            .not_valid_after(until)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .add_extension(_usage(authority=True), critical=True)
+            .add_extension(only, critical=True)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
+            .sign(self._key, hashes.SHA256())
+        )
+
     def alone(self) -> Self:
         """Without the former roots: nobody needs them once every certificate that they gave has run out."""
         return type(self)(self._key, self.certificate)

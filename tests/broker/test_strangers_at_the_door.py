@@ -320,3 +320,22 @@ async def producing(settings: KafkaSettings) -> AIOKafkaProducer:
     producer = AIOKafkaProducer(**settings.how, enable_idempotence=True)
     await producer.start()
     return producer
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_hospitals_own_authority_speaks_for_its_site_and_for_nobody_else(hall: Hall, tmp_path: Path) -> None:
+    hospital = Authority.new("Clinic of the North PKI", utc_now())
+    cross = authority().vouch_for(hospital.certificate, "north", utc_now())
+
+    def shown_as(name: str, issuer: str = "site") -> KafkaSettings:
+        key = new_tls_key()
+        leaf = hospital.issue(PROFILES[issuer], name, key.public_key(), utc_now())
+        TlsKey(key, (leaf, cross), authority().roots).save_for_client(tmp_path / name)
+        return hall.as_stranger(tmp_path / name)
+
+    producer = await producing(shown_as("north"))
+    await producer.send_and_wait(topics.offers("north"), b"by our own PKI")
+    await producer.stop()
+    for name, issuer in (("south", "site"), ("registrar", "registrar")):
+        said = await told(shown_as(name, issuer))
+        assert "our certificate" in said, said

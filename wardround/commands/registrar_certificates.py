@@ -24,6 +24,10 @@ _AUTHORITY = (
     "certificate under the new one. retire: the old one is believed no more; only after every certificate that it gave "
     "has run out, and every broker has one of the new."
 )
+_VOUCH = (
+    "Let a hospital's own PKI issue its site's certificates: its authority is vouched for, for one member's name and "
+    "no other. Publish the member first (`registrar approve`)."
+)
 UNITS = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
 
 
@@ -39,6 +43,15 @@ def add_arguments(into: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     rotate.add_argument("--federation", default="wardround", metavar="NAME", help="what the federation is called")
     options.add_registrar_key(rotate)
     options.add_passphrase(renew)
+    vouch = options.subcommand(
+        into, "vouch", run_vouch, _VOUCH, "wardround registrar vouch hospital-ca.pem --member clinic-north"
+    )
+    vouch.add_argument("certificate", type=Path, metavar="CA.pem", help="of the hospital's authority")
+    vouch.add_argument("--member", required=True, metavar="NAME", help="the one name that it may issue for")
+    vouch.add_argument("--out", type=Path, metavar="FILE", help="where the answer goes (default: NAME.vouched.txt)")
+    options.add_registrar_key(vouch)
+    options.add_broker(vouch)
+    options.add_json(vouch)
     for one in (renew, rotate):
         options.add_broker(one)
         options.add_json(one)
@@ -114,6 +127,25 @@ def run_authority(arguments: argparse.Namespace) -> int:
         "now the brokers: `wardround registrar broker` for each, and have them take up both files, one after another",
     ]
     options.emit(arguments, {"roots": roots, "members": names}, lines)
+    return 0
+
+
+def run_vouch(arguments: argparse.Namespace) -> int:
+    from registry.joining.vouching import vouch
+    from registry.pki.authority import Authority, utc_now
+
+    key, passphrase = options.registrar_key(arguments), options.passphrase(arguments)
+    authority, member = Authority.load(arguments.key.parent, passphrase), arguments.member
+    answer = vouch(authority, arguments.certificate, member, arguments.broker, utc_now())
+    out = arguments.out or Path(f"{member}.vouched.txt")
+    answer.save(out, key)
+    lines = [
+        f"{out} is the answer: the authority of {arguments.certificate} may issue for {member}, and for nobody else",
+        f"the hospital has a certificate issued with the subject O=federation, CN={member}, for the key in its request, "
+        "and types",
+        f"  wardround site join FOLDER {out.name} --certificate CERTIFICATE.pem",
+    ]
+    options.emit(arguments, {"member": member, "answer": str(out), "until": answer.until.isoformat()}, lines)
     return 0
 
 

@@ -51,6 +51,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for one in (init, enrol, join):
         one.add_argument("folder", type=Path, metavar="FOLDER", help="the site's working folder")
         options.add_json(one)
+    join.add_argument(
+        "--certificate", type=Path, metavar="FILE", help="of your own PKI, where the answer vouches for its authority"
+    )
     join.add_argument("answer", type=Path, metavar="ANSWER", help="the file that the registrar sent back")
 
 
@@ -108,7 +111,7 @@ def run_join(arguments: argparse.Namespace) -> int:
 
     folder = SiteFolder(arguments.folder)
     name = _name(folder)
-    answer = folder.join(name, arguments.answer, utc_now())
+    answer = folder.join(name, arguments.answer, utc_now(), arguments.certificate)
     lines = [
         f"{name} belongs: its certificate runs until {answer.until:%Y-%m-%d %H:%M} UTC and is renewed by itself",
         f"try the way to the federation: `wardround doctor --config {folder.settings}`",
