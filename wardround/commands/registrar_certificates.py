@@ -141,8 +141,7 @@ def run_vouch(arguments: argparse.Namespace) -> int:
     answer.save(out, key)
     lines = [
         f"{out} is the answer: the authority of {arguments.certificate} may issue for {member}, and for nobody else",
-        f"the hospital has a certificate issued with the subject O=federation, CN={member}, for the key in its request, "
-        "and types",
+        f"the hospital has a certificate issued for that key, with the subject O=federation, CN={member}, and types",
         f"  wardround site join FOLDER {out.name} --certificate CERTIFICATE.pem",
     ]
     options.emit(arguments, {"member": member, "answer": str(out), "until": answer.until.isoformat()}, lines)
