@@ -169,8 +169,8 @@ def _tls(case: Case) -> Path:
 
 
 _RENEW = (
-    "the running service renews it by itself, a registrar's is renewed by any registrar's command; else run "
-    "`wardround site enrol` and send the request to the registrar"
+    "run `wardround site enrol`, send the request to the registrar, and `wardround site join` the answer; the "
+    "registrar's own is renewed by any registrar's command"
 )
 
 MEMBER = (

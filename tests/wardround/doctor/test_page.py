@@ -14,11 +14,14 @@ HEAD = "| finding | what it means | what to do | whom to ask |\n| -- | -- | -- |
 def table() -> str:
     """The rows as the code has them."""
     rows = [
-        f"| `{one.name}` | {one.means} | {one.do[:1].upper()}{one.do[1:]}. | {one.ask or 'nobody'} |"
-        for one in all_checks().values()
+        f"| `{one.name}` | {one.means} | {_sentence(one.do)} | {one.ask or 'nobody'} |" for one in all_checks().values()
     ]
     text = HEAD + "\n".join(row.replace("<", "\\<") for row in rows) + "\n"
     return mdformat.text(text, options={"wrap": 100, "compact_tables": True}, extensions={"gfm"})
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:] + ("" if text.endswith("?") else ".")
 
 
 def test_the_page_has_every_finding_as_the_code_says_it() -> None:
