@@ -84,7 +84,8 @@ def _case(arguments: argparse.Namespace) -> "Case":
 
         choice = choice_of(arguments.proxy, arguments.proxy_user, arguments.proxy_password_file)
         kafka = options.kafka_settings(arguments, arguments.key)
-        return Case(Who.FEDERATION, kafka=kafka, choice=choice, registrar_sign=arguments.key)
+        given = options.passphrase(arguments)
+        return Case(Who.FEDERATION, kafka=kafka, choice=choice, registrar_sign=arguments.key, passphrase=given)
     if arguments.config is None:
         raise LocalError(
             "nobody is named to be looked at",

@@ -59,6 +59,7 @@ class Case:
     kafka: KafkaSettings | None = None
     choice: ProxyChoice | None = None
     registrar_sign: Path | None = None
+    passphrase: bytes | None = field(default=None, repr=False)
     settings: SiteSettings | CoordinatorSettings | None = None
     unproxied: str = ""  # why the proxy that is named cannot be used
     signing: tuple[bytes, ...] = ()  # ids of this member's keys

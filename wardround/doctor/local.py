@@ -70,7 +70,7 @@ def encryption(case: Case) -> Said:
 def keys(case: Case) -> Said:
     if case.who is Who.FEDERATION:
         assert case.registrar_sign is not None
-        case.registrar = SigningKey.load(case.registrar_sign).public
+        case.registrar = SigningKey.load(case.registrar_sign, case.passphrase).public
         return ok(f"{case.registrar_sign} is there and closed to others")
     assert case.settings is not None
     named = case.settings.keys
@@ -169,8 +169,8 @@ def _tls(case: Case) -> Path:
 
 
 _RENEW = (
-    "run `wardround site enrol`, send the request to the registrar, and `wardround site join` the answer; the "
-    "registrar's own is renewed by any registrar's command"
+    "a service renews it by itself as long as `wardround registrar renew` runs; by hand: `wardround site enrol`, send the "
+    "request to the registrar, `wardround site join` the answer; the registrar's own is renewed by any of its commands"
 )
 
 MEMBER = (
