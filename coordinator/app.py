@@ -82,6 +82,7 @@ def _services(settings: Settings, connection: Connection) -> Services:
     link.on_change(lambda connected: metrics.connected.set(connected))
     on_produce_error(lambda name: metrics.broker_errors.labels(name).inc())
     link.on_rebuild(lambda kind: metrics.rebuilds.labels(kind).inc())
+    link.on_trouble(lambda trouble: metrics.troubles.labels(trouble.kind).inc())
     STDERR.on_lost(lambda lines: metrics.log_lines_lost.inc(lines))
     link.on_throttle(lambda kind, wait_s: metrics.throttled_s.labels(kind).inc(wait_s))
     writer = Writer(kafka, link)

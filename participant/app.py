@@ -167,6 +167,7 @@ def _services(
     metrics = ParticipantMetrics()
     link.on_change(lambda connected: metrics.connected.set(connected))
     link.on_rebuild(lambda kind: metrics.rebuilds.labels(kind).inc())
+    link.on_trouble(lambda trouble: metrics.troubles.labels(trouble.kind).inc())
     STDERR.on_lost(lambda lines: metrics.log_lines_lost.inc(lines))
     link.on_throttle(lambda kind, wait_s: metrics.throttled_s.labels(kind).inc(wait_s))
     on_produce_error(lambda name: metrics.broker_errors.labels(name).inc())

@@ -303,7 +303,7 @@ async def _find_out(client: Client, link: Link, *, after_s: float = 0.0) -> None
         elsewhere = await why_away(told, context) if told else None
         if elsewhere is not None:
             text = f"it sends its clients to {', '.join(told)} (its advertised.listeners), and {elsewhere}"
-            trouble = Trouble(text, elsewhere.patience_s)
+            trouble = Trouble(text, elsewhere.patience_s, elsewhere.kind)
     if trouble is not None:
         link.found_out(trouble)
 

@@ -17,6 +17,9 @@ class CoordinatorMetrics:
             "certificate_days_left",
             "Until the certificate for TLS runs out; it is renewed in the last third of its life",
         )
+        self.troubles = self._counter(
+            "connection_troubles", "Times it was found out why no broker is reached, by kind", "kind"
+        )
         self.rebuilds = self._counter("client_rebuilds", "Clients replaced as they made no progress", "client")
         self.log_lines_lost = self._counter("log_lines_lost", "Lines of the log that could not be written")
         self.throttled_s = self._counter("throttled_seconds", "Waits that a quota of the broker asked for", "request")

@@ -56,6 +56,9 @@ class ParticipantMetrics:
         )
         self.trainers_lost = self._counter("trainers_lost", "Trainers that died or were killed", "study", "reason")
         self.alarms = self._counter("alarms", "Things on the log that must not be", "study")
+        self.troubles = self._counter(
+            "connection_troubles", "Times it was found out why no broker is reached, by kind", "kind"
+        )
         self.rebuilds = self._counter("client_rebuilds", "Clients replaced as they made no progress", "client")
         self.log_lines_lost = self._counter("log_lines_lost", "Lines of the log that could not be written")
         self.throttled_s = self._counter("throttled_seconds", "Waits that a quota of the broker asked for", "request")

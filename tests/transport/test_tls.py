@@ -168,7 +168,7 @@ async def test_a_certificate_of_ours_that_is_not_taken_is_told(folder: Path, tmp
         trouble = await tls_trouble("127.0.0.1", port, context_of(folder))
     assert "our certificate" in str(trouble)
     assert trouble is not None
-    assert trouble.patience_s == 0
+    assert (trouble.patience_s, trouble.kind) == (0, "certificate")
 
 
 async def test_a_server_without_tls_is_told(folder: Path) -> None:

@@ -34,7 +34,9 @@ async def why_away(addresses: Iterable[str], context: ssl.SSLContext | None = No
     wrong = [trouble for trouble in found if trouble is not None]
     if len(wrong) < len(found):
         return None
-    return Trouble("; ".join(dict.fromkeys(map(str, wrong))), max(trouble.patience_s for trouble in wrong))
+    return Trouble(
+        "; ".join(dict.fromkeys(map(str, wrong))), max(trouble.patience_s for trouble in wrong), wrong[0].kind
+    )
 
 
 async def _look(address: str, context: ssl.SSLContext | None) -> Trouble | None:
@@ -48,9 +50,9 @@ async def _look(address: str, context: ssl.SSLContext | None) -> Trouble | None:
     except socket.gaierror as error:
         unknown = error.errno in (socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME))
         said = f"the name {host} has no address here" if unknown else f"the name {host} cannot be looked up just now"
-        return Trouble(said, patience_s=0.0 if unknown else math.inf)
+        return Trouble(said, patience_s=0.0 if unknown else math.inf, kind="name")
     except TimeoutError:
-        return Trouble(f"the name {host} cannot be looked up just now")
+        return Trouble(f"the name {host} cannot be looked up just now", kind="name")
     try:
         if context is not None:
             return await tls_trouble(host, int(port), context)
@@ -71,7 +73,7 @@ async def _look_through(address: str, host: str, port: int, context: ssl.SSLCont
             return await tls_trouble(host, port, context, connect_s=THROUGH_S)
         return await _judged(address, host, port, await _answer(host, port, _ASK_KAFKA, connect_s=THROUGH_S))
     except ProxyTrouble as trouble:
-        return Trouble(str(trouble), trouble.patience_s)
+        return Trouble(str(trouble), trouble.patience_s, "proxy")
     except TimeoutError:
         return Trouble(f"{address} does not answer a connection through the proxy")
     except OSError as error:
@@ -83,15 +85,16 @@ async def _judged(address: str, host: str, port: int, answer: bytes | None) -> T
     if answer is not None and answer[4:8] == b"\x00\x00\x00\x01":
         return None
     if answer is not None and answer.startswith(b"HTTP/"):
-        return Trouble(f"a web server listens at {address}, and no broker", patience_s=0.0)
+        return Trouble(f"a web server listens at {address}, and no broker", patience_s=0.0, kind="server")
     if (answer or b"").startswith(_TLS) or await _speaks_tls(host, port):
         return Trouble(
             f"{address} speaks TLS, and TLS is left out on purpose here: leave `plaintext-on-purpose` out",
             patience_s=0.0,
+            kind="tls",
         )
     with contextlib.suppress(OSError, TimeoutError):
         if ((await _answer(host, port, _ASK_HTTP)) or b"").startswith(b"HTTP/"):
-            return Trouble(f"a web server listens at {address}, and no broker", patience_s=0.0)
+            return Trouble(f"a web server listens at {address}, and no broker", patience_s=0.0, kind="server")
     if answer is None:
         return Trouble(f"{address} takes a connection and answers nothing: the broker hangs, or this is another server")
     return Trouble(f"{address} does not answer as a broker does: is it another server?")

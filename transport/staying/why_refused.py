@@ -35,22 +35,24 @@ async def tls_trouble(host: str, port: int, context: ssl.SSLContext, *, connect_
         async with asyncio.timeout(connect_s):
             reader, writer = await asyncio.open_connection(host, port, ssl=context, server_hostname=host)
     except ssl.SSLCertVerificationError as error:
-        return Trouble(await _unverified(host, port, error), patience_s=0.0)
+        return Trouble(await _unverified(host, port, error), patience_s=0.0, kind="tls")
     except ssl.SSLError as error:
         return _alert(at, error)
     except ConnectionResetError:
-        return Trouble(f"{at} ends the connection while TLS begins: a firewall on the way, or no broker's TLS port")
+        return Trouble(
+            f"{at} ends the connection while TLS begins: a firewall on the way, or no broker's TLS port", kind="tls"
+        )
     try:
         async with asyncio.timeout(ALERT_S):
             if not await reader.read(1):
                 said = f"{at} takes TLS and then ends the connection: our certificate is not of its federation"
-                return Trouble(said, patience_s=0.0)
+                return Trouble(said, patience_s=0.0, kind="certificate")
     except TimeoutError:
         return None
     except ssl.SSLError as error:
         return _alert(at, error)
     except OSError:
-        return Trouble(f"{at} ends the connection once it has seen our certificate")
+        return Trouble(f"{at} ends the connection once it has seen our certificate", kind="certificate")
     finally:
         writer.close()
     return None
@@ -59,9 +61,9 @@ async def tls_trouble(host: str, port: int, context: ssl.SSLContext, *, connect_
 def _alert(at: str, error: ssl.SSLError) -> Trouble:
     reason = str(error.reason or error)
     if "WRONG_VERSION_NUMBER" in reason or "RECORD_LAYER" in reason:
-        return Trouble(f"{at} does not speak TLS: name the broker's TLS listener", patience_s=0.0)
+        return Trouble(f"{at} does not speak TLS: name the broker's TLS listener", patience_s=0.0, kind="tls")
     said = next((text for name, text in _REFUSALS.items() if name in reason), f"it refuses TLS ({reason})")
-    return Trouble(f"{at} answers, and {said}", patience_s=0.0)
+    return Trouble(f"{at} answers, and {said}", patience_s=0.0, kind="certificate")
 
 
 async def _unverified(host: str, port: int, error: ssl.SSLCertVerificationError) -> str:

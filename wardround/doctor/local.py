@@ -169,8 +169,8 @@ def _tls(case: Case) -> Path:
 
 
 _RENEW = (
-    "a service renews it by itself as long as `wardround registrar renew` runs; by hand: `wardround site enrol`, send the "
-    "request to the registrar, `wardround site join` the answer; the registrar's own is renewed by any of its commands"
+    "a service renews it by itself as long as `wardround registrar renew` runs; by hand: `wardround site enrol`, send "
+    "the request to the registrar, `wardround site join` the answer; any command of the registrar renews its own"
 )
 
 MEMBER = (
