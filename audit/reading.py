@@ -11,7 +11,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 
 from audit.study_log import StudyLog
-from protocol.directory import OLDER_HINT, Directory
+from protocol.directory import Directory
 from protocol.roster_memory import RosterMemory
 from protocol.sealing import OpeningKeys
 from schemas import topics
@@ -87,7 +87,7 @@ class FederationReader:
                 hint="is it the right broker (--broker), and the right registrar.pub (--registrar)?",
             )
         if directory.behind:
-            raise LocalError(directory.behind, hint=OLDER_HINT)
+            raise LocalError(directory.behind, hint=directory.to_do)
         return directory
 
     async def study_log(self, study: str, *also: str) -> StudyLog:

@@ -14,6 +14,7 @@ from audit.strict_log import AuditLog, read_audit_log
 from protocol.digests import model_subject, record_digest, state_subject, update_subject
 from protocol.fixed_point import Floats
 from protocol.recompute import Contribution, Recomputed, recompute
+from protocol.registrar_keys import RegistrarKeys
 from protocol.roster_memory import RosterMemory
 from protocol.sealing import ChunkOpener, OpeningKeys, open_body_box, open_epoch_box
 from protocol.signing import verify, verify_update
@@ -30,7 +31,6 @@ from schemas.records import (
     Offer,
     Request,
     RequestEntry,
-    Roster,
     Signed,
 )
 from transport.bodies import BodyReader
@@ -89,7 +89,7 @@ class Auditor:
         try:
             model = await self._model(log, base)
             state = await self._state(log, base)
-            offers = await self._offers(request)
+            offers = await self._offers(log, request)
             computed = await self._compute(log, request, offers, model, state)
         except BodyGone as error:
             raise LocalError(f"version {version} cannot be recomputed any more: {error}", hint=_still(log)) from None
@@ -115,7 +115,7 @@ class Auditor:
         opener = ChunkOpener(self._body_key(body, subject), subject, body.count)
         return _floats(await whole_body(self._reader, topics.models(study), base.state, opener))
 
-    async def _offers(self, request: Request) -> list[Offer]:
+    async def _offers(self, log: AuditLog, request: Request) -> list[Offer]:
         """The cohort's offers as their sites signed them, from the body that the Request names."""
         packed = await whole_body(self._reader, topics.models(request.study), request.cohort, None)
         try:
@@ -124,25 +124,10 @@ class Auditor:
             raise PeerError(f"the cohort body of the Request cannot be read: {error}") from None
         signed = [Signed.from_bytes(offer) for offer in cohort.offers]
         members = [Signed.from_bytes(member) for member in cohort.members]
-        keys = self._cohort_keys(request, Signed.from_bytes(cohort.roster), members)
+        keys = _cohort_keys(log.registrar, request, Signed.from_bytes(cohort.roster), members)
         if len(signed) != len(request.entries):
             raise PeerError("the cohort body has another number of offers than the Request")
         return [_offer(value, entry, keys) for value, entry in zip(signed, request.entries, strict=True)]
-
-    def _cohort_keys(self, request: Request, roster: Signed, members: Sequence[Signed]) -> Keys:
-        """Signing keys by (member, key_id) as they stood when the Request was made; revoked ones are none."""
-        if record_digest(roster.payload) != request.roster:
-            raise PeerError("the cohort body holds another roster than the Request names")
-        listed = dict(verify(roster, Roster, self._registrar).members)
-        keys: dict[tuple[str, bytes], bytes] = {}
-        for one in members:
-            member = verify(one, Member, self._registrar)
-            if listed.get(member.name) != record_digest(one.payload):
-                raise PeerError(f"the cohort body's record of {member.name} is not the one on its roster")
-            for key in member.keys:
-                if key.use == KeyUse.SIGN and key.state != KeyState.REVOKED:
-                    keys[member.name, key.key_id] = key.public
-        return keys
 
     async def _compute(
         self, log: AuditLog, request: Request, offers: list[Offer], model: Floats, state: Floats | None
@@ -174,6 +159,22 @@ class Auditor:
         except FederationError as error:
             readers = ", ".join(box.name for box in body.boxes)
             raise LocalError(f"this key does not open the body: {error}", hint=f"it is sealed to {readers}") from None
+
+
+def _cohort_keys(registrar: RegistrarKeys, request: Request, roster: Signed, members: Sequence[Signed]) -> Keys:
+    """Signing keys by (member, key_id) as they stood when the Request was made; revoked ones are none."""
+    if record_digest(roster.payload) != request.roster:
+        raise PeerError("the cohort body holds another roster than the Request names")
+    listed = dict(registrar.roster(roster).members)
+    keys: dict[tuple[str, bytes], bytes] = {}
+    for one in members:
+        member = registrar.verify(one, Member)
+        if listed.get(member.name) != record_digest(one.payload):
+            raise PeerError(f"the cohort body's record of {member.name} is not the one on its roster")
+        for key in member.keys:
+            if key.use == KeyUse.SIGN and key.state != KeyState.REVOKED:
+                keys[member.name, key.key_id] = key.public
+    return keys
 
 
 def _offer(signed: Signed, entry: RequestEntry, keys: Keys) -> Offer:

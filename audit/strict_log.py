@@ -8,7 +8,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from protocol.digests import record_digest
-from protocol.directory import OLDER_HINT, Directory
+from protocol.directory import Directory
+from protocol.registrar_keys import RegistrarKeys
 from protocol.roster_memory import RosterMemory
 from protocol.rounds import RoundsView
 from protocol.sealing import OpeningKeys, open_epoch_key
@@ -29,6 +30,7 @@ class AuditLog:
 
     plan: Plan
     membership: Membership
+    registrar: RegistrarKeys  # as the log names them
     made: dict[int, Announcement] = field(default_factory=dict)
     requests: dict[bytes, Request] = field(default_factory=dict)
     epoch_keys: dict[int, bytes] = field(default_factory=dict, repr=False)
@@ -53,12 +55,12 @@ async def read_audit_log(
             directory.feed(entry.topic, entry.key, entry.value)
     plan = _plan_of(directory, study)
     if directory.behind:
-        raise LocalError(directory.behind, hint=OLDER_HINT)
+        raise LocalError(directory.behind, hint=directory.to_do)
     if directory.membership is None:
         raise LocalError(
             "the log has no whole roster under this registrar's key", hint="is it the right registrar.pub?"
         )
-    log = AuditLog(plan, directory.membership)
+    log = AuditLog(plan, directory.membership, directory.keys)
     view = RoundsView(study, plan.digest, trustees=len(plan.masking.trustees))
     for entry in await read_to_end(settings, link, [topics.rounds(study), topics.keys(study)]):
         try:

@@ -12,7 +12,7 @@ from coordinator.shell.leading import Leading
 from coordinator.shell.metrics import CoordinatorMetrics
 from coordinator.shell.services import Services, closing
 from coordinator.shell.strangers import Strangers
-from protocol.directory import ANOTHERS_HINT, OLDER_HINT, Directory
+from protocol.directory import ANOTHERS_HINT, Directory
 from protocol.key_files import read_registrar_key
 from protocol.rings import OpenRing, SignRing
 from protocol.roster_memory import FILE, RosterMemory
@@ -137,6 +137,8 @@ class _Coordinator:
         self._waits = False
         self._seen_roster = b""
         self._behind = ""  # as it was said
+        self._given: frozenset[int] = frozenset()  # by the election
+        self._turn = asyncio.Lock()
 
     async def run(self) -> None:
         """Until cancelled; at the end group, studies and directory are given up side by side, then their clients."""
@@ -151,14 +153,21 @@ class _Coordinator:
     def _keeper(self) -> CertificateKeeper:
         services, kafka = self._services, self._connection.settings
         assert kafka.tls is not None
-        registrar = registrar_of(read_registrar_key(self._settings.keys.registrar))
+        registrar = registrar_of(lambda: services.directory.keys.newest)
         holder = Holder(self._settings.name, kafka.tls, lambda: services.signer, registrar)
         days_left = services.metrics.certificate_days_left.set
         return CertificateKeeper(holder, kafka, self._connection.link, services.writer, on_days_left=days_left)
 
     async def _hold(self, held: frozenset[int]) -> None:
         log.info("lead partitions", held=sorted(held), of=self._election.partitions)
-        await self._leading.hold(held, self._election.partitions)
+        self._given = held
+        await self._lead_what_is_given()
+
+    async def _lead_what_is_given(self) -> None:
+        """Nothing, where nobody can tell any more who the registrar is."""
+        async with self._turn:
+            forked = self._services.directory.keys.forked
+            await self._leading.hold(frozenset() if forked else self._given, self._election.partitions)
 
     async def _lead(self) -> None:
         try:
@@ -193,9 +202,13 @@ class _Coordinator:
             self._services.strangers.refused(entry, error)
 
     async def _follow(self) -> None:
-        membership = self._services.directory.membership
+        directory = self._services.directory
+        membership = directory.membership
+        if directory.keys.forked:
+            self._say_behind(directory.behind)
+            await self._lead_what_is_given()
+            return
         if membership is None:
-            directory = self._services.directory
             if directory.behind:
                 self._say_behind(directory.behind)
             elif not self._waits and directory.is_anothers:
@@ -217,9 +230,11 @@ class _Coordinator:
                 self._leading.add(plan, record)
 
     def _say_behind(self, behind: str) -> None:
-        """Nothing is led by an older roster: it holds until there is a newer one."""
+        """Nothing is led by an older roster, nor by a registrar of two minds: it holds until that is mended."""
+        directory = self._services.directory
         if behind != self._behind:
-            log.error("held: the log is older than what was met here before", reason=behind, hint=OLDER_HINT)
+            what = "names two registrars" if directory.keys.forked else "is older than what was met here before"
+            log.error(f"held: the log {what}", reason=behind, hint=directory.to_do)
         self._behind = behind
 
     def _check_own_place(self) -> None:

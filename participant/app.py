@@ -98,7 +98,7 @@ def _kafka(settings: Settings) -> KafkaSettings:
 
 def _keeper(settings: Settings, kafka: KafkaSettings, services: Services) -> CertificateKeeper:
     assert kafka.tls is not None
-    registrar = registrar_of(read_registrar_key(settings.keys.registrar))
+    registrar = registrar_of(lambda: services.directory.keys.newest)
     holder = Holder(settings.name, kafka.tls, lambda: services.signer, registrar)
     days_left = services.metrics.certificate_days_left.set
     return CertificateKeeper(holder, kafka, services.link, services.writer, on_days_left=days_left)

@@ -20,6 +20,8 @@ from schemas.roster import Membership
 class _Named(Protocol):
     @property
     def key_id(self) -> bytes: ...
+    @property
+    def public(self) -> bytes: ...
 
 
 K = TypeVar("K", bound=_Named)
@@ -39,6 +41,11 @@ class _Ring(Generic[K]):
     def of(cls, newest: K, *retired: K) -> Self:
         """A ring of these keys; of one, where nothing was rotated yet."""
         return cls(newest, retired)
+
+    @property
+    def publics(self) -> tuple[bytes, ...]:
+        """The public key of every key, the newest first."""
+        return tuple(key.public for key in self._keys.values())
 
     @property
     def key_ids(self) -> tuple[bytes, ...]:

@@ -25,11 +25,14 @@ class Met:
 
 
 class RosterMemory:
-    """One line of text: the registrar's public key, serial and digest. Another registrar's is left aside."""
+    """One line of text: the registrar's public key that was pinned, serial, digest, and its newest key where that is
+    another one. Another registrar's is left aside; who pins the newest key instead goes on with it.
+    """
 
     def __init__(self, path: Path, registrar: bytes, lost: Callable[[OSError], None] = lambda error: None) -> None:
         """`lost` is told where the file cannot be written. Raises LocalError for a file that is something else."""
-        self._path, self._registrar, self._lost = path, registrar.hex(), lost
+        self._path, self._registrar, self._lost = path, registrar, lost
+        self.key = registrar  # the newest of the registrar's that was met
         self.newest = self._read()
 
     @classmethod
@@ -37,13 +40,16 @@ class RosterMemory:
         """The memory of a command that is run with this private key: `auditor.open` has `auditor.met`."""
         return cls(key.with_suffix(SUFFIX), registrar)
 
-    def meet(self, met: Met) -> None:
-        """Remember the newest roster; one that is not newer says nothing."""
-        if self.newest is not None and met.serial <= self.newest.serial:
+    def meet(self, met: Met, key: bytes | None = None) -> None:
+        """Remember the newest roster, and the registrar's newest public key; what is not newer says nothing."""
+        newest = met if self.newest is None or met.serial > self.newest.serial else self.newest
+        key = key or self.key
+        if (newest, key) == (self.newest, self.key):
             return
-        self.newest = met
+        self.newest, self.key = newest, key
+        now = f" {key.hex()}" if key != self._registrar else ""
         try:
-            self._write(f"{self._registrar} {met.serial} {met.digest.hex()}\n")
+            self._write(f"{self._registrar.hex()} {newest.serial} {newest.digest.hex()}{now}\n")
         except OSError as error:
             self._lost(error)
 
@@ -57,14 +63,18 @@ class RosterMemory:
         except UnicodeDecodeError:
             text = ""
         try:
-            registrar, serial, digest = text.split()
-            found = Met(int(serial), bytes.fromhex(digest))
+            pinned, serial, digest, *more = text.split()
+            found, registrar = Met(int(serial), bytes.fromhex(digest)), bytes.fromhex(pinned)
+            (key,) = [bytes.fromhex(one) for one in more] or [registrar]
         except ValueError:
             raise LocalError(
                 f"{self._path} does not hold the newest roster that was met here",
                 hint="remove it once `wardround status` shows a log that is as it should be; it is made anew then",
             ) from None
-        return found if registrar == self._registrar else None
+        if self._registrar not in (registrar, key):
+            return None
+        self.key = key
+        return found
 
     def _write(self, text: str) -> None:
         part = self._path.with_name(self._path.name + ".part")

@@ -187,11 +187,11 @@ class Registrar:
                 f"a roster needs one coordinator, the members on the log have {len(coordinators)}",
                 hint="publish it with `wardround registrar approve NAME.pub --role coordinator`",
             )
-        if newest is not None and newest.members == self._on_log.listed and newest.serial >= met and not restore:
-            return self._met(newest)
+        if (standing := self._on_log.standing) is not None and standing.serial >= met and not restore:
+            return self._met(standing)
         roster = Roster(serial, self._on_log.listed)
         await self._send(topics.MEMBERS, roster, topics.ROSTER_KEY)
-        self._on_log.roster = roster
+        self._on_log.keep_roster(roster)
         return self._met(roster)
 
     async def create_study(
@@ -241,15 +241,16 @@ class Registrar:
     async def _learn(self) -> None:
         """Make the federation's topics where they are missing, and read what is on them."""
         await self._topics.of_federation()
-        for entry in await self._bounded(read_to_end(self._settings, self._link, [topics.MEMBERS, topics.PLANS])):
-            self._on_log.take(entry)
+        topics_read = [topics.MEMBERS, topics.PLANS]
+        self._on_log.read(await self._bounded(read_to_end(self._settings, self._link, topics_read)))
+        self._on_log.refuse_handed_on()
         if self._on_log.foreign:
             count, broker = self._on_log.foreign, self._settings.bootstrap
             log.warning("records of another registrar ignored", count=count, broker=broker)
 
     def _met(self, roster: Roster) -> Roster:
         if self._memory is not None:
-            self._memory.meet(Met(roster.serial, record_digest(roster.to_bytes())))
+            self._memory.meet(Met(roster.serial, record_digest(roster.to_bytes())), self._key.public)
         return roster
 
     async def _publish_member(self, member: Member) -> None:

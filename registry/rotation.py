@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, Self
 
+from protocol.files import write_whole
 from protocol.key_files import flush_folder, retired_beside, retired_path
 from protocol.sealing import OpenKey
 from protocol.signing import SigningKey
@@ -21,7 +22,7 @@ from registry.keyfiles import MemberCard, check_name, read_card, tls_folder
 from schemas.errors import LocalError
 
 
-class _Key(Protocol):
+class Key(Protocol):
     key_id: bytes
     public: bytes
 
@@ -35,7 +36,7 @@ class _Key(Protocol):
 class Disk:
     """The steps between which a process may die; each of them is done whole or not at all, but `save`."""
 
-    def save(self, key: _Key, path: Path) -> None:
+    def save(self, key: Key, path: Path) -> None:
         key.save(path)
 
     def rename(self, source: Path, target: Path) -> None:
@@ -44,6 +45,9 @@ class Disk:
 
     def remove(self, path: Path) -> None:
         path.unlink(missing_ok=True)
+
+    def write_public(self, path: Path, public: bytes) -> None:
+        write_whole(path, public)
 
     def write_card(self, path: Path, card: MemberCard) -> None:
         write_armoured(path, REQUEST, card.to_bytes())
@@ -66,7 +70,7 @@ def rotate_member_keys(name: str, folder: Path, disk: Disk | None = None) -> Rot
     """
     check_name(name)
     disk = disk or Disk()
-    sign, opening = _File(folder / f"{name}.sign", SigningKey, disk), _File(folder / f"{name}.open", OpenKey, disk)
+    sign, opening = KeyFile(folder / f"{name}.sign", SigningKey, disk), KeyFile(folder / f"{name}.open", OpenKey, disk)
     card = folder / f"{name}.pub"
     try:
         return _rotated(name, sign, opening, card, disk)
@@ -77,7 +81,7 @@ def rotate_member_keys(name: str, folder: Path, disk: Disk | None = None) -> Rot
         ) from None
 
 
-def _rotated(name: str, sign: "_File", opening: "_File", card: Path, disk: Disk) -> Rotated:
+def _rotated(name: str, sign: "KeyFile", opening: "KeyFile", card: Path, disk: Disk) -> Rotated:
     institution = read_card(card).institution if card.exists() else name
     resumed = sign.has_next or opening.has_next or _is_behind(card, sign, opening)
     if not resumed:
@@ -94,7 +98,7 @@ def _rotated(name: str, sign: "_File", opening: "_File", card: Path, disk: Disk)
     return Rotated(made, (*retired_beside(sign.path), *retired_beside(opening.path)), resumed)
 
 
-def _is_behind(path: Path, sign: "_File", opening: "_File") -> bool:
+def _is_behind(path: Path, sign: "KeyFile", opening: "KeyFile") -> bool:
     """Whether the card is of other keys than those that lie there: the last step is missing."""
     if not path.exists():
         return False
@@ -102,39 +106,39 @@ def _is_behind(path: Path, sign: "_File", opening: "_File") -> bool:
     return (card.sign, card.open) != (sign.key.public, opening.key.public)
 
 
-class _File:
-    """One private key of a member, and what lies beside it."""
+class KeyFile:
+    """One private key, and what lies beside it."""
 
-    def __init__(self, path: Path, kind: type[_Key], disk: Disk) -> None:
+    def __init__(self, path: Path, kind: type[Key], disk: Disk) -> None:
         self.path = path
         self._kind, self._disk = kind, disk
-        self._next, self._part = path.with_name(path.name + ".next"), path.with_name(path.name + ".part")
+        self.next, self._part = path.with_name(path.name + ".next"), path.with_name(path.name + ".part")
 
     @property
-    def key(self) -> _Key:
+    def key(self) -> Key:
         return self._kind.load(self.path)
 
     @property
     def has_next(self) -> bool:
-        return self._next.exists()
+        return self.next.exists()
 
     def prepare(self) -> None:
         """Write the new key, to be installed later."""
         _ = self.key  # there is one, and it can be read
-        self._put(self._kind.generate(), self._next)
+        self._put(self._kind.generate(), self.next)
 
     def install(self) -> None:
         """Put the new key in the place of the former one, which lies beside from now on."""
         former = self.key
-        self._kind.load(self._next)  # whole, and of this kind
+        self._kind.load(self.next)  # whole, and of this kind
         beside = retired_path(self.path, former.key_id)
         if not beside.exists():
             self._put(former, beside)
         elif self._kind.load(beside).key_id != former.key_id:
             raise LocalError(f"{beside} is another key than its name says", hint="move it away, then run it again")
-        self._disk.rename(self._next, self.path)
+        self._disk.rename(self.next, self.path)
 
-    def _put(self, key: _Key, path: Path) -> None:
+    def _put(self, key: Key, path: Path) -> None:
         self._disk.remove(self._part)
         self._disk.save(key, self._part)
         self._disk.rename(self._part, path)

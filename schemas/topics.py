@@ -26,6 +26,11 @@ _FLUSH = {"flush.messages": "1"}
 _LARGE = {"max.message.bytes": str(BATCH_BYTES_MAX)}
 
 
+def registrar_key(former: bytes) -> bytes:
+    """The record key of who succeeds the registrar's key of that key_id: compaction keeps the whole chain."""
+    return b"registrar/" + former.hex().encode()
+
+
 def offers(site: str) -> str:
     return f"wardround.offers.{site}"
 

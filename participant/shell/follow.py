@@ -14,7 +14,6 @@ from participant.core.events import Announced, Event, Held, LogRead, ReceiptRead
 from participant.core.past import ASK
 from participant.shell.services import Services
 from participant.shell.unheard import Unheard
-from protocol.directory import OLDER_HINT
 from protocol.rounds import RoundsView
 from protocol.sealing import open_epoch_key
 from protocol.written import ForeignError, read_epoch_key, read_receipt, read_rounds
@@ -186,7 +185,7 @@ class StudyLog:
         """Why this site must not work on the study right now; empty when it may."""
         directory = self._services.directory
         if directory.behind:
-            return f"{directory.behind}; {OLDER_HINT}"
+            return f"{directory.behind}; {directory.to_do}"
         return self._broken or self.unread or self._place.why_not(directory.membership, self._plan.study)
 
     def _say_held(self, held: str) -> None:

@@ -17,7 +17,7 @@ from learning.settings import settings_of
 from learning.task import Task
 from protocol.digests import digest_of
 from protocol.files import write_whole
-from protocol.signing import Signs, verify_plan
+from protocol.signing import Signs, key_id, verify_plan
 from registry.plans.draft import Draft, TaskFacts, read_draft
 from schemas.errors import LocalError, PeerError
 from schemas.plan import Plan, plan_of
@@ -104,13 +104,17 @@ def write_signed(authored: AuthoredPlan, key: Signs, folder: Path) -> tuple[Path
     return plan_path, initial_path
 
 
-def read_signed_plan(path: Path, public: bytes | None = None) -> Plan:
-    """A plan from its signed file; with `public` the signature is checked. Raises LocalError saying what is wrong."""
+def read_signed_plan(path: Path, *registrar: bytes) -> Plan:
+    """A plan from its signed file; with public keys of the registrar's, it has to be signed with one of them.
+
+    Raises LocalError saying what is wrong.
+    """
     try:
         with path.open("rb") as file:
             content = file.read(PLAN_BYTES_MAX + 256)
         signed = Signed.from_bytes(content)
-        if public is not None:
+        if registrar:
+            public = next((one for one in registrar if key_id(one) == signed.key_id), registrar[0])
             verify_plan(signed.payload, signed.signature, public)
         return plan_of(signed.payload)
     except OSError as error:

@@ -49,6 +49,7 @@ from schemas.records.registrar import (
     Member,
     MemberKey,
     PlanRecord,
+    RegistrarKey,
     Renewal,
     Role,
     Roster,
@@ -71,7 +72,7 @@ from schemas.records.trustee import PartialSum, Verdict
 RECORDS: tuple[type[Record], ...] = (
     Member, Roster, PlanRecord, EpochKey, Announcement, Request, AskAgain, Failed, Receipt,
     Offer, Presence, Evaluation, Verdict, PartialSum, Command, Header,
-    Bookmark, Memory, Measurements, Renewal, Certificate,
+    Bookmark, Memory, Measurements, Renewal, Certificate, RegistrarKey,
 )  # fmt: skip
 
 __all__ = [
@@ -121,6 +122,7 @@ __all__ = [
     "PlanRecord",
     "Presence",
     "Receipt",
+    "RegistrarKey",
     "Renewal",
     "Request",
     "RequestEntry",

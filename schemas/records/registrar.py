@@ -4,7 +4,24 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Annotated, ClassVar
 
-from schemas.codec import DIGEST, ID, Blob, Id, KeyId, Many, Maybe, Nested, Pair, Record, Struct, Text, U, Whole
+from schemas.codec import (
+    DIGEST,
+    ID,
+    Blob,
+    Digest,
+    Id,
+    KeyId,
+    Many,
+    Maybe,
+    Nested,
+    Pair,
+    Record,
+    Signature,
+    Struct,
+    Text,
+    U,
+    Whole,
+)
 from schemas.records.bodies import MEMBERS_MAX, BodyRef, first
 
 PUBLIC_BYTES_MAX = 1216
@@ -69,6 +86,24 @@ class Roster(Record):
     serial: U  #: rises with each roster; an older one never replaces a newer
     #: (name, digest of the Member record), by name
     members: Annotated[tuple[tuple[str, bytes], ...], Many(Pair((ID, DIGEST)), MEMBERS_MAX, key=first)]
+
+
+@dataclass(frozen=True, slots=True)
+class RegistrarKey(Record):
+    """Registrar -> all, `wardround.members`, key = `registrar/` and the key_id of `former` in hex: its next key.
+
+    The former key signs the record, the new one what `proof` covers: so whoever pins either of them knows both.
+    """
+
+    KIND: ClassVar[int] = 22
+    former: Digest  #: Ed25519 public key that hands on
+    public: Digest  #: Ed25519 public key that goes on
+    serial: U  #: the last roster that the former key may sign
+    proof: Signature  #: by `public`, context `registrarkey-proof`, over former, public, serial (8 bytes, big-endian)
+
+    def check(self) -> None:
+        if self.former == self.public:
+            raise ValueError("RegistrarKey.public: a key does not succeed itself")
 
 
 @dataclass(frozen=True, slots=True)

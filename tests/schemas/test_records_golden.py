@@ -120,6 +120,7 @@ MEANING: dict[str, Record] = {
     ),
     "renewal": r.Renewal(name=AACHEN, request=b"\x30\x03\x02\x01\x00"),
     "certificate": r.Certificate(name=AACHEN, chain=b"-----BEGIN", roots=b"-----BEGIN CERT"),
+    "registrarkey": r.RegistrarKey(former=_digest(0x0A), public=_digest(0x0B), serial=257, proof=b"\x5a" * 64),
     "command": r.Command(study="demo", serial=3, action=5, site=AACHEN, version=None, reason="üble."),
     "command-pause": r.Command(study="demo", serial=4, action=2, site=None, version=None, reason=""),
     "bookmark": r.Bookmark(
@@ -200,7 +201,7 @@ def test_kinds_are_those_of_the_wire_table() -> None:
     table = [
         "Member", "Roster", "PlanRecord", "EpochKey", "Announcement", "Request", "AskAgain", "Failed", "Receipt",
         "Offer", "Presence", "Evaluation", "Verdict", "PartialSum", "Command", "Header",
-        "Bookmark", "Memory", "Measurements", "Renewal", "Certificate",
+        "Bookmark", "Memory", "Measurements", "Renewal", "Certificate", "RegistrarKey",
     ]  # fmt: skip
     assert {record.__name__: record.KIND for record in r.RECORDS} == {name: i for i, name in enumerate(table, 1)}
     later = {record.__name__: record.VERSION for record in r.RECORDS if record.VERSION > 1}

@@ -20,6 +20,7 @@ from schemas.records import (
     Command,
     KeyBox,
     OpenEvaluation,
+    RegistrarKey,
     Signed,
 )
 
@@ -137,7 +138,11 @@ def values_of(kind: type[Struct]) -> st.SearchStrategy[Any]:
     hints = get_type_hints(kind, include_extras=True)
     if kind is Command:
         return commands()
-    return st.builds(kind, **{name: _values(get_args(hint)[1]) for name, hint in hints.items() if get_args(hint)[1:]})
+    parts = {name: _values(get_args(hint)[1]) for name, hint in hints.items() if get_args(hint)[1:]}
+    if kind is RegistrarKey:
+        parts["public"] = parts["public"].map(lambda public: b"\xff" + public[1:])
+        parts["former"] = parts["former"].map(lambda former: b"\x00" + former[1:])
+    return st.builds(kind, **parts)
 
 
 @pytest.mark.parametrize("record", RECORDS)

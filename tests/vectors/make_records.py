@@ -246,6 +246,13 @@ def membership(book: Book) -> None:
         ("chain", blob(b"-----BEGIN"), "PEM, the member's certificate first"),
         ("roots", blob(b"-----BEGIN CERT"), "PEM, every authority to believe"),
     ])  # fmt: skip
+    said = public("registrar") + public("next registrar") + struct.pack(">Q", 1)
+    book.write("RegistrarKey", "RegistrarKey", 22, "registrar", [
+        ("former", blob(public("registrar")), "the public key that hands on"),
+        ("public", blob(public("next registrar")), "the public key that goes on"),
+        ("serial", whole(1), "the last roster that the former key may sign"),
+        ("proof", blob(signed("next registrar", "registrarkey-proof", said)), "by the new key, over all before it"),
+    ])  # fmt: skip
     book.write("PlanRecord", "PlanRecord", 3, "registrar", [
         ("study", STUDY, "id of the study"),
         ("plan", blob(b"plan"), "the plan's own bytes"),
@@ -400,7 +407,7 @@ def main() -> None:
     comment = "made by make_records.py; a record's payload is its fields' hex joined; `log` names a chain by digest"
     secrets = {
         name: sha(name.encode()).hex()
-        for name in ("registrar", "coordinator", "inst-1", "inst-2", "trustee-2", "operator")
+        for name in ("registrar", "coordinator", "inst-1", "inst-2", "trustee-2", "operator", "next registrar")
     }
     content = {"comment": comment, "secrets": secrets, "plan": plan, "log": log, "records": book.entries}
     OUT.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")

@@ -147,6 +147,6 @@ class CertificateKeeper:
         )
 
 
-def registrar_of(public: bytes) -> Callable[[bytes], bytes | None]:
-    """Of one registrar's key, 32 bytes."""
-    return lambda wanted: public if wanted == key_id(public) else None
+def registrar_of(newest: Callable[[], bytes]) -> Callable[[bytes], bytes | None]:
+    """Of the registrar's newest key, 32 bytes: a former one, perhaps stolen, brings no new roots."""
+    return lambda wanted: newest() if wanted == key_id(newest()) else None

@@ -8,6 +8,7 @@ example:
   wardround registrar invite --broker kafka.example.org:443
   wardround registrar approve clinic-north.txt         shows its fingerprint, takes it in, writes the answer
   wardround registrar revoke clinic-north              its key was stolen, or it leaves
+  wardround registrar rotate                           the registrar's own key is exchanged
 """
 
 import argparse
@@ -51,12 +52,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "wardround registrar revoke clinic-north",
     )
     revoke.add_argument("name", metavar="NAME", help="the member's name")
+    rotate = options.subcommand(
+        into,
+        "rotate",
+        run_rotate,
+        "Hand the registrar's key on to a new one, in mid-study: every member follows by the log. The former key stays "
+        "beside. Interrupted, it is run again and goes on.",
+        "wardround registrar rotate --key keys/registrar.sign",
+    )
     registrar_joining.add_arguments(into)
     registrar_certificates.add_arguments(into)
     registrar_board.add_arguments(into)
     registrar_brokers.add_arguments(into)
     for one in (roster, revoke):
         options.add_topic_options(one)
+    for one in (roster, revoke, rotate):
         options.add_registrar_key(one)
         options.add_broker(one)
         options.add_json(one)
@@ -94,4 +104,28 @@ def run_roster(arguments: argparse.Namespace) -> int:
     done = "published" if new else "stands already, nothing was published"
     line = f"roster {roster.serial} {done}: {', '.join(names)}"
     options.emit(arguments, {"serial": roster.serial, "members": names, "new": new}, [line])
+    return 0
+
+
+def run_rotate(arguments: argparse.Namespace) -> int:
+    from registry.registrar_rotation import KafkaLog, rotate_registrar_key
+
+    options.registrar_key(arguments)  # it is there, and no member's
+    log = KafkaLog(options.registrar_settings(arguments))
+    with options.waiting(f"talking to {arguments.broker}"):
+        rotated = options.run(arguments, rotate_registrar_key(arguments.key, log))
+    done = "the rotation that was begun before is finished" if rotated.resumed else "the registrar has a new key"
+    public = arguments.key.with_suffix(".pub")
+    lines = [
+        f"{done}; the former ones stay beside:",
+        *(f"  {path}" for path in rotated.retired),
+        f"fingerprint: {rotated.fingerprint}",
+        f"roster {rotated.roster.serial} is the first under it: members follow by themselves, also who is away now",
+        f"back the folder up; who joins from now on needs {public} or a new `wardround registrar invite`",
+    ]
+    values = {
+        "fingerprint": rotated.fingerprint, "former": rotated.former.hex(), "serial": rotated.roster.serial,
+        "retired": [str(path) for path in rotated.retired], "resumed": rotated.resumed,
+    }  # fmt: skip
+    options.emit(arguments, values, lines)
     return 0

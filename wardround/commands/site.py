@@ -21,6 +21,7 @@ from schemas.errors import LocalError
 from wardround.commands import options
 
 if TYPE_CHECKING:
+    from registry.joining.answer import Answer
     from registry.joining.site_folder import SiteFolder
 
 _INIT = (
@@ -51,6 +52,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for one in (init, enrol, join):
         one.add_argument("folder", type=Path, metavar="FOLDER", help="the site's working folder")
         options.add_json(one)
+    join.add_argument(
+        "--invitation", type=Path, metavar="FILE", help="a newer one, where the registrar's key was rotated since"
+    )
     join.add_argument(
         "--certificate", type=Path, metavar="FILE", help="of your own PKI, where the answer vouches for its authority"
     )
@@ -111,7 +115,13 @@ def run_join(arguments: argparse.Namespace) -> int:
 
     folder = SiteFolder(arguments.folder)
     name = _name(folder)
-    answer = folder.join(name, arguments.answer, utc_now(), arguments.certificate)
+    if arguments.invitation is not None:
+        answer = _join_anew(arguments, folder, name)
+    else:
+        try:
+            answer = folder.join(name, arguments.answer, utc_now(), arguments.certificate)
+        except LocalError as error:
+            raise _rotated_since(error) from None
     lines = [
         f"{name} belongs: its certificate runs until {answer.until:%Y-%m-%d %H:%M} UTC and is renewed by itself",
         f"try the way to the federation: `wardround doctor --config {folder.settings}`",
@@ -119,6 +129,31 @@ def run_join(arguments: argparse.Namespace) -> int:
     ]
     options.emit(arguments, {"name": name, "until": answer.until.isoformat()}, lines)
     return 0
+
+
+def _join_anew(arguments: argparse.Namespace, folder: "SiteFolder", name: str) -> "Answer":
+    """Pin the key of a newer invitation, once an answer under it holds."""
+    from protocol.files import write_whole
+    from registry.joining.answer import Answer
+    from registry.joining.invitation import Invitation
+    from registry.pki.authority import utc_now
+
+    invitation = Invitation.load(arguments.invitation)
+    answer = Answer.load(arguments.answer, invitation.registrar)
+    answer.install(name, folder.tls(name), utc_now())
+    write_whole(folder.registrar, invitation.registrar)
+    return answer
+
+
+def _rotated_since(error: LocalError) -> LocalError:
+    """An answer names no key: one that is signed with the registrar's next key looks like a stranger's."""
+    if "is not signed by the registrar" not in str(error):
+        return error
+    return LocalError(
+        str(error),
+        hint="if the registrar's key was rotated since this site was invited, fetch a new invitation from the "
+        f"registrar and join with it: --invitation FILE; else: {error.hint}",
+    )
 
 
 def _name(folder: "SiteFolder") -> str:

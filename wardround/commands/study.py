@@ -35,11 +35,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    from protocol.rings import SignRing
     from registry.plans.authoring import read_signed_plan
     from registry.registrar import CreatedStudy, Registrar
 
     key = options.registrar_key(arguments)
-    plan = read_signed_plan(arguments.plan, key.public)
+    plan = read_signed_plan(arguments.plan, *SignRing.load(arguments.key).publics)
     initial = arguments.initial or arguments.plan.with_suffix(".initial")
     settings = options.registrar_settings(arguments)
 

@@ -105,8 +105,7 @@ async def access_table(case: Case) -> Said:
     if case.reached.security == PLAINTEXT:
         raise Skip("not needed: without `encryption` there are no rules")
     on_log = OnLog(case.registrar)
-    for entry in case.entries:
-        on_log.take(entry)
+    on_log.read(case.entries)
     found = await _asked(case, lambda admin: Grants(Rules(admin), on_log).difference())
     if found.missing:
         return wrong(f"missing: {_listed([str(rule) for rule in found.missing])}")

@@ -164,7 +164,7 @@ async def task(case: Case) -> Said:
 class _Met(RosterMemory):
     """The service's memory, looked at; it is the service that writes there."""
 
-    def meet(self, met: Met) -> None:
+    def meet(self, met: Met, key: bytes | None = None) -> None:
         pass
 
 
