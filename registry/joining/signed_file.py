@@ -39,7 +39,8 @@ def read_signed(path: Path, kind: str, registrar: bytes | None, where: int | Non
     except (PeerError, ValueError, TypeError, IndexError):
         raise LocalError(
             f"the {what} {path} is not signed by the registrar that was pinned here, or was changed on its way",
-            hint="is it of this federation? Have it sent again; if it stays so, ask the registrar on the telephone",
+            hint="is it of this federation? If the registrar's key was rotated since, fetch a new "
+            "invitation and join with it (--invitation FILE); else have it sent again, or ask on the telephone",
         ) from None
     return values
 

@@ -118,10 +118,7 @@ def run_join(arguments: argparse.Namespace) -> int:
     if arguments.invitation is not None:
         answer = _join_anew(arguments, folder, name)
     else:
-        try:
-            answer = folder.join(name, arguments.answer, utc_now(), arguments.certificate)
-        except LocalError as error:
-            raise _rotated_since(error) from None
+        answer = folder.join(name, arguments.answer, utc_now(), arguments.certificate)
     lines = [
         f"{name} belongs: its certificate runs until {answer.until:%Y-%m-%d %H:%M} UTC and is renewed by itself",
         f"try the way to the federation: `wardround doctor --config {folder.settings}`",
@@ -143,17 +140,6 @@ def _join_anew(arguments: argparse.Namespace, folder: "SiteFolder", name: str) -
     answer.install(name, folder.tls(name), utc_now())
     write_whole(folder.registrar, invitation.registrar)
     return answer
-
-
-def _rotated_since(error: LocalError) -> LocalError:
-    """An answer names no key: one that is signed with the registrar's next key looks like a stranger's."""
-    if "is not signed by the registrar" not in str(error):
-        return error
-    return LocalError(
-        str(error),
-        hint="if the registrar's key was rotated since this site was invited, fetch a new invitation from the "
-        f"registrar and join with it: --invitation FILE; else: {error.hint}",
-    )
 
 
 def _name(folder: "SiteFolder") -> str:
