@@ -226,8 +226,7 @@ def registrar_settings(arguments: argparse.Namespace) -> KafkaSettings:
 
         folder = arguments.key.parent
         if (folder / "ca.key").exists() and not is_fresh(tls_folder(arguments.key), utc_now()):
-            given = passphrase(arguments) if hasattr(arguments, "passphrase_file") else None
-            registrar_tls(Authority.load(folder, given), arguments.key, utc_now())
+            registrar_tls(Authority.load(folder, passphrase(arguments)), arguments.key, utc_now())
     return kafka_settings(arguments, arguments.key)
 
 

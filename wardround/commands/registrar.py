@@ -58,6 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for one in (roster, revoke):
         options.add_topic_options(one)
         options.add_registrar_key(one)
+        options.add_passphrase(one)
         options.add_broker(one)
         options.add_json(one)
 

@@ -45,6 +45,7 @@ def add_arguments(into: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     _add_approve(into, "member")
     acl = options.subcommand(into, "acl", run_acl, _ACL, "wardround registrar acl check")
     options.add_topic_options(acl)
+    options.add_passphrase(acl)
     acl.add_argument("what", choices=("check", "apply"), help="compare, or compare and mend")
     for one in (invite, acl):
         options.add_registrar_key(one)

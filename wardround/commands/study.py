@@ -30,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     options.add_replication(create)
     options.add_registrar_key(create)
+    options.add_passphrase(create)
     options.add_broker(create)
     options.add_json(create)
 
