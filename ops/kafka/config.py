@@ -1,6 +1,6 @@
 """The files and the command line of a small one-node broker that starts fast and listens on the loopback alone.
 
-Knows:    Kafka's and the JVM's settings for a node of about 200 MB.
+Knows:    Kafka's and the JVM's settings for a node of about 200 MB, and which of them every broker has (`cluster.py`).
 Never:    starts anything.
 """
 
@@ -29,29 +29,26 @@ JVM_FLAGS = (
     "-Djava.awt.headless=true",
 )
 
-_SMALL_NODE = {
+# What every broker of ours has, of one node or of many.
+EVERY_NODE = {
     "process.roles": "broker,controller",
+    "auto.create.topics.enable": "false",  # else a mistyped name makes a topic as nobody wanted it
+    "log.message.timestamp.type": "LogAppendTime",
+    "log.segment.bytes": "134217728",  # trimmed bodies free the disk by whole segments
+}
+
+_SMALL_NODE = {
     "node.id": "1",
-    "auto.create.topics.enable": "false",
-    "default.replication.factor": "1",
-    "min.insync.replicas": "1",
     "offsets.topic.num.partitions": "4",
-    "offsets.topic.replication.factor": "1",
     "transaction.state.log.num.partitions": "4",
-    "transaction.state.log.replication.factor": "1",
-    "transaction.state.log.min.isr": "1",
     "share.coordinator.state.topic.num.partitions": "1",
-    "share.coordinator.state.topic.replication.factor": "1",
-    "share.coordinator.state.topic.min.isr": "1",
     "num.network.threads": "2",
     "num.io.threads": "2",
     "background.threads": "2",
     "log.cleaner.threads": "1",
     "log.cleaner.dedupe.buffer.size": "4194304",  # the default takes 128 MiB of heap at the start
     "log.index.size.max.bytes": "1048576",
-    "log.segment.bytes": "134217728",  # trimmed bodies free the disk by whole segments
     "log.segment.delete.delay.ms": "1000",
-    "log.message.timestamp.type": "LogAppendTime",
     "group.initial.rebalance.delay.ms": "0",
     "group.min.session.timeout.ms": "1000",
     "broker.session.timeout.ms": "2000",  # after SIGKILL the node waits this long for its own former self
@@ -112,7 +109,7 @@ def server_properties(
     advertised   listener -> port that its clients are sent to, where a proxy stands before it
     secured      TLS 1.3 with certificates both ways on every listener, and rights; its keys lie in its folder
     """
-    settings = dict(_SMALL_NODE)
+    settings = EVERY_NODE | copies(1) | _SMALL_NODE
     settings["log.dirs"] = DATA
     settings["controller.listener.names"] = CONTROLLER
     settings["inter.broker.listener.name"] = MAIN
@@ -126,6 +123,21 @@ def server_properties(
         f"{name}://{HOST}:{advertised.get(name, port)}" for name, port in ports.items() if name != CONTROLLER
     )
     return "".join(f"{key}={value}\n" for key, value in settings.items())
+
+
+def copies(nodes: int) -> dict[str, str]:
+    """On how many brokers of a cluster of `nodes` what is acknowledged lies, Kafka's own topics too."""
+    count = min(3, nodes)
+    least = 2 if count == 3 else 1
+    return {
+        "default.replication.factor": str(count),
+        "min.insync.replicas": str(least),
+        "offsets.topic.replication.factor": str(count),
+        "transaction.state.log.replication.factor": str(count),
+        "transaction.state.log.min.isr": str(least),
+        "share.coordinator.state.topic.replication.factor": str(count),
+        "share.coordinator.state.topic.min.isr": str(least),
+    }
 
 
 def compiler_directives() -> str:

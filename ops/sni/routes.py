@@ -21,12 +21,13 @@ class Limits:
 
     connections             at once, of all
     source_connections      at once, of one address
-    source_connects         new ones of one address in 10 s
+    source_connects         new ones of one address in 10 s: a site begins with 7, fifteen commands of a script take 96,
+                            and what was refused counts too, so that a small number keeps out who tries on
     """
 
     connections: int = 4000
     source_connections: int = 200
-    source_connects: int = 100
+    source_connects: int = 300
 
     def __post_init__(self) -> None:
         for name in self.__slots__:

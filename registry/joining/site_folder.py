@@ -61,13 +61,17 @@ class SiteFolder:
     def tls(self, name: str) -> Path:
         return tls_folder(self.folder / "keys" / f"{name}.sign")
 
-    def make(self, invitation: Invitation, asked: Asked) -> MemberCard:
-        """Keys and settings for a new site. Raises LocalError where one is set up here already."""
+    def refuse_used(self) -> None:
+        """Raises LocalError where a site is set up here already."""
         if self.settings.exists():
             raise LocalError(
                 f"{self.folder} is a site's folder already",
                 hint="name another folder; keys that are in use are never overwritten",
             )
+
+    def make(self, invitation: Invitation, asked: Asked) -> MemberCard:
+        """Keys and settings for a new site. Raises LocalError where one is set up here already."""
+        self.refuse_used()
         keys = self.folder / "keys"
         card = make_member_keys(asked.name, keys, institution=asked.institution)
         write_whole(self.registrar, invitation.registrar)

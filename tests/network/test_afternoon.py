@@ -1,246 +1,311 @@
-"""A hospital joins through squid and HAProxy, by the guides' own commands, to brokers it can reach in no other way."""
+"""A hospital joins through squid and one port, by the guides' own words, and loses nothing when ways and brokers do.
 
-import json
+The hospital reaches its proxy and nothing else, and knows no name. The federation's machine has three real brokers.
+"""
+
 import re
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from ops.kafka.config import command, format_command, logging_properties
+from ops.kafka.config import logging_properties
 from ops.kafka.install import ensure
-from ops.kafka.process import environment, has_started
+from ops.kafka.process import has_started
+from participant.shell.ledger import Update, read_ledger
 from registry.plans.authoring import read_signed_plan
-from tests.broker.test_linear_regression import authored
-from tests.network.guides import commands_of, words
-from tests.network.net import FED, FED_IP, HOSP, ROOT, Net
+from schemas.errors import LocalError
+from tests.network.net import FED, FED_IP, HOSP, HOSP_IP, PROX_OUT_IP, ROOT, Net
 from tests.network.servers import PASSWORD, USER, Squid, start_squid
 from tests.network.tools import needed
+from tests.network.typed import House, blocks, exchanged, lines_of, programs_in
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(420)]
-SITE, STUDY = "site-010", "linear-regression"  # the task has a site of this name
-NODES = {1: "127.0.0.1", 2: "127.0.0.2", 3: "127.0.0.3"}
-HOSTS = ["kafka.fed.test", *(f"b{number}.fed.test" for number in NODES)]
-CLUSTER = "d2FyZHJvdW5kLWFmdGVybm"
-VERSIONS, PATIENCE_S, TYPED_MAX = 400, 150.0, 6
-NAMES = {  # what stands in the guides -> what it is here
-    "kafka.example.org": "kafka.fed.test",
-    **{f"b{number}.example.org": f"b{number}.fed.test" for number in NODES},
-    **{f"10.0.0.{number}": address for number, address in NODES.items()},
-    "clinic-north": SITE,
-    "--proxy-user wardround": f"--proxy-user {USER}",
+
+TYPED_MAX, PATIENCE_S, CUT_S = 6, 60.0, 10.0
+GUIDE, FEDERATION = "site-in-an-afternoon.md", "federation.md"
+NODES = (1, 2, 3)
+HOSTS = ("kafka.fed.test", "b1.fed.test", "b2.fed.test", "b3.fed.test")
+SITE, OTHERS = "clinic-north", ("clinic-east", "clinic-west")
+FINGERPRINT = re.compile(r"^ +((?:[A-Z2-7]{4}-){3}[A-Z2-7]{4})$", re.MULTILINE)
+NAMES = {  # what stands in the documents -> what it is here; nothing else is changed
+    "example.org": "fed.test",
+    "10.0.0.": "127.0.0.",
+    "-Xms1g -Xmx1g": "-Xms64m -Xmx256m",
+    "pip install wardround": "wardround --version",  # it is installed
+    "port = 9464": "port = 0",  # several services on one machine
 }
-
-
-@dataclass(slots=True)
-class House:
-    """One side's machine: its folder, and who types there."""
-
-    net: Net
-    where: str
-    folder: Path
-    typed: list[str] = field(default_factory=list)
-
-    def line(self, given: list[str]) -> list[str]:
-        assert given[0] == "wardround"
-        path = f"PYTHONPATH={ROOT}"
-        inside = ["env", "-C", str(self.folder), path, sys.executable, "-m", *given]
-        return self.net.within(self.where, *inside)
-
-    def type(self, line: str, names: dict[str, str] | None = None, *, more: list[str] | None = None) -> str:
-        """Do one line of a guide; what it says. Raises AssertionError with its error where it fails."""
-        self.typed.append(line)
-        given = [*words(line, NAMES | (names or {})), *(more or [])]
-        done = subprocess.run(self.line(given), capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL)
-        assert done.returncode == 0, f"{given}: {done.stdout}{done.stderr}"
-        return done.stdout
-
-    def run(self, line: str, log: str) -> subprocess.Popen[bytes]:
-        """Start a service by a line of a guide."""
-        self.typed.append(line)
-        with (self.folder / log).open("ab") as output:
-            return subprocess.Popen(
-                self.line(words(line, NAMES)), stdin=subprocess.DEVNULL, stdout=output, stderr=output
-            )
-
-
-@dataclass(slots=True)
-class Brokers:
-    """Three nodes on addresses of the federation's own machine."""
-
-    net: Net
-    folder: Path
-    running: dict[int, subprocess.Popen[bytes]] = field(default_factory=dict)
-
-    def begin(self) -> None:
-        kafka = ensure()
-        for number in NODES:
-            folder = self.folder / str(number)
-            (folder / "log4j2.properties").write_text(logging_properties())
-            line = format_command(kafka.java, kafka.jars, folder, CLUSTER)
-            subprocess.run(line, cwd=folder, check=True, capture_output=True, timeout=120, env=environment())
-        for number in NODES:
-            self.start(number)
-
-    def start(self, number: int) -> None:
-        folder, kafka = self.folder / str(number), ensure()
-        line = self.net.within(FED, *command(kafka.java, kafka.jars, folder))
-        with (folder / "output.log").open("ab") as output:
-            self.running[number] = subprocess.Popen(line, cwd=folder, stdout=output, stderr=output, env=environment())
-
-    def wait(self) -> None:
-        until(
-            lambda: all(has_started(self.folder / str(number) / "broker.log", 0) for number in NODES), "three brokers"
-        )
-
-    def end(self) -> None:
-        for process in self.running.values():
-            process.kill()
-            process.wait()
+SMALL = (ROOT / "tests" / "wardround" / "tasks" / "small.py").read_text()
+TASK = SMALL.replace("        return np.ones(", "        time.sleep(0.5)\n        return np.ones(").replace(
+    "from typing", "import time\nfrom typing"
+)
+PLAN = f"""\
+[study]
+id = "lung"
+[members]
+sites = {[SITE, *OTHERS]}
+[task]
+entry = "lung.task:task"
+[aggregation]
+preset = "fedavg"
+cohort_min = 3
+[evaluation]
+every = 10
+alone = false
+[stop]
+versions = 5000
+"""
 
 
 def until(holds: Callable[[], bool], what: str) -> None:
     end_s = time.monotonic() + PATIENCE_S
     while not holds():
-        assert time.monotonic() < end_s, f"{what} did not come"
-        time.sleep(0.2)
+        assert time.monotonic() < end_s, f"{what}: not within {PATIENCE_S:g} s"
+        time.sleep(0.1)
+
+
+@dataclass(slots=True)
+class Cluster:
+    """The brokers' three machines, which are one here."""
+
+    nodes: dict[int, House]
+    running: dict[int, subprocess.Popen[bytes]]
+
+    def begin(self, lines: list[str]) -> None:
+        """The lines that are typed in the folder of each node; the last one starts it."""
+        for number, house in self.nodes.items():
+            (house.folder / "log4j2.properties").write_text(logging_properties())
+            for line in lines[:-1]:
+                house.type(line)
+            self.running[number] = house.start(lines[-1])
+        for number in self.nodes:
+            self.wait(number)
+
+    def kill(self, number: int) -> None:
+        process = self.running.pop(number)
+        process.kill()
+        self.nodes[number].net.end(process)
+
+    def again(self, number: int, line: str) -> None:
+        log = self.nodes[number].folder / "broker.log"
+        since = log.stat().st_size
+        self.running[number] = self.nodes[number].start(line)
+        until(lambda: has_started(log, since), f"node {number} again")
+
+    def wait(self, number: int) -> None:
+        until(lambda: has_started(self.nodes[number].folder / "broker.log", 0), f"node {number}")
+
+
+@dataclass(slots=True)
+class Clinic:
+    """A hospital, and the afternoon of its IT."""
+
+    house: House
+    name: str
+    way_out: list[tuple[str, str]]
+    lines: list[str]
+
+    @property
+    def folder(self) -> Path:
+        return self.house.folder / self.name
+
+    def asks(self, office: House) -> str:
+        """The request goes to the registrar by mail; the fingerprint is what the clinic reads out."""
+        install, init, enrol, *_ = self.lines
+        shutil.copy(office.folder / "invitation.txt", self.house.folder)
+        self.house.type(install)
+        asked = [
+            ("the site's name", ""),
+            ("institution", f"The {self.name}"),
+            ("folder with the tables", "tables"),
+            *self.way_out,
+        ]
+        self.house.type(init, asked)
+        [fingerprint] = FINGERPRINT.findall(self.house.type(enrol))
+        shutil.copy(self.folder / "request.txt", office.folder / f"{self.name}.txt")
+        return str(fingerprint)
+
+    def joins(self, office: House) -> None:
+        shutil.copy(office.folder / f"{self.name}.answer.txt", self.house.folder)
+        said = self.house.type(self.lines[3])
+        assert f"{self.name} belongs" in said
+
+    def runs(self, digest: str) -> None:
+        """Approve the study in the settings, and start the service."""
+        [block] = blocks(GUIDE, "toml")
+        names = {
+            "64 hexadecimal digits": digest,
+            "/srv/wardround/lung": str(self.house.folder / "lung"),
+            "/srv/wardround/tables": str(self.house.folder / "tables"),
+        }
+        settings = self.folder / "participant.toml"
+        settings.write_text(exchanged(settings.read_text(), NAMES) + "\n" + exchanged(block, names))
+        self.house.start(self.lines[4])
+
+    def ledger(self) -> tuple[Update, ...]:
+        try:
+            return read_ledger(self.folder / "data").updates
+        except LocalError:  # the service makes it just now
+            return ()
+
+    def counted(self) -> int:
+        return sum(one.outcome == "counted" for one in self.ledger())
+
+
+@dataclass(slots=True)
+class Federation:
+    """Everything of the test; `lines` are those of its document that were not typed yet."""
+
+    net: Net
+    programs: Path
+    office: House
+    lines: list[str]
+    cluster: Cluster
+    squid: Squid
+
+    def next(self, begins: str) -> str:
+        """The next line of the document, which begins so: nothing is left out, nothing comes in between."""
+        line = self.lines.pop(0)
+        assert line.startswith(begins), f"{begins}: the document goes on with {line}"
+        return line
+
+    def clinic(self, where: str, name: str) -> Clinic:
+        folder = self.office.folder.parent / name
+        for path in (folder, folder / "tables", folder / "lung"):
+            path.mkdir()
+        (folder / "lung" / "task.py").write_text(TASK)
+        hosts = self.office.hosts if where == FED else None
+        house = House(self.net, where, folder, self.programs, NAMES | {SITE: name}, hosts)
+        way_out = [("the way out", "none")]
+        if where == HOSP:
+            password = folder / "proxy.password"
+            password.touch(mode=0o600)
+            password.write_text(f"{PASSWORD}\n")
+            way_out = [("the way out", f"http://{self.squid.address}"), ("the user", USER)]
+            way_out.append(("the file with its password", "proxy.password"))
+        return Clinic(house, name, way_out, lines_of(GUIDE))
 
 
 @pytest.fixture
-def names_known(net: Net) -> Iterator[None]:
-    """What the federation's machine knows by name; the hospital's knows nothing."""
-    folders = []
-    for where, text in ((FED, f"{FED_IP} {' '.join(HOSTS)}\n"), (HOSP, "")):
-        folder = Path("/etc/netns") / net.within(where)[3]
-        folder.mkdir(parents=True)
-        (folder / "hosts").write_text(f"127.0.0.1 localhost\n{text}")
-        (folder / "resolv.conf").write_text("nameserver 127.0.0.1\n")
-        folders.append(folder)
-    yield
-    for folder in folders:
-        for path in folder.iterdir():
-            path.unlink()
-        folder.rmdir()
+def federation(net: Net, tmp_path: Path) -> Iterator[Federation]:
+    """The registrar's keys, three brokers, the one port, a coordinator: by the document's words."""
+    squid_at, _, _ = needed("squid", "haproxy", "openssl")
+    folder, hosts = tmp_path / "federation", tmp_path / "hosts"
+    folder.mkdir()
+    hosts.write_text(f"127.0.0.1 localhost\n{FED_IP} {' '.join(HOSTS)}\n")
+    programs = programs_in(tmp_path / "programs", ensure())
+    office = House(net, FED, folder, programs, NAMES, hosts)
+    nodes = {number: House(net, FED, folder / "brokers" / str(number), programs, NAMES, hosts) for number in NODES}
+    squid = start_squid(net, squid_at, HOSTS)
+    made = Federation(net, programs, office, lines_of(FEDERATION), Cluster(nodes, {}), squid)
+    for begins in ("(umask", "export", "wardround registrar keys", "OF=", *["wardround registrar broker"] * 3):
+        office.type(made.next(begins))
+    made.cluster.begin([made.next(begins) for begins in ("kafka-storage", "export", "export", "kafka-server-start")])
+    office.type(made.next("wardround registrar sni"))
+    office.start(made.next("haproxy"), port=443)
+    for begins in ("export", "wardround keys new", "wardround registrar approve", "wardround registrar acl check"):
+        office.type(made.next(begins))
+    [settings] = blocks(FEDERATION, "toml")
+    (folder / "coordinator.toml").write_text(exchanged(settings, NAMES))
+    for begins in ("wardround coordinator", "wardround registrar renew"):
+        office.start(made.next(begins))
+    office.type(made.next("wardround registrar invite"))
+    yield made
+    shutil.copytree(
+        net.folder, tmp_path / "said", ignore=shutil.ignore_patterns("squid")
+    )  # it is gone with the network
+    for number in list(made.cluster.running):  # at once: in order they would wait for each other
+        made.cluster.kill(number)
 
 
-def test_from_an_empty_folder_to_counted_updates_by_the_guides_words(
-    net: Net, names_known: None, tmp_path: Path
+def test_an_afternoon_by_the_guides_words_to_updates_that_outlast_a_cut_and_a_lost_broker(
+    federation: Federation,
 ) -> None:
-    squid_at, haproxy, _ = needed("squid", "haproxy", "openssl")
-    fed, hosp = House(net, FED, tmp_path / "fed"), House(net, HOSP, tmp_path / "hosp")
-    for house in (fed, hosp):
-        house.folder.mkdir()
-    guide = iter(commands_of("federation.md"))
-    fed.type(next(guide))
-    for _ in NODES:
-        fed.type(next(guide))
-    brokers, services = Brokers(net, fed.folder / "brokers"), list[subprocess.Popen[bytes]]()
-    try:
-        brokers.begin()
-        fed.type(next(guide), more=["--bind", FED_IP])
-        net.start(FED, [haproxy, "-db", "-f", str(fed.folder / "haproxy.cfg")], port=443)
-        squid = start_squid(net, squid_at, HOSTS)
-        brokers.wait()
-        for _ in range(3):
-            fed.type(next(guide))
-        coordinator = settings_of_the_coordinator(fed)
-        services.append(fed.run(next(guide), "coordinator.log"))
-        assert coordinator.exists()
-        fed.type(next(guide))
-        services += join(fed, hosp, next(guide), squid)
-        ledger = ledger_of(hosp, commands_of("site-in-an-afternoon.md")[4])
-        until(lambda: counted(hosp, ledger) > 0, "the first counted update")
-        assert len(hosp.typed) <= TYPED_MAX, hosp.typed
-        a_cut_and_a_lost_broker_lose_nothing(net, hosp, ledger, brokers)
-        check_the_way(net, squid)
-        assert (fed.folder / "coordinator.log").read_text().count('"event": "version announced"') > 1
-    finally:
-        for process in services:
-            process.terminate()
-        for process in services:
-            process.wait(20)
-        brokers.end()
+    noted = federation.office.folder / "seen.txt"
+    federation.net.start(FED, [sys.executable, "-m", "tests.network.seen", "f0", str(noted)])
+    north = federation.clinic(HOSP, SITE)
+    clinics = [north, *(federation.clinic(FED, name) for name in OTHERS)]
+    approve = federation.next("wardround registrar approve")
+    for clinic in clinics:
+        join(federation.office, approve, clinic)
+    digest = begin_study(federation)
+    for clinic in clinics:
+        clinic.runs(digest)
+    until(lambda: north.counted() > 0, "the first counted update")
+    assert "counted in version 1" in north.house.type(north.lines[5])
+    assert len(north.house.typed) <= TYPED_MAX, north.house.typed
+    assert north.house.typed == [exchanged(line, NAMES) for line in lines_of(GUIDE)]
+
+    federation.net.cut()
+    time.sleep(CUT_S)
+    federation.net.mend()
+    more(north, "after the cut")
+    federation.cluster.kill(2)
+    more(north, "with two brokers of three")
+    federation.cluster.again(2, "kafka-server-start.sh server.properties")
+    more(north, "with three again")
+    nothing_is_lost(north)
+    only_through_the_proxy(federation, noted)
+
+    federation.office.type(federation.next("wardround registrar revoke"))
+    federation.office.type(federation.next("wardround registrar acl check"))
+    assert federation.lines == []
 
 
-def join(fed: House, hosp: House, approve: str, squid: Squid) -> list[subprocess.Popen[bytes]]:
-    """What the hospital does, and what the registrar does between."""
-    (hosp.folder / "invitation.txt").write_bytes((fed.folder / "invitation.txt").read_bytes())
-    password = hosp.folder / "proxy.password"
-    password.touch(mode=0o600)
-    password.write_text(PASSWORD)
-    init, enrol, answer, run, _ = commands_of("site-in-an-afternoon.md")
-    hosp.type(init, {"http://proxy.clinic.example:3128": f"http://{squid.address}"})
-    said = hosp.type(enrol)
-    [fingerprint] = re.findall(r"^ +((?:[A-Z2-7]{4}-){3}[A-Z2-7]{4})$", said, re.MULTILINE)
-    (fed.folder / f"{SITE}.txt").write_bytes((hosp.folder / SITE / "request.txt").read_bytes())
-    fed.type(approve, more=["--fingerprint", fingerprint])
-    (hosp.folder / f"{SITE}.answer.txt").write_bytes((fed.folder / f"{SITE}.answer.txt").read_bytes())
-    hosp.type(answer)
-    digest = begin_study(fed)
-    settings = hosp.folder / SITE / "participant.toml"
-    text = settings.read_text().replace("cohort_min = 3", "cohort_min = 1")
-    settings.write_text(f'{text}\n[[studies]]\nplan = "{digest}"\n')
-    return [hosp.run(run, "participant.log")]
+def join(office: House, approve: str, clinic: Clinic) -> None:
+    """What both sides do, the mails and the telephone call between."""
+    heard = clinic.asks(office)
+    shown = office.type(exchanged(approve, {SITE: clinic.name}), [("[y/N]", "y")])
+    assert heard in shown.partition("[y/N]")[0]
+    clinic.joins(office)
 
 
-def begin_study(fed: House) -> str:
-    """A study of one site with many short versions; the digest of its plan."""
-    at = "--broker kafka.example.org:443"
-    authored("plain", fed.folder, sites=[SITE], versions=VERSIONS)  # its plan.toml is what counts here
-    fed.type("wardround plan sign plan.toml")
-    [signed] = fed.folder.glob("*.plan")
-    fed.type(f"wardround study create {signed.name} {at}")
-    public = (fed.folder / "keys" / "registrar.pub").read_bytes()
-    return read_signed_plan(signed, public).digest.hex()
+def begin_study(federation: Federation) -> str:
+    """Sign and publish the plan; its digest."""
+    office = federation.office
+    (office.folder / "lung").mkdir()
+    (office.folder / "lung" / "task.py").write_text(TASK)
+    (office.folder / "plan.toml").write_text(PLAN)
+    for begins in ("wardround plan sign", "wardround study create", "wardround registrar acl check"):
+        office.type(federation.next(begins))
+    public = (office.folder / "keys" / "registrar.pub").read_bytes()
+    return read_signed_plan(office.folder / "lung.plan", public).digest.hex()
 
 
-def settings_of_the_coordinator(fed: House) -> Path:
-    path = fed.folder / "coordinator.toml"
-    text = (ROOT / "coordinator" / "coordinator.sample.toml").read_text()
-    path.write_text(text.replace("127.0.0.1:9092", "kafka.fed.test:443").replace("port = 9464", "port = 0"))
-    return path
+def more(clinic: Clinic, when: str) -> None:
+    """Three more updates are counted: one may have been on its way before."""
+    before = clinic.counted()
+    until(lambda: clinic.counted() >= before + 3, f"updates of {clinic.name} {when}")
 
 
-def ledger_of(hosp: House, line: str) -> list[str]:
-    hosp.typed.append(line)
-    return [*words(line, NAMES), "--json"]
+def nothing_is_lost(clinic: Clinic) -> None:
+    """Each update that was finished was counted once, in a version of its own; the last may still be on its way."""
+    updates = sorted(clinic.ledger(), key=lambda one: one.sequence)
+    first = updates[0].sequence
+    assert [one.sequence for one in updates] == list(range(first, first + len(updates)))
+    counted = [one for one in updates if one.outcome == "counted"]
+    assert counted == updates[: len(counted)]
+    assert [one.version for one in counted] == list(range(1, len(counted) + 1))
+    assert {one.outcome for one in updates[len(counted) :]} <= {"waiting"}
+    assert len(updates) - len(counted) <= 1
 
 
-def counted(hosp: House, line: list[str]) -> int:
-    if not (hosp.folder / SITE / "data" / "site.db").exists():
-        return 0  # the service makes it when it first runs
-    done = subprocess.run(hosp.line(line), capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stderr
-    return sum(one["outcome"] == "counted" for one in json.loads(done.stdout)["updates"])
-
-
-def a_cut_and_a_lost_broker_lose_nothing(net: Net, hosp: House, ledger: list[str], brokers: Brokers) -> None:
-    before = counted(hosp, ledger)
-    net.cut()
-    time.sleep(10)
-    net.mend()
-    until(lambda: counted(hosp, ledger) > before, "an update after the cut")
-    before = counted(hosp, ledger)
-    brokers.running[2].kill()
-    brokers.running[2].wait()
-    until(lambda: counted(hosp, ledger) > before, "an update with two brokers")
-    brokers.start(2)
-    decided = subprocess.run(hosp.line(ledger), capture_output=True, text=True, timeout=60).stdout
-    outcomes = {one["outcome"] for one in json.loads(decided)["updates"]}
-    assert outcomes <= {"counted", "waiting"}, outcomes
-
-
-def check_the_way(net: Net, squid: Squid) -> None:
-    """Nothing but CONNECT to port 443 went out, and directly there is no way."""
-    lines = squid.log().splitlines()
-    assert lines
-    asked = {line.split()[6] for line in lines if "CONNECT" in line}
-    assert asked <= {f"{host}:443" for host in HOSTS}
-    assert len(asked) > 1, "each broker is dialled by its own name"
-    code = f"import socket; socket.create_connection(('{FED_IP}', 443), 3)"
-    done = subprocess.run(net.within(HOSP, sys.executable, "-c", code), capture_output=True, timeout=30)
-    assert done.returncode != 0
+def only_through_the_proxy(federation: Federation, noted: Path) -> None:
+    asked = [line.split() for line in federation.squid.log().splitlines()]
+    assert {(words[5], words[6]) for words in asked} <= {("CONNECT", f"{host}:443") for host in HOSTS}
+    assert {words[7] for words in asked} == {USER}
+    for target in (FED_IP, "b1.fed.test"):
+        code = f"import socket; socket.create_connection(({target!r}, 443), 3)"
+        direct = subprocess.run(
+            federation.net.within(HOSP, sys.executable, "-c", code), cwd=ROOT, capture_output=True, timeout=30
+        )
+        assert direct.returncode != 0
+    looking, *lines = noted.read_text().splitlines()
+    assert looking == "looking"
+    assert set(lines) == {f"{PROX_OUT_IP} {FED_IP}:443"}, "and nothing from the hospital's host itself"
+    assert not any(line.startswith(HOSP_IP) for line in lines)

@@ -64,19 +64,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run_init(arguments: argparse.Namespace) -> int:
     from registry.joining.invitation import Invitation
     from registry.joining.site_folder import Asked, SiteFolder
+    from registry.keyfiles import check_name
 
+    folder = SiteFolder(arguments.folder)
+    folder.refuse_used()  # and what else would make the answers worthless, before anything is asked
     path = arguments.invitation or Path(_asked("invitation", "the registrar's invitation, a file", None))
     invitation = Invitation.load(path)
     name = arguments.name or _asked("name", "the site's name", arguments.folder.resolve().name)
+    check_name(name)
     institution = arguments.institution or _asked("institution", "the institution's name in full", name)
     data = arguments.data
     if data is None and sys.stdin.isatty():
         data = Path(said) if (said := _asked("data", "the folder with the tables (may be said later)", "")) else None
     if data is not None and not data.is_dir():
         raise LocalError(f"the data folder {data} is not there", hint="name it with --data, or leave it out for now")
-    proxy = arguments.proxy or (_asked("proxy", "proxy", "none") if sys.stdin.isatty() else "none")
-    asked = Asked(name, institution, data, proxy, arguments.proxy_user, arguments.proxy_password_file)
-    folder = SiteFolder(arguments.folder)
+    asked = Asked(name, institution, data, *_way_out(arguments))
     card = folder.make(invitation, asked)
     lines = [
         f"{folder.settings}  the settings: read them, they are yours",
@@ -87,6 +89,24 @@ def run_init(arguments: argparse.Namespace) -> int:
     values = {"name": name, "folder": str(arguments.folder), "fingerprint": card.fingerprint}
     options.emit(arguments, values, lines)
     return 0
+
+
+def _way_out(arguments: argparse.Namespace) -> tuple[str, str, Path | None]:
+    """The proxy, as whom, and the file with the password: as given, else asked for on a terminal. Raises LocalError."""
+    from transport.dialing import choice_of
+
+    asks = sys.stdin.isatty()
+    proxy, user, file = arguments.proxy, arguments.proxy_user, arguments.proxy_password_file
+    if proxy is None:
+        proxy = _asked("proxy", "the way out: none, environment, or the proxy as http://host:port", "none")
+    if asks and not user and proxy not in ("none", "environment"):
+        user = _asked("proxy-user", "the user that the proxy knows us as (empty: it does not ask)", "")
+    if asks and user and file is None:
+        file = Path(_asked("proxy-password-file", "the file with its password, mode 0600", None))
+    choice = choice_of(proxy, user, file)
+    if choice.proxy is not None:
+        choice.proxy.authorization()
+    return proxy, user, file
 
 
 def run_enrol(arguments: argparse.Namespace) -> int:
