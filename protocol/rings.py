@@ -77,9 +77,9 @@ class SignRing(_Ring[SigningKey]):
     __slots__ = ()
 
     @classmethod
-    def load(cls, path: Path) -> Self:
+    def load(cls, path: Path, passphrase: bytes | None = None) -> Self:
         """The key at `path` and the retired ones beside it. Raises LocalError as SigningKey.load does, for any."""
-        return cls(*_loaded(SigningKey.load, path))
+        return cls(*_loaded(lambda one: SigningKey.load(one, passphrase), path))
 
     def signer(self, member: str, membership: Membership | None) -> SigningKey:
         """The key that `member` signs with now: the newest that the roster lists as active.

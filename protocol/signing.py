@@ -103,6 +103,25 @@ class SigningKey:
         return f"SigningKey({self.key_id.hex()})"
 
 
+def under(passphrase: bytes | None) -> type[SigningKey]:
+    """Signing keys whose files are under one passphrase, wherever they are loaded from and saved to."""
+    if passphrase is None:
+        return SigningKey
+    given = passphrase
+
+    class Under(SigningKey):
+        __slots__ = ()
+
+        @classmethod
+        def load(cls, path: Path, passphrase: bytes | None = None) -> Self:
+            return super().load(path, passphrase or given)
+
+        def save(self, path: Path, passphrase: bytes | None = None) -> None:
+            super().save(path, passphrase or given)
+
+    return Under
+
+
 def verify(signed: Signed, record_type: type[R], public: bytes) -> R:
     """Check the signature under `public`, then parse. Raises PeerError with code `malformed`."""
     if signed.key_id != key_id(public):

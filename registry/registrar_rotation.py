@@ -16,7 +16,7 @@ from typing import Protocol
 from protocol.key_files import read_registrar_key, retired_beside
 from protocol.registrar_keys import hand_on
 from protocol.roster_memory import RosterMemory
-from protocol.signing import SigningKey, key_id
+from protocol.signing import SigningKey, key_id, under
 from registry.on_log import OnLog
 from registry.registrar import Registrar, next_serial
 from registry.rotation import Disk, KeyFile
@@ -62,13 +62,15 @@ class RegistrarRotated:
         return key_id(self.public).hex()
 
 
-async def rotate_registrar_key(path: Path, on: Log, disk: Disk | None = None) -> RegistrarRotated:
+async def rotate_registrar_key(
+    path: Path, on: Log, disk: Disk | None = None, passphrase: bytes | None = None
+) -> RegistrarRotated:
     """Hand the registrar's key at `path` on to a new one. Run again after it was interrupted, it goes on.
 
     Raises LocalError where there is no key or no roster, the log is another registrar's or an older one, or a file
     cannot be written; TransientError when the broker is not reached. No key is lost by any of them.
     """
-    files, entries = _Files(path, disk or Disk()), await on.read()
+    files, entries = _Files(path, disk or Disk(), under(passphrase)), await on.read()
     try:
         begun = files.begun
         lost = _lost(files, entries) if begun is None else None
@@ -86,23 +88,23 @@ async def rotate_registrar_key(path: Path, on: Log, disk: Disk | None = None) ->
 class _Files:
     """registrar.sign with what lies beside it, and registrar.pub."""
 
-    def __init__(self, path: Path, disk: Disk) -> None:
-        self._path, self._public, self._disk = path, path.with_suffix(".pub"), disk
-        self._file = KeyFile(path, SigningKey, disk)
+    def __init__(self, path: Path, disk: Disk, kind: type[SigningKey]) -> None:
+        self._path, self._public, self._disk, self._kind = path, path.with_suffix(".pub"), disk, kind
+        self._file = KeyFile(path, kind, disk)
 
     @property
     def key(self) -> SigningKey:
-        return SigningKey.load(self._path)
+        return self._kind.load(self._path)
 
     @property
     def retired(self) -> list[SigningKey]:
-        return [SigningKey.load(one) for one in retired_beside(self._path)]
+        return [self._kind.load(one) for one in retired_beside(self._path)]
 
     @property
     def begun(self) -> tuple[SigningKey, SigningKey] | None:
         """Former and new key of a rotation that was not ended; None where there is none."""
         if self._file.has_next:
-            return self.key, SigningKey.load(self._file.next)
+            return self.key, self._kind.load(self._file.next)
         if not self._public.exists():
             return None
         public = read_registrar_key(self._public)
@@ -115,7 +117,7 @@ class _Files:
         if not self._public.exists():  # by it an interrupted rotation is told from one that has not begun
             self._disk.write_public(self._public, self.key.public)
         self._file.prepare()
-        return self.key, SigningKey.load(self._file.next)
+        return self.key, self._kind.load(self._file.next)
 
     def install(self, former: SigningKey) -> None:
         """The new key in the place of the former one, and its public half."""

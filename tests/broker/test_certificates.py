@@ -31,7 +31,7 @@ from wardround.demo.stage import COORDINATOR, Stage
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(300)]
 SITES = list(SAMPLES)[:3]
-LIFETIME = timedelta(seconds=6)
+LIFETIME = timedelta(seconds=15)
 MINUTES = timedelta(minutes=3)  # of certificates that live so long a service looks after the next one each second
 
 

@@ -113,7 +113,8 @@ def run_rotate(arguments: argparse.Namespace) -> int:
     options.registrar_key(arguments)  # it is there, and no member's
     log = KafkaLog(options.registrar_settings(arguments))
     with options.waiting(f"talking to {arguments.broker}"):
-        rotated = options.run(arguments, rotate_registrar_key(arguments.key, log))
+        rotating = rotate_registrar_key(arguments.key, log, passphrase=options.passphrase(arguments))
+        rotated = options.run(arguments, rotating)
     done = "the rotation that was begun before is finished" if rotated.resumed else "the registrar has a new key"
     public = arguments.key.with_suffix(".pub")
     lines = [

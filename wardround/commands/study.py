@@ -40,7 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
     from registry.registrar import CreatedStudy, Registrar
 
     key = options.registrar_key(arguments)
-    plan = read_signed_plan(arguments.plan, *SignRing.load(arguments.key).publics)
+    plan = read_signed_plan(arguments.plan, *SignRing.load(arguments.key, options.passphrase(arguments)).publics)
     initial = arguments.initial or arguments.plan.with_suffix(".initial")
     settings = options.registrar_settings(arguments)
 
